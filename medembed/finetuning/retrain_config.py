@@ -33,7 +33,7 @@ class IncrementConfig(Config):
         description="of training.learning_rate, in an increment; a full retraining takes all",
     )
     epochs_share: float = Field(
-        default=0.7, gt=0, le=10, description="of training.epochs, in an increment, likewise"
+        default=0.6, gt=0, le=10, description="of training.epochs, in an increment, likewise"
     )
     average: float | None = Field(
         default=0.6,

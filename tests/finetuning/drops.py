@@ -63,6 +63,8 @@ def make_config(root: Path, model: Path, *arguments: str, kind: type[Any] = Retr
             "gate.tolerance=0.05",
             "gate.min_queries=20",
             "increment.learning_rate_share=1",
+            "increment.epochs_share=1",
+            "increment.average=null",
             "training.average=1",
             "training.loss.hold=0",
             *arguments,

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from medembed.finetuning.candidate import of_increment
 from medembed.finetuning.champion import Champion
 from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_uniform
+from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.registry.models import Version
 
 OLD = [f"q{n}" for n in range(100)]
@@ -38,3 +40,16 @@ def test_one_of_so_many_retrainings_begins_anew(full_every: int | None, full: li
     assert Champion(None, "/models/1", "e", None, None, 0).is_full_due(full_every), (
         "there is nothing to train on from"
     )
+
+
+def test_an_increment_learns_more_gently_than_a_full_retraining():
+    training = {"learning_rate": 2e-4, "epochs": 2, "average": 0.9, "batch_size": 16}
+    increment = {"learning_rate_share": 0.25, "epochs_share": 0.6, "average": 0.4}
+    given = {"source": {"path": "landing"}, "training": training, "increment": increment}
+    config = RetrainConfig.model_validate(given)
+    gentle = of_increment(config)
+    assert (gentle.learning_rate, gentle.epochs, gentle.average) == (5e-5, 1.2, 0.4)
+    assert gentle.batch_size == 16
+    # null: as in any training
+    given["increment"] = {"average": None}
+    assert of_increment(RetrainConfig.model_validate(given)).average == 0.9

@@ -12,7 +12,7 @@ from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.model.average import Average, average_folder
 from medembed.training.record.retention_samples import RetentionSamples
-from medembed.training.record.scoring import Scorer
+from medembed.training.record.scoring import Scorer, has_choice
 from medembed.training.trial import Rungs
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -181,6 +181,14 @@ def test_where_nothing_from_elsewhere_is_measured_a_small_gain_is_no_reason_to_l
     )
     start.model.load_state_dict(trained)
     assert scorer.measure()["average"] == share
+
+
+def test_samples_from_elsewhere_are_for_a_choice_among_checkpoints_or_averages():
+    only = CONFIG.model_copy(update={"average": 0.6, "checkpoint_steps": 25})
+    assert not has_choice(only, 25, None)
+    assert has_choice(only, 26, None)
+    assert has_choice(only.model_copy(update={"average": None}), 25, None)
+    assert has_choice(only, 25, Rungs((10,), {8: 1.0}))
 
 
 def count_elsewhere(scorer: Scorer) -> list[int]:

@@ -26,6 +26,14 @@ _BROKEN = 1.0
 _UNSEEN = 0.03
 
 
+def has_choice(config: TrainingConfig, steps: int, rungs: Rungs | None) -> bool:
+    """Return whether a run of so many steps measures more than one set of weights.
+
+    Samples from elsewhere serve the choice among them alone: jobs measure their model whole.
+    """
+    return rungs is not None or len(config.shares) > 1 or steps > config.checkpoint_steps
+
+
 class Scorer:
     """Measures the model in training, averaged with its start as it will be published.
 

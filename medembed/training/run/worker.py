@@ -133,13 +133,16 @@ def _make_reporter(
     work: Work, student: Student, state: TrainingState, plan: Plan, device: "torch.device"
 ) -> "Reporter":
     from medembed.training.model.average import Average
-    from medembed.training.record.scoring import Scorer
+    from medembed.training.record.scoring import Scorer, has_choice
     from medembed.training.run.callbacks import Reporter
 
-    average = Average(student.encoder.model, work.config.shares)
+    config = work.config
+    steps = plan.done + plan.steps
+    elsewhere = work.elsewhere if has_choice(config, steps, work.rungs) else RetentionSamples()
+    average = Average(student.encoder.model, config.shares)
     return Reporter(
-        Scorer(student.encoder, work.dev, work.elsewhere, work.config, device, average),
-        work.config,
+        Scorer(student.encoder, work.dev, elsewhere, config, device, average),
+        config,
         state,
         plan,
         check=partial(check_claim, work.run, work.attempt),
