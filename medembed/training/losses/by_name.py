@@ -12,7 +12,6 @@ from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import ROLES
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
 from medembed.training.losses.guide import Guide
 from medembed.training.losses.hold import Hold
 from medembed.training.losses.prefix_loss import EmbeddingLoss, MatryoshkaPrefixLoss, mse
@@ -35,7 +34,7 @@ def make_loss(
     ModelError if a guide does not load.
     """
     weights = config.weight_by_dimension
-    if config.loss.name != RANKING:
+    if not config.loss.traits.ranks:
         return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[config.loss.name](config, model), weights)
 
     return MatryoshkaRankingLoss(
