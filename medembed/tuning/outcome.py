@@ -21,10 +21,10 @@ from medembed.tags import Lineage
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.register import register_checkpoint
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import OBJECTIVE, Record, model_place
 from medembed.tuning.report import draw_report
 from medembed.tuning.space import Axis
 from medembed.tuning.trial import Shared
+from medembed.tuning.trials import OBJECTIVE, TrialRecord, model_place
 
 BEST = "best.yaml"
 REPORT = "report.html"
@@ -34,8 +34,8 @@ REPORT = "report.html"
 class Tuned:
     """What a search found."""
 
-    records: Sequence[Record]
-    best: Record
+    records: Sequence[TrialRecord]
+    best: TrialRecord
     version: Version
     report: str
     best_config: str
@@ -46,8 +46,8 @@ class Tuned:
 
 def publish(
     shared: Shared,
-    records: Sequence[Record],
-    best: Record,
+    records: Sequence[TrialRecord],
+    best: TrialRecord,
     axes: Sequence[Axis],
     dataset: Dataset,
     registry: Registry,
@@ -85,7 +85,7 @@ def publish(
     return version
 
 
-def _config_to_train(shared: Shared, best: Record) -> str:
+def _config_to_train(shared: Shared, best: TrialRecord) -> str:
     """A config of `medembed train` with the best settings; how to mine for it is a comment."""
     config = shared.config
     training, examples = shared.settle(best.point)
@@ -111,7 +111,9 @@ def _config_to_train(shared: Shared, best: Record) -> str:
     return without_passwords(text)
 
 
-def _log_trial(registry: Registry, winner: Version, record: Record, config: TuneConfig) -> None:
+def _log_trial(
+    registry: Registry, winner: Version, record: TrialRecord, config: TuneConfig
+) -> None:
     """Log a trial with its course as a child of the winner's run in MLflow, once."""
     tags = {"mlflow.parentRunId": winner.run_id} | Lineage(trial=str(record.number)).to_tags()
     if registry.find_run(tags) is not None:

@@ -11,8 +11,8 @@ from typing import Any
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.words import format_retention
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Record
 from medembed.tuning.space import Axis
+from medembed.tuning.trials import TrialRecord
 
 _COLOURS = {
     "complete": "#0f766e",
@@ -52,8 +52,8 @@ _PARETO = "Trials trained to their end; the line joins those that no other beats
 
 
 def draw_report(
-    records: Sequence[Record],
-    best: Record,
+    records: Sequence[TrialRecord],
+    best: TrialRecord,
     axes: Sequence[Axis],
     config: TuneConfig,
     retention: Retention | None = None,
@@ -108,7 +108,7 @@ def _elsewhere(retention: Retention | None) -> str:
     return f"<h2>Elsewhere</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
 
 
-def _headline(records: Sequence[Record], best: Record) -> str:
+def _headline(records: Sequence[TrialRecord], best: TrialRecord) -> str:
     default = next((record for record in records if record.number == 0), None)
     if default is None or default.state != "complete":
         return f"Trial {best.number} has the highest dev score, {best.score:.4f}."
@@ -122,7 +122,7 @@ def _headline(records: Sequence[Record], best: Record) -> str:
     )
 
 
-def _study(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _study(complete: Sequence[TrialRecord], axes: Sequence[Axis]) -> Any:
     """Optuna's study of the trials that were trained to their end."""
     import optuna
 
@@ -137,7 +137,7 @@ def _study(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
     return study
 
 
-def _parallel(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _parallel(complete: Sequence[TrialRecord], axes: Sequence[Axis]) -> Any:
     from optuna.visualization import plot_parallel_coordinate
 
     with warnings.catch_warnings():
@@ -145,7 +145,7 @@ def _parallel(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
         return plot_parallel_coordinate(_study(complete, axes), target_name="dev score")
 
 
-def _importance(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _importance(complete: Sequence[TrialRecord], axes: Sequence[Axis]) -> Any:
     """None where too few trials, or all alike, tell nothing."""
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization import plot_param_importances
@@ -159,7 +159,7 @@ def _importance(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
         )
 
 
-def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
+def _curves(records: Sequence[TrialRecord], best: TrialRecord, objective: str) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -177,7 +177,7 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
     return figure
 
 
-def _pareto(complete: Sequence[Record], best: Record, config: TuneConfig) -> Any:
+def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConfig) -> Any:
     """The score at the objective's smallest dimension against that at full width.
 
     None if only one is trained.
@@ -230,7 +230,7 @@ def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
     return any(other != point for other in as_good)
 
 
-def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str:
+def _table(records: Sequence[TrialRecord], best: TrialRecord, axes: Sequence[Axis]) -> str:
     names = [axis.name for axis in axes]
     head = ["trial", "state", "dev score", "examples", "seconds", *names, "why"]
     rows = [_row("<tr>", "th", head)]
@@ -244,7 +244,7 @@ def _row(opening: str, tag: str, cells: Sequence[str]) -> str:
     return opening + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _cells(record: Record, names: Sequence[str]) -> list[str]:
+def _cells(record: TrialRecord, names: Sequence[str]) -> list[str]:
     values = []
     for name in names:
         value = record.point.get(name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from medembed.tuning.records import EXAMPLES, OBJECTIVE
+from medembed.tuning.trials import EXAMPLES, OBJECTIVE
 
 
 class RungCallback(TuneReportCallback):

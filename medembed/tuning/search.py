@@ -12,8 +12,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
 from medembed.tuning.space import Axis, Point
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, TrialRecord
 
 Started = Callable[[int, Point], None]
 _FEWEST_BY_CHANCE = 3
@@ -32,7 +32,7 @@ class Search(Searcher):
         config: TuneConfig,
         axes: Sequence[Axis],
         planned: Sequence[Point],
-        records: Iterable[Record],
+        records: Iterable[TrialRecord],
         started: Started,
         scheduler: TrialScheduler | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class Search(Searcher):
             return min(trial.number for trial in waiting)
         return len(self.study.get_trials(deepcopy=False))
 
-    def _add(self, record: Record) -> None:
+    def _add(self, record: TrialRecord) -> None:
         """Add a known trial to the study; one that is not over is asked for again."""
         from optuna.trial import TrialState, create_trial
 
@@ -153,7 +153,7 @@ class Halving(ASHAScheduler):
         return TrialScheduler.CONTINUE if trial.config["number"] == 0 else decision
 
 
-def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialScheduler:
+def make_scheduler(config: TuneConfig, records: Iterable[TrialRecord] = ()) -> TrialScheduler:
     """Return halving where the config has it, the end of a training being no rung.
 
     Its rungs know what recorded trials that are over had reached there.
@@ -176,7 +176,7 @@ def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialS
     return scheduler
 
 
-def replay(scheduler: TrialScheduler, record: Record) -> int:
+def replay(scheduler: TrialScheduler, record: TrialRecord) -> int:
     """Return after how many examples the scheduler would have stopped a trial, or its end."""
     for measured, decision in _feed(scheduler, record, f"recorded-{record.number}"):
         if decision == TrialScheduler.STOP:
@@ -185,7 +185,7 @@ def replay(scheduler: TrialScheduler, record: Record) -> int:
 
 
 def _feed(
-    scheduler: TrialScheduler, record: Record, trial_id: str
+    scheduler: TrialScheduler, record: TrialRecord, trial_id: str
 ) -> Iterator[tuple[Measured, str]]:
     """Show a scheduler what a trial had reached, and yield what it decides at each rung.
 

@@ -24,8 +24,8 @@ from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.capacity import needs
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, model_place
 from medembed.tuning.space import Point
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, model_place
 
 
 @dataclass(frozen=True)

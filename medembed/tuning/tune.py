@@ -24,9 +24,9 @@ from medembed.tuning.capacity import count_room, find_nodes
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.outcome import BEST, REPORT, Tuned, publish
 from medembed.tuning.pool import fit_to_data, mine_pool, plan_pool
-from medembed.tuning.records import Record, Records, model_place
 from medembed.tuning.space import Axis, Point, default_point
 from medembed.tuning.trial import Shared, run_trial
+from medembed.tuning.trials import TrialRecord, Trials, model_place
 from medembed.tuning.warm_start import warm_starts
 
 logger = logging.getLogger(__name__)
@@ -78,16 +78,16 @@ def tune(
     if pool:
         with stage("encode and mine once", seconds):
             shared = mine_pool(shared, dataset, pool)
-    records = Records.read(output)
+    trials = Trials.read(output)
     with stage("search", seconds):
-        _search(shared, axes, planned[: config.trials], records, room)
-    best = _find_best(records, output)
+        _search(shared, axes, planned[: config.trials], trials, room)
+    best = _find_best(trials, output)
     with stage("measure elsewhere", seconds):
         retention = _look_elsewhere(shared, best)
     with stage("report and register", seconds):
-        version = publish(shared, records.all(), best, axes, dataset, registry, retention)
+        version = publish(shared, trials.all(), best, axes, dataset, registry, retention)
     return Tuned(
-        records.all(),
+        trials.all(),
         best,
         version,
         storage.join(output, REPORT),
@@ -132,7 +132,7 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
 
 
 def _search(
-    shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int
+    shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], trials: Trials, room: int
 ) -> None:
     """Run the trials that are not over. What Ray Tune pickles is never read, and removed at the
     end.
@@ -144,13 +144,13 @@ def _search(
     from medembed.tuning.search import Search, make_scheduler
 
     config = shared.config
-    known = records.all()
+    known = trials.all()
     over = sum(record.is_over for record in known)
     logger.info("%d trials, %d over; %d at a time; %s", config.trials, over, room, config.plan)
     if over >= config.trials:
         return
     os.environ |= _SWITCHES
-    bookkeeper = Bookkeeper(records, shared)
+    bookkeeper = Bookkeeper(trials, shared)
     scheduler = make_scheduler(config, known)
     search = Search(config, axes, planned, known, bookkeeper.started, scheduler)
     # A trial holds nothing itself, its workers do: it could wait for ever for what others hold.
@@ -179,18 +179,18 @@ def _search(
     bookkeeper.clean(everything=True)
 
 
-def _find_best(records: Records, output: str) -> Record:
-    best = records.best()
+def _find_best(trials: Trials, output: str) -> TrialRecord:
+    best = trials.best()
     if best is None:
-        reasons = sorted({record.reason for record in records.all() if record.reason})
+        reasons = sorted({record.reason for record in trials.all() if record.reason})
         raise TrainingError(
-            f"{output}: none of {len(records.known)} trials was trained to its end: "
+            f"{output}: none of {len(trials.known)} trials was trained to its end: "
             f"{'; '.join(reasons) or 'time was up'}"
         )
     return best
 
 
-def _look_elsewhere(shared: Shared, best: Record) -> Retention | None:
+def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
     """The winner against the base model on retention sets."""
     config = shared.config
     training, _ = config.settings(best.point)

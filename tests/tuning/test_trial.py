@@ -13,8 +13,8 @@ from medembed.training.record.history import TRAINER_STATE, clean_history, recor
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.trial import Rungs
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import OBJECTIVE
 from medembed.tuning.trial import measurements
+from medembed.tuning.trials import OBJECTIVE
 from tests.tiny import SIGNS, SUBJECTS
 from tests.training.test_scoring import CONFIG, OTHER, start_scorer
 
