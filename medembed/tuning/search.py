@@ -74,7 +74,7 @@ class Search(Searcher):
         trial = self.study.ask(fixed_distributions=self.distributions)
         self.trials[trial_id] = trial
         if trial.number in self.known and self.scheduler is not None:
-            list(_feed(self.scheduler, self.known[trial.number], trial_id))
+            list(feed(self.scheduler, self.known[trial.number], trial_id))
         self.started(trial.number, dict(trial.params))
         return {"number": trial.number, "point": dict(trial.params)}
 
@@ -172,19 +172,11 @@ def make_scheduler(config: TuneConfig, records: Iterable[TrialRecord] = ()) -> T
     )
     for record in records:
         if record.is_over:
-            list(_feed(scheduler, record, f"recorded-{record.number}"))
+            list(feed(scheduler, record, f"recorded-{record.number}"))
     return scheduler
 
 
-def replay(scheduler: TrialScheduler, record: TrialRecord) -> int:
-    """Return after how many examples the scheduler would have stopped a trial, or its end."""
-    for measured, decision in _feed(scheduler, record, f"recorded-{record.number}"):
-        if decision == TrialScheduler.STOP:
-            return measured.examples
-    return record.examples
-
-
-def _feed(
+def feed(
     scheduler: TrialScheduler, record: TrialRecord, trial_id: str
 ) -> Iterator[tuple[Measured, str]]:
     """Show a scheduler what a trial had reached, and yield what it decides at each rung.

@@ -11,7 +11,7 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from medembed.training.trial import Rungs
-from medembed.tuning.search import Search, make_scheduler, replay
+from medembed.tuning.search import Search, feed, make_scheduler
 from medembed.tuning.space import default_point
 from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, TrialRecord
 from tests.tuning.configs import make_config
@@ -36,6 +36,14 @@ def record(number: int, *scores: float) -> TrialRecord:
     reached = zip((100, 200, 400, 800), scores, strict=True)
     measured = tuple(Measured(examples, score, {}) for examples, score in reached)
     return TrialRecord(number, DEFAULT, "complete", measured)
+
+
+def replay(scheduler: TrialScheduler, record: TrialRecord) -> int:
+    """After how many examples the scheduler would have stopped a trial, or its end."""
+    for measured, decision in feed(scheduler, record, f"recorded-{record.number}"):
+        if decision == TrialScheduler.STOP:
+            return measured.examples
+    return record.examples
 
 
 def run(search: Search, count: int) -> list[TrialRecord]:
