@@ -1,4 +1,4 @@
-"""What happens in the driver while trials run: records, a line for each trial, room on the disk."""
+"""Keep the books in the driver while trials run: records, a log line for each trial, disk space."""
 
 import logging
 import time
@@ -29,9 +29,7 @@ _SETTLES_S = 30.0  # after which no worker of a stopped trial writes any more
 
 
 class Bookkeeper(Callback):
-    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the
-    best.
-    """
+    """Records how each trial goes and ends, logs a line at its end, keeps the best model alone."""
 
     def __init__(self, trials: Trials, shared: Shared) -> None:
         self.trials = trials
@@ -45,7 +43,7 @@ class Bookkeeper(Callback):
         self.over_before = len(self.ended)
 
     def started(self, number: int, point: Point) -> None:
-        """A trial is about to begin, or to begin again."""
+        """Record that a trial is about to begin, or to begin again."""
         self.began[number] = time.monotonic()
         self.trials.write(self.trials.known.get(number) or TrialRecord(number, point))
 
@@ -65,7 +63,8 @@ class Bookkeeper(Callback):
                 metrics[name] = value
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
 
-        course = {one.examples: one for one in self.trials.known[number].course}
+        before = self.trials.known[number].course
+        course = {reached.examples: reached for reached in before}
         if course.get(measured.examples) == measured:
             return  # a trial reports its course once more at its end
         course[measured.examples] = measured
@@ -92,7 +91,7 @@ class Bookkeeper(Callback):
         self._end(int(trial.config["number"]), "failed", reason)
 
     def suspend(self) -> None:
-        """Free what trials hold that are not over when the search ends, because its time is up."""
+        """Free what unfinished trials hold when the time of the search is up."""
         for record in self.trials.all():
             if not record.is_over:
                 free_placement_group(run_folder(self._model(record.number)))
@@ -101,7 +100,7 @@ class Bookkeeper(Callback):
                 )
 
     def clean(self, everything: bool = False) -> None:
-        """Remove what trials left that are over, but for the best one's model."""
+        """Remove the files of trials that are over, except the best one's model."""
         best = self.trials.best()
         settled = time.monotonic() - _SETTLES_S
         for number, ended in list(self.ended.items()):
@@ -125,9 +124,9 @@ class Bookkeeper(Callback):
         return model_place(self.trials.output, number)
 
     def _describe(self, record: TrialRecord) -> str:
-        """ "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
+        """Return "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
         trials = self.config.trials
-        over = sum(one.is_over for one in self.trials.all())
+        over = sum(trial.is_over for trial in self.trials.all())
         line = f"trial {record.number} ({over} of {trials}): "
         line += describe(record, self.config.examples)
         best = self.trials.best()

@@ -1,6 +1,4 @@
-"""What a search leaves: the winner as a version, a config to train it again, a page, all trials as
-runs.
-"""
+"""Publish what a search found: the winner as a version, its config, a report, trials as runs."""
 
 import math
 from collections.abc import Sequence
@@ -86,7 +84,7 @@ def publish(
 
 
 def _config_to_train(shared: Shared, best: TrialRecord) -> str:
-    """A config of `medembed train` with the best settings; how to mine for it is a comment."""
+    """Return a config of `medembed train` with the best settings; a comment says how to mine."""
     config = shared.config
     training, examples = shared.settle(best.point)
     _, mining = config.settings(best.point)

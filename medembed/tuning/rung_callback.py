@@ -1,6 +1,4 @@
-"""Report each measurement of a trial's training to Ray Tune. Imported in the trial alone: it needs
-Ray.
-"""
+"""Report each measurement of a trial's training to Ray Tune. Needs Ray: only trials import it."""
 
 from typing import Any
 

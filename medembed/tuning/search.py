@@ -1,6 +1,4 @@
-"""Optuna's search and Ray Tune's halving, begun from what is known of a search that was
-interrupted.
-"""
+"""Search by Optuna and stop early by Ray Tune, from what an interrupted search knows already."""
 
 import logging
 import warnings
@@ -20,11 +18,10 @@ _FEWEST_BY_CHANCE = 3
 
 
 class Search(Searcher):
-    """Multivariate TPE whose draws depend on seed, trial number and history alone (Bergstra et al.
-    2011).
+    """Multivariate TPE (Bergstra et al. 2011); seed, trial number and history decide its draws.
 
-    Ray's own OptunaSearch can neither go on with known trials, nor keep its draws apart from what
-    was drawn before, nor call a trial pruned that halving stopped: so Optuna is asked here.
+    Ray's own OptunaSearch cannot continue with known trials, its draws depend on those before, and
+    it does not call a trial pruned that halving stopped: so Optuna is asked here.
     """
 
     def __init__(
@@ -36,10 +33,9 @@ class Search(Searcher):
         started: Started,
         scheduler: TrialScheduler | None = None,
     ) -> None:
-        """`planned` come first, from trial 0 on; `records` are known: those that are over are not
-        tried again.
+        """Plan `planned` first, from trial 0 on; recorded trials that are over are not repeated.
 
-        `scheduler` is told what a trial had reached that goes on.
+        The scheduler gets what a trial that continues had reached.
         """
         import optuna
 
@@ -89,7 +85,7 @@ class Search(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial that halving stopped is pruned, with what it had reached, not complete."""
+        """Tell Optuna how a trial ended; one that halving stopped is pruned, not complete."""
         from optuna.trial import TrialState
 
         trial = self.trials.pop(trial_id)
@@ -101,7 +97,7 @@ class Search(Searcher):
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
-        """Ray Tune asks for it from time to time: trials have records, so there is nothing."""
+        """Save nothing, which Ray Tune asks for from time to time: trials have records."""
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a search goes on from its records")
@@ -142,10 +138,9 @@ class Search(Searcher):
 
 
 class Halving(ASHAScheduler):
-    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that lets trial 0 come to
-    its end.
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that never stops trial 0.
 
-    The search is worth what its winner gains on it.
+    What a search is worth is what its winner gains on trial 0.
     """
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -154,9 +149,9 @@ class Halving(ASHAScheduler):
 
 
 def make_scheduler(config: TuneConfig, records: Iterable[TrialRecord] = ()) -> TrialScheduler:
-    """Return halving where the config has it, the end of a training being no rung.
+    """Return halving if the config has it; the end of a training is no rung.
 
-    Its rungs know what recorded trials that are over had reached there.
+    Its rungs know what recorded trials had reached there.
     """
     if config.halving is None or not config.rung_examples:
         return FIFOScheduler()

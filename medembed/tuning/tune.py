@@ -1,4 +1,4 @@
-"""The search: mine once, try settings by Ray Tune, keep the best model, say what was found."""
+"""Search settings: mine once, try them by Ray Tune, keep the best model, report."""
 
 import logging
 import os
@@ -58,11 +58,11 @@ _RETRIES = 3  # of a trial whose process or node died
 def tune(
     config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0
 ) -> Tuned:
-    """Run the search, or go on with it; `model` is a reference that workers can load.
+    """Run the search, or continue it; `model` is a reference that workers can load.
 
     `spare_cpus` of each node are not for trials. Raises ConfigError before anything starts if no
     trial fits, StorageError if another search's files are at `output`, TrainingError if no trial
-    came to its end.
+    was trained to its end.
     """
     output = storage.absolute(config.output)
     seconds: dict[str, float] = {}
@@ -109,7 +109,7 @@ def read_config(output: str) -> bytes:
 
 
 def _check_inputs(config: TuneConfig, dataset: Dataset, model: str) -> None:
-    """Raises here, in a second, what would otherwise fail in each trial."""
+    """Raise now, in a second, what would otherwise fail in each trial."""
     check_trainable(model, config.training)
     dimensions = config.training.dimensions
     check_dimensions(dimensions, model_width(fetch_model(model)) or max(dimensions))
@@ -119,7 +119,7 @@ def _check_inputs(config: TuneConfig, dataset: Dataset, model: str) -> None:
 
 
 def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
-    """Make the output this search's, or go on with it."""
+    """Claim the output for this search, or continue the search that is there."""
     given = config.model_dump(mode="json", include=set(TuneConfig.model_fields) - _NO_MATTER)
     inputs = {
         "dataset": dataset.fingerprint,
@@ -134,9 +134,7 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
 def _search(
     shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], trials: Trials, room: int
 ) -> None:
-    """Run the trials that are not over. What Ray Tune pickles is never read, and removed at the
-    end.
-    """
+    """Run the trials that are not over. What Ray Tune pickles is never read, and then removed."""
     from ray import tune
     from ray.tune.logger import JsonLoggerCallback
 
@@ -191,7 +189,7 @@ def _find_best(trials: Trials, output: str) -> TrialRecord:
 
 
 def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
-    """The winner against the base model on retention sets."""
+    """Measure the winner against the base model on retention sets."""
     config = shared.config
     training, _ = config.settings(best.point)
     winner = Model("winner", model_place(shared.output, best.number))

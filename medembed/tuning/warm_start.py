@@ -1,4 +1,4 @@
-"""The best configurations of an earlier search, with which another one begins."""
+"""Find the best configurations of an earlier search, with which another one begins."""
 
 import logging
 from collections.abc import Sequence
