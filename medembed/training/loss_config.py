@@ -1,4 +1,4 @@
-"""Declare which loss a model is fine-tuned with, and what the rest of training knows of each loss.
+"""Declare the losses, what each reads and takes, and the config that chooses one.
 
 A new loss is a name and its traits here, and a function in losses/by_name.py.
 """
@@ -33,9 +33,9 @@ class LossTraits:
 
     rows: Rows
     options: tuple[str, ...] = ()
-    # The usual one, in cosine distance, from 0 to 2; a loss that has none takes none.
+    # the usual one, in cosine distance from 0 to 2; None: the loss takes no margin
     margin: float | None = None
-    # Whether a query's positive is ranked among all other documents of the batch.
+    # whether it ranks a query's positive among all documents of the batch
     ranks: bool = False
 
     @property

@@ -74,7 +74,8 @@ def _mse(config: TrainingConfig, model: Any) -> EmbeddingLoss:
     return mse
 
 
-# Each makes a loss of embeddings; the model of a stock loss takes no part in that.
+# The losses that do not rank. Each is a function of embeddings, so the model that a stock loss
+# asks for takes no part.
 _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
     "triplet": _triplet,
     "contrastive": _contrastive,

@@ -14,7 +14,7 @@ from medembed.training.loss_config import TRAITS, LossName, Rows
 from medembed.training.rows.batch_columns import Columns, to_columns, to_triplets
 from medembed.training.rows.order import count_paired
 
-Examples = Sequence[dict[str, Any]]
+ExampleRows = Sequence[dict[str, Any]]
 
 
 class _Pair(NamedTuple):
@@ -23,7 +23,7 @@ class _Pair(NamedTuple):
     score: float
 
 
-def count_rows(loss: LossName, dataset: Dataset, examples: Examples) -> int:
+def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
     """Return how many rows a loss reads in a pass. Raises DataError if it and the data do not fit.
 
     examples: rows as `schema.EXAMPLES` has them.
@@ -39,7 +39,7 @@ def count_rows(loss: LossName, dataset: Dataset, examples: Examples) -> int:
             return _count_taught(loss, texts_by_role(dataset), dataset.uri)
 
 
-def read_columns(loss: LossName, dataset: Dataset, examples: Examples) -> Columns:
+def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Columns:
     """Return {column: values} for the trainer, `label` last; it puts the prompts before the texts.
 
     Judged pairs are those of the training queries, with the similarity that a pair came with, else
@@ -87,7 +87,7 @@ def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
     return texts
 
 
-def _count_examples(loss: LossName, examples: Examples) -> int:
+def _count_examples(loss: LossName, examples: ExampleRows) -> int:
     if not examples:
         raise DataError(f"examples: none found, but loss {loss} reads them; mine some.")
     if TRAITS[loss].rows is Rows.EXAMPLES:
