@@ -42,10 +42,7 @@ if TYPE_CHECKING:
 
 
 def is_ray_shared() -> bool:
-    """Whether Ray outlives the job, and looks out for nodes about to be taken away.
-
-    A private Ray has that off.
-    """
+    """Return whether Ray outlives the job and watches for nodes that will be taken away."""
     return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
