@@ -40,7 +40,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_with_gradients(tensor: Tensor) -> Tensor:
-    """Return what `gather` does; each rank's rows get the gradients of all ranks' losses, summed."""
+    """Return what `gather` does; each rank's rows get the summed gradients of all ranks' losses."""
     return torch.cat(all_gather(tensor.contiguous())) if world()[1] > 1 else tensor
 
 
