@@ -56,8 +56,10 @@ def train(folder: Path, scratch: Path, columns: Columns, **settings: Any) -> Any
     return trainer
 
 
-def test_every_loss_has_traits_and_is_trained_here():
+def test_every_loss_has_traits_whose_options_exist_and_is_trained_here():
     assert {name.partition(",")[0] for name in CASES} == set(TRAITS) == set(get_args(LossName))
+    for traits in TRAITS.values():
+        assert set(traits.options) <= LossConfig.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", CASES)
