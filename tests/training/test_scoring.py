@@ -55,17 +55,14 @@ def flip_words(
     """
     start = load(folder)
     trained = {name: tensor.clone() for name, tensor in start.model.state_dict().items()}
-    vocabulary = range(len(start.model.tokenizer))
-    ids = vocabulary if words is None else [read_word(start, word) for word in words]
+    rows: Any = slice(None)
+    if words is not None:
+        rows = [start.model.tokenizer(word)["input_ids"][1] for word in words]
     with torch.no_grad():
-        word_table(start.model)[list(ids)] *= -1
+        word_table(start.model)[rows] *= -1
     scorer = Scorer(start, dev, elsewhere, BOTH, CPU, Average(start.model, BOTH.shares))
     start.model.load_state_dict(trained)
     return scorer
-
-
-def read_word(encoder: Encoder, word: str) -> int:
-    return int(encoder.model.tokenizer(word)["input_ids"][1])
 
 
 def word_table(model: Any) -> torch.Tensor:
