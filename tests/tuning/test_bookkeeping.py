@@ -47,7 +47,7 @@ def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_i
         ("stopped", ""),
         ("failed", "loss is nan"),
     ]
-    assert [(one.examples, one.objective) for one in records[0].course] == [(320, 0.5), (2368, 0.7)]
+    assert [(at.examples, at.objective) for at in records[0].course] == [(320, 0.5), (2368, 0.7)]
     assert records[0].course[0].metrics == {"ndcg@10/64": 0.4}
     assert (
         "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 "
@@ -65,7 +65,7 @@ def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_co
     assert len(caplog.messages) == 3  # each once
     tell(books, 0, **{OBJECTIVE: 0.8, EXAMPLES: 2400, DONE: "uri"})
     end(books, 0)
-    assert [(one.examples, one.objective) for one in books.trials.known[0].course] == [
+    assert [(at.examples, at.objective) for at in books.trials.known[0].course] == [
         (320, 0.4),
         (640, 0.8),
         (2400, 0.7),

@@ -54,8 +54,8 @@ def run(search: Search, count: int) -> list[TrialRecord]:
         is_stopped = asked["number"] % 3 == 2
         measured = course(asked["point"]["training.temperature"], 200 if is_stopped else 800)
         with warnings.catch_warnings(record=True) as warned:
-            for one in [*measured, *measured]:  # once more, as a trial does at its end
-                result = {OBJECTIVE: one.objective, EXAMPLES: one.examples}
+            for at in [*measured, *measured]:  # once more, as a trial does at its end
+                result = {OBJECTIVE: at.objective, EXAMPLES: at.examples}
                 search.on_trial_result(trial_id, result)
         assert not warned
         search.on_trial_complete(trial_id, result if is_stopped else {**result, DONE: "uri"})
@@ -67,7 +67,7 @@ def run(search: Search, count: int) -> list[TrialRecord]:
 def test_what_was_interrupted_goes_on_with_the_same_points_as_if_it_had_not_been():
     whole = run(make(), 8)
     assert whole[0].point == DEFAULT
-    assert len({one.point["training.temperature"] for one in whole}) == 8
+    assert len({trial.point["training.temperature"] for trial in whole}) == 8
     assert run(make(whole[:4]), 4) == whole[4:]
 
 
@@ -87,10 +87,10 @@ def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_now_and_when_the_sear
     for study in (search.study, again.study):
         states = [trial.state.name for trial in study.trials]
         assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
-        reached = {one.examples: one.objective for one in records[2].course}
+        reached = {at.examples: at.objective for at in records[2].course}
         assert study.trials[2].intermediate_values == reached
         values = [trial.value for trial in study.trials]
-        assert values == [*(one.course[-1].objective for one in records), None]
+        assert values == [*(record.course[-1].objective for record in records), None]
 
 
 def test_halving_stops_the_worse_half_at_a_rung_and_nothing_at_the_end():

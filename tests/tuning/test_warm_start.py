@@ -55,7 +55,7 @@ def test_what_is_no_search_is_refused(tmp_path: Path):
 def test_records_are_read_back_as_they_were_written(tmp_path: Path):
     write(tmp_path, (0.5, {"a": 1}, "complete"), (0.25, {"a": None}, "failed"))
     known = Trials.read(str(tmp_path))
-    assert [(one.number, one.state, one.score, one.examples) for one in known.all()] == [
+    assert [(each.number, each.state, each.score, each.examples) for each in known.all()] == [
         (0, "complete", 0.5, 2400),
         (1, "failed", 0.25, 2400),
     ]
