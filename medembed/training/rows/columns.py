@@ -28,7 +28,8 @@ def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
 
     examples: rows as `schema.EXAMPLES` has them.
     """
-    match TRAITS[loss].rows:
+    rows = TRAITS[loss].rows
+    match rows:
         case Rows.EXAMPLES | Rows.NEGATIVES:
             return _count_examples(loss, examples)
         case Rows.JUDGMENTS | Rows.SIMILARITIES:
@@ -47,7 +48,8 @@ def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Col
     training split. What needs a teacher is read by `teacher_vectors`. `count_rows` says whether the
     data fits the loss.
     """
-    match TRAITS[loss].rows:
+    rows = TRAITS[loss].rows
+    match rows:
         case Rows.EXAMPLES:
             return to_columns(examples)
         case Rows.NEGATIVES:
