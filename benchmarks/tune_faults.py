@@ -32,7 +32,7 @@ from benchmarks.fault_run import Outcome, copy, finish, report, run_undisturbed,
 from medembed import storage
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
-from medembed.tuning.records import Record, Records
+from medembed.tuning.trials import TrialRecord, Trials
 from tests.tiny import make_encoder, write_pairs
 
 KINDS = ("trial", "worker", "node", "driver")
@@ -65,7 +65,7 @@ class Case:
 
     data: str
     model: str
-    expected: Sequence[Record] = ()
+    expected: Sequence[TrialRecord] = ()
 
     def start(self, folder: Path, output: str, environment: dict[str, str]) -> Job:
         """Start a `medembed tune` of it."""
@@ -92,9 +92,9 @@ class Case:
         return faults
 
 
-def read_trials(output: str) -> list[Record]:
+def read_trials(output: str) -> list[TrialRecord]:
     """Return what the trials are at present, without their times."""
-    return [replace(record, seconds=0.0) for record in Records.read(output).all()]
+    return [replace(record, seconds=0.0) for record in Trials.read(output).all()]
 
 
 def measured(output: str) -> int:

@@ -26,7 +26,7 @@ from medembed.registry.models import open_registry, resolve_model
 from medembed.training.run.enough import check_settings
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.outcome import Tuned
-from medembed.tuning.records import describe
+from medembed.tuning.trials import describe
 from medembed.tuning.tune import CONFIG, read_config, tune
 from medembed.uris import map_uris
 

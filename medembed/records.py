@@ -2,10 +2,11 @@
 them up.
 
 A part appears whole or not at all. Names say all that decides a part, so that one is never taken
-for another.
+for another. A part is a few arrays, or JSON that people may read.
 """
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,9 +37,7 @@ def unpack(packed: bytes) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Records:
-    """The parts in the folder `uri`, each a few arrays without pickles. Workers write them, a
-    driver removes them.
-    """
+    """The parts in the folder `uri`, without pickles. Workers write them, a driver removes them."""
 
     uri: str
 
@@ -71,10 +70,7 @@ class Records:
         try:
             return unpack(storage.read_bytes(self._place(name)))
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
-            raise StorageError(
-                f"{self._place(name)}: damaged, expected what an unfinished run has left; remove "
-                f"{self.uri} and run again."
-            ) from None
+            raise self._damaged(self._place(name)) from None
 
     def once(self, name: str, make: Callable[[], Arrays]) -> dict[str, npt.NDArray[Any]]:
         """Return a part's arrays, made now if they are not there."""
@@ -84,10 +80,30 @@ class Records:
         self.write(name, made)
         return dict(made)
 
+    def write_json(self, name: str, content: Any) -> None:
+        """Keep a part as JSON; what is written later under the same name takes its place."""
+        storage.write_bytes(self._place(name, ".json"), json.dumps(content, indent=2).encode())
+
+    def read_json(self, name: str) -> Any:
+        """Return what `write_json` kept, None if nothing. Raises StorageError if it is damaged."""
+        place = self._place(name, ".json")
+        if not storage.exists(place):
+            return None
+        try:
+            return json.loads(storage.read_bytes(place))
+        except ValueError:
+            raise self._damaged(place) from None
+
     def clear(self) -> None:
         """Remove the folder."""
         if storage.exists(self.uri):
             storage.delete_folder(self.uri)
 
-    def _place(self, name: str) -> str:
-        return storage.join(self.uri, name + _ENDING)
+    def _place(self, name: str, ending: str = _ENDING) -> str:
+        return storage.join(self.uri, name + ending)
+
+    def _damaged(self, place: str) -> StorageError:
+        return StorageError(
+            f"{place}: damaged, expected what an unfinished run has left; remove {self.uri} and "
+            "run again."
+        )

@@ -36,3 +36,17 @@ def test_a_damaged_part_is_told_with_its_place_and_what_to_do(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:90])
     with pytest.raises(StorageError, match=r"part.npz: damaged, .* remove .* and run again\.$"):
         records.read("part")
+
+
+def test_a_part_in_json_is_read_back_as_it_was_last_written_and_a_damaged_one_is_named(
+    tmp_path: Path,
+):
+    records = Records(str(tmp_path))
+    assert records.read_json("0001/trial") is None
+    for content in ({"state": "running"}, {"state": "complete"}):
+        records.write_json("0001/trial", content)
+        assert records.read_json("0001/trial") == content
+    assert records.names() == set(), "parts that are arrays are others"
+    (tmp_path / "0001" / "trial.json").write_text('{"state"')
+    with pytest.raises(StorageError, match=r"trial.json: damaged, .* remove .* and run again\.$"):
+        records.read_json("0001/trial")

@@ -24,7 +24,6 @@ from medembed.mining.examples import Examples
 from medembed.registry.champion import make_champion, name_loss, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
-from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.model.trainable import check_trainable
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.register import register_checkpoint
@@ -144,7 +143,7 @@ def improve(
     for number in range(1, config.rounds + 1):
         which = f", round {number} of {config.rounds}" if config.rounds > 1 else ""
         examples = None
-        if config.training.loss.name in ON_EXAMPLES:
+        if config.training.loss.traits.reads_examples:
             with stages.stage("mine hard negatives" + which):
                 examples = stages.mine(dataset, table, model, mining)
         with stages.stage("train" + which):

@@ -11,7 +11,7 @@ from medembed.preflight.encode_probe import EncodeCost
 from medembed.preflight.sample import Corpus
 from medembed.preflight.train_probe import TrainCost
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
+from medembed.training.loss_config import TRAITS, LossName
 from medembed.training.run.build import count_steps
 
 Floats = npt.NDArray[np.float64]
@@ -57,14 +57,14 @@ class TrainPlan:
     seconds: float | None
     memory_bytes: int  # of one worker
     capacity_bytes: int
-    loss: str = "multiple_negatives"
+    loss: LossName = "multiple_negatives"
 
     @property
     def is_timed(self) -> bool:
         """Whether steps of this loss are timed: the examples at hand are those of ranking losses
         alone.
         """
-        return self.loss == RANKING
+        return TRAITS[self.loss].ranks
 
 
 def row_weights(corpus: Corpus) -> Floats:

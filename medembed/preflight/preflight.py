@@ -28,7 +28,6 @@ from medembed.preflight.sample import Corpus, make_examples, read_corpus, read_l
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +159,7 @@ def _time_training(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> TrainCost | None:
-    if training.loss.name != RANKING:
+    if not training.loss.traits.ranks:
         logger.info(
             "train: not timed: only steps of a ranking loss are, and %s is not one",
             training.loss.name,

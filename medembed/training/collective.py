@@ -40,7 +40,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_with_gradients(tensor: Tensor) -> Tensor:
-    """Return the same; each rank's rows get the sum of the gradients of all ranks' losses."""
+    """Return what `gather` does; each rank's rows get the summed gradients of all ranks' losses."""
     return torch.cat(all_gather(tensor.contiguous())) if world()[1] > 1 else tensor
 
 
@@ -69,9 +69,9 @@ def encode_in_shares(
 def agreed(work: Callable[[], Result], device: torch.device) -> Result:
     """Return what `work` gives on this rank, once all ranks are done with it.
 
-    So none waits in vain for one that failed; `work` must not talk to other ranks. Raises
-    AllRefused if it failed on all ranks alike, which trying again would not mend; else this rank's
-    own error, or TrainingError where another one failed.
+    So no rank waits for one that failed; `work` must not talk to other ranks. Raises AllRefused if
+    it failed on all ranks, so that a retry would not help; else this rank's own error, or
+    TrainingError if another rank failed.
     """
     error: MedEmbedError | None = None
     try:
@@ -99,8 +99,7 @@ class AllRefused(Exception):
 def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) -> str | None:
     """Return on every rank what `find` gives on rank 0; no name is empty.
 
-    As numbers: PyTorch's own way to send objects unpickles what comes, and who joins a training
-    could send that.
+    It is sent as numbers: PyTorch's own way to send objects would unpickle whatever comes.
     """
     name = (find() or "").encode() if world()[0] == 0 else b""
     (length,) = from_rank_zero([len(name)], device)

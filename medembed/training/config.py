@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from medembed.spread import WorkerCount
-from medembed.training.loss_config import RANKING, LossConfig
+from medembed.training.loss_config import LossConfig
 from medembed.training.options import TrainingOptions
 
 # Weights of what was trained in its average with the start that keep most of both: of the gain in
@@ -94,9 +94,10 @@ class TrainingConfig(TrainingOptions):
                 f"select_dimension: found {self.select_dimension}, expected one of "
                 f"{list(self.dimensions)}"
             )
-        if self.loss.name == "batch_hard" and (self.batch_size < 4 or self.batch_size % 2):
+        if self.loss.traits.is_paired and (self.batch_size < 4 or self.batch_size % 2):
             raise ValueError(
-                f"batch_size: found {self.batch_size}, but loss batch_hard needs an even one from 4"
+                f"batch_size: found {self.batch_size}, but loss {self.loss.name} needs an even one "
+                "from 4"
             )
         return self
 
@@ -111,9 +112,9 @@ class TrainingConfig(TrainingOptions):
         """Return the weights of what was trained that are measured."""
         if self.average is not None:
             return (self.average,)
-        if self.loss.name == "mse":  # a teacher's space has nothing of the start in it
+        if self.loss.traits.is_taught:  # a teacher's space has nothing of the start in it
             return (1.0,)
-        is_held = self.loss.hold and self.loss.name == RANKING
+        is_held = self.loss.hold and self.loss.traits.ranks
         return (_OF_HELD if is_held else _OF_OTHERS, 1.0)
 
     @property

@@ -1,5 +1,10 @@
-"""Declare which loss a model is fine-tuned with."""
+"""Declare the losses, what each reads and takes, and the config that chooses one.
 
+A new loss is a name and its traits here, and a function in losses/by_name.py.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,19 +14,60 @@ from medembed.config import Config, ModelUri
 LossName = Literal[
     "multiple_negatives", "triplet", "contrastive", "cosine_similarity", "batch_hard", "mse"
 ]
-# The one loss in which a query's positive is ranked among the documents of the batch.
-RANKING: LossName = "multiple_negatives"
-ON_EXAMPLES: tuple[LossName, ...] = (RANKING, "triplet")
-ON_JUDGED_PAIRS: tuple[LossName, ...] = ("contrastive", "cosine_similarity")
-# In cosine distance, from 0 to 2. Triplet as usual on unit vectors; contrastive as
-# sentence-transformers has it.
-_MARGINS: dict[LossName, float] = {"triplet": 0.2, "batch_hard": 0.2, "contrastive": 0.5}
-_READ_BY: dict[str, tuple[LossName, ...]] = {
-    "symmetric": (RANKING,),
-    "hold": (RANKING,),
-    "mini_batch_size": (RANKING,),
-    "guide": (RANKING, "mse"),
-    "margin": tuple(_MARGINS),
+
+
+class Rows(Enum):
+    """What a loss reads of a data set."""
+
+    EXAMPLES = auto()  # a query with its positive and its mined negatives
+    NEGATIVES = auto()  # the same, but a row for each negative
+    JUDGMENTS = auto()  # a query, a document, and 1 for a positive, else 0
+    SIMILARITIES = auto()  # a query, a document, and their score
+    CLASSED_TEXTS = auto()  # a text and its class; rows of one class come in pairs
+    TAUGHT_TEXTS = auto()  # a query or a document, and the guide's vector
+
+
+@dataclass(frozen=True)
+class LossTraits:
+    """What a loss reads, and which keys of `LossConfig` it takes."""
+
+    rows: Rows
+    options: tuple[str, ...] = ()
+    # the usual one, in cosine distance from 0 to 2; None: the loss takes no margin
+    margin: float | None = None
+    # whether it ranks a query's positive among all documents of the batch
+    ranks: bool = False
+
+    @property
+    def reads_examples(self) -> bool:
+        """Return whether the loss reads what mining gives."""
+        return self.rows in (Rows.EXAMPLES, Rows.NEGATIVES)
+
+    @property
+    def is_paired(self) -> bool:
+        """Return whether its rows come in pairs of one class, in batches of even size."""
+        return self.rows is Rows.CLASSED_TEXTS
+
+    @property
+    def is_taught(self) -> bool:
+        """Return whether the model learns the guide's vectors, and so leaves its own space."""
+        return self.rows is Rows.TAUGHT_TEXTS
+
+    def takes(self, option: str) -> bool:
+        return option in self.options or (option == "margin" and self.margin is not None)
+
+
+# The margin of triplet is the usual one on unit vectors, that of contrastive is
+# sentence-transformers' own.
+TRAITS: dict[LossName, LossTraits] = {
+    "multiple_negatives": LossTraits(
+        Rows.EXAMPLES, options=("symmetric", "hold", "mini_batch_size", "guide"), ranks=True
+    ),
+    "triplet": LossTraits(Rows.NEGATIVES, margin=0.2),
+    "batch_hard": LossTraits(Rows.CLASSED_TEXTS, margin=0.2),
+    "contrastive": LossTraits(Rows.JUDGMENTS, margin=0.5),
+    "cosine_similarity": LossTraits(Rows.SIMILARITIES),
+    "mse": LossTraits(Rows.TAUGHT_TEXTS, options=("guide",)),
 }
 
 
@@ -68,15 +114,24 @@ class LossConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for key, names in _READ_BY.items():
+        for key, field in type(self).model_fields.items():
             value = getattr(self, key)
-            if value and value != type(self).model_fields[key].default and self.name not in names:
-                raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(names)}")
-        if self.name == "mse" and self.guide is None:
-            raise ValueError("guide: missing; loss mse needs a model that teaches")
+            if key == "name" or not value or value == field.default or self.traits.takes(key):
+                continue
+            takers = [name for name, traits in TRAITS.items() if traits.takes(key)]
+            raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(takers)}")
+        if self.traits.is_taught and self.guide is None:
+            raise ValueError(f"guide: missing; loss {self.name} needs a model that teaches")
         return self
+
+    @property
+    def traits(self) -> LossTraits:
+        """Return what this loss reads and takes."""
+        return TRAITS[self.name]
 
     @property
     def margin_or_default(self) -> float:
         """Return the margin, or the usual one of this loss."""
-        return self.margin or _MARGINS[self.name]
+        margin = self.margin or self.traits.margin
+        assert margin is not None, "only a loss with a margin asks for it"
+        return margin

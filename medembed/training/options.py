@@ -1,13 +1,12 @@
 """Declare the options of a run around its loss: presets, prompts, adapters, how a step is made."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
 from medembed.config import Config, merge
-from medembed.errors import ConfigError
 
 Preset = Literal["published", "quick", "large-batch", "lora"]
 PRESETS = Path(__file__).parent / "presets"
@@ -126,7 +125,7 @@ class TrainingOptions(Config):
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("preset") not in list_presets():
+        if not isinstance(values, dict) or values.get("preset") not in get_args(Preset):
             return values  # pydantic explains what is wrong with the name
         preset = read_preset(values["preset"])
         loss = values.get("loss")
@@ -136,16 +135,6 @@ class TrainingOptions(Config):
         return merge(preset, values)
 
 
-def list_presets() -> list[str]:
-    """Return the names of the presets that the package has."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Return what a preset sets, nested as `training` is; ConfigError if there is none."""
-    file = PRESETS / f"{name}.yaml"
-    if not file.is_file():
-        raise ConfigError(
-            f"training.preset: found {name!r}, expected one of {', '.join(list_presets())}."
-        )
-    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+def read_preset(name: Preset) -> dict[str, Any]:
+    """Return what a preset sets, nested as `training` is."""
+    return dict(yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")))

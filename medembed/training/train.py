@@ -2,15 +2,15 @@
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, save_card
-from medembed.evaluation.sample import Sample
 from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
     from medembed.training.run.fit import Fitted
 
 logger = logging.getLogger(__name__)
-
-
-class _Start(NamedTuple):
-    """Where tools log, how many examples are read in all, and the dev sample."""
-
-    logs: str
-    examples: int
-    dev: Sample
 
 
 def train(
@@ -66,27 +58,27 @@ def train(
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run = storage.absolute(run_folder(output))
-    if finished := _find_finished(output, key):
+    if finished := find_output(output, CheckpointManifest, key):
+        logger.info("checkpoint %s: unchanged, reused", finished.fingerprint)
         remove_run(run)  # of a driver that died between the two
-        return finished
-    start = _start(dataset, examples, config, output)
-    attempt = begin(run, key, inputs, trial)
-    with watch(start.examples, "train", "examples") as progress:
-        work = Work(
-            model=model,
-            dataset=dataset.uri,
-            examples=examples.uri if examples else None,
-            dev=start.dev,
-            elsewhere=elsewhere or RetentionSamples(),
-            config=config,
-            run=run,
-            attempt=attempt,
-            logs=start.logs,
-            progress=progress,
-            is_turned=inputs["turned"],
-            rungs=rungs,
-        )
-        fitted = fit(work, trial)
+        return Checkpoint(output, finished)
+    logs = f"{output.rstrip('/')}.logs"
+    examples_read = _check_start(dataset, examples, config, logs)
+    work = Work(
+        model=model,
+        dataset=dataset.uri,
+        examples=examples.uri if examples else None,
+        dev=draw_dev_sample(dataset, config),
+        elsewhere=elsewhere or RetentionSamples(),
+        config=config,
+        run=run,
+        attempt=begin(run, key, inputs, trial),
+        logs=logs,
+        is_turned=inputs["turned"],
+        rungs=rungs,
+    )
+    with watch(examples_read, "train", "examples") as progress:
+        fitted = fit(replace(work, progress=progress), trial)
 
     with tempfile.TemporaryDirectory() as folder:
         manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
@@ -95,23 +87,13 @@ def train(
     return checkpoint
 
 
-def _find_finished(output: str, key: str) -> Checkpoint | None:
-    manifest = find_output(output, CheckpointManifest, key)
-    if manifest is None:
-        return None
-    logger.info("checkpoint %s: unchanged, reused", manifest.fingerprint)
-    return Checkpoint(output, manifest)
-
-
-def _start(
-    dataset: Dataset, examples: Examples | None, config: TrainingConfig, output: str
-) -> "_Start":
-    """Check packages and rows before any worker starts, and draw the dev sample."""
-    logs = f"{output.rstrip('/')}.logs"
+def _check_start(
+    dataset: Dataset, examples: Examples | None, config: TrainingConfig, logs: str
+) -> int:
+    """Check packages and rows before any worker starts; return how many examples are read."""
     check_adapter(config.adapter, config.use_gpu)
     check_reporting(config.report_to, logs)
-    total = count_examples_read(dataset, examples, config)
-    return _Start(logs, total, draw_dev_sample(dataset, config))
+    return count_examples_read(dataset, examples, config)
 
 
 def _average(trained: Path, share: float, work: Work) -> None:

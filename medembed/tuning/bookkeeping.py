@@ -1,4 +1,4 @@
-"""What happens in the driver while trials run: records, a line for each trial, room on the disk."""
+"""Keep the books in the driver while trials run: records, a log line for each trial, disk space."""
 
 import logging
 import time
@@ -9,52 +9,50 @@ from ray.tune import Callback
 from medembed import storage
 from medembed.training.run.private_ray_train import free_placement_group
 from medembed.training.run.run_folder import remove_run, run_folder
-from medembed.tuning.records import (
+from medembed.tuning.space import Point
+from medembed.tuning.trial import Shared
+from medembed.tuning.trials import (
     DONE,
     EXAMPLES,
     FAILED,
     OBJECTIVE,
     Measured,
-    Record,
-    Records,
     State,
+    TrialRecord,
+    Trials,
     describe,
     model_place,
 )
-from medembed.tuning.space import Point
-from medembed.tuning.trial import Shared
 
 logger = logging.getLogger(__name__)
 _SETTLES_S = 30.0  # after which no worker of a stopped trial writes any more
 
 
 class Bookkeeper(Callback):
-    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the
-    best.
-    """
+    """Records how each trial goes and ends, logs a line at its end, keeps the best model alone."""
 
-    def __init__(self, records: Records, shared: Shared) -> None:
-        self.records = records
+    def __init__(self, trials: Trials, shared: Shared) -> None:
+        self.trials = trials
         self.shared = shared
         self.config = shared.config
         self.start = time.monotonic()
         self.began: dict[int, float] = {}
         self.with_checkpoint: set[int] = set()
         # Trials whose files are to be removed, and since when: an earlier driver's at once.
-        self.ended = {record.number: 0.0 for record in records.all() if record.is_over}
+        self.ended = {record.number: 0.0 for record in trials.all() if record.is_over}
         self.over_before = len(self.ended)
 
     def started(self, number: int, point: Point) -> None:
-        """A trial is about to begin, or to begin again."""
+        """Record that a trial is about to begin, or to begin again."""
         self.began[number] = time.monotonic()
-        self.records.write(self.records.known.get(number) or Record(number, point))
+        self.trials.write(self.trials.known.get(number) or TrialRecord(number, point))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         number = int(trial.config["number"])
         if FAILED in result:
-            self.records.change(number, reason=str(result[FAILED]))
+            self.trials.change(number, reason=str(result[FAILED]))
             return
         if DONE in result:
             self.with_checkpoint.add(number)
@@ -65,11 +63,12 @@ class Bookkeeper(Callback):
                 metrics[name] = value
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
 
-        course = {one.examples: one for one in self.records.known[number].course}
+        before = self.trials.known[number].course
+        course = {reached.examples: reached for reached in before}
         if course.get(measured.examples) == measured:
             return  # a trial reports its course once more at its end
         course[measured.examples] = measured
-        self.records.change(number, course=tuple(course[examples] for examples in sorted(course)))
+        self.trials.change(number, course=tuple(course[examples] for examples in sorted(course)))
         logger.info(
             "trial %d: dev score %.4f at %s of %s examples",
             number,
@@ -80,7 +79,7 @@ class Bookkeeper(Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         number = int(trial.config["number"])
-        reason = self.records.known[number].reason
+        reason = self.trials.known[number].reason
         if reason:
             self._end(number, "failed", reason)
         else:
@@ -92,8 +91,8 @@ class Bookkeeper(Callback):
         self._end(int(trial.config["number"]), "failed", reason)
 
     def suspend(self) -> None:
-        """Free what trials hold that are not over when the search ends, because its time is up."""
-        for record in self.records.all():
+        """Free what unfinished trials hold when the time of the search is up."""
+        for record in self.trials.all():
             if not record.is_over:
                 free_placement_group(run_folder(self._model(record.number)))
                 logger.info(
@@ -101,8 +100,8 @@ class Bookkeeper(Callback):
                 )
 
     def clean(self, everything: bool = False) -> None:
-        """Remove what trials left that are over, but for the best one's model."""
-        best = self.records.best()
+        """Remove the files of trials that are over, except the best one's model."""
+        best = self.trials.best()
         settled = time.monotonic() - _SETTLES_S
         for number, ended in list(self.ended.items()):
             is_best = best is not None and number == best.number
@@ -114,7 +113,7 @@ class Bookkeeper(Callback):
     def _end(self, number: int, state: State, reason: str = "") -> None:
         now = time.monotonic()
         seconds = round(now - self.began[number], 1)
-        record = self.records.change(number, state=state, reason=reason, seconds=seconds)
+        record = self.trials.change(number, state=state, reason=reason, seconds=seconds)
         self.ended[number] = now
         if state != "complete":
             free_placement_group(run_folder(self._model(number)))
@@ -122,15 +121,15 @@ class Bookkeeper(Callback):
         self.clean()
 
     def _model(self, number: int) -> str:
-        return model_place(self.records.output, number)
+        return model_place(self.trials.output, number)
 
-    def _describe(self, record: Record) -> str:
-        """ "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
+    def _describe(self, record: TrialRecord) -> str:
+        """Return "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
         trials = self.config.trials
-        over = sum(one.is_over for one in self.records.all())
+        over = sum(trial.is_over for trial in self.trials.all())
         line = f"trial {record.number} ({over} of {trials}): "
         line += describe(record, self.config.examples)
-        best = self.records.best()
+        best = self.trials.best()
         if best:
             line += f"; best {best.score:.4f} (trial {best.number})"
         if over < trials:

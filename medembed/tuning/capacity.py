@@ -1,7 +1,4 @@
-"""How many trials a Ray cluster has room for at a time.
-
-More would wait for what others hold.
-"""
+"""Count how many trials fit on a Ray cluster at a time; more would wait for each other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,13 +15,12 @@ def find_nodes() -> list[Node]:
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
-def needs(config: TuneConfig) -> tuple[int, dict[str, float]]:
-    """Return the number of workers of a trial, and what each takes."""
-    training = config.training
-    each = {"CPU": float(training.cpus_per_worker)}
-    if training.use_gpu:
-        each["GPU"] = 1 / config.trials_per_gpu
-    return training.most_workers, each
+def worker_resources(config: TuneConfig) -> dict[str, float]:
+    """Return what each worker of a trial takes."""
+    resources = {"CPU": float(config.training.cpus_per_worker)}
+    if config.training.use_gpu:
+        resources["GPU"] = 1 / config.trials_per_gpu
+    return resources
 
 
 def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0) -> int:
@@ -33,7 +29,8 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
     The workers of a trial may lie on several nodes. `spare_cpus` of each node are not counted.
     Raises ConfigError if not even one fits.
     """
-    workers, each = needs(config)
+    workers = config.training.most_workers
+    each = worker_resources(config)
     if config.trials_per_gpu > 1 and workers > 1:
         raise ConfigError(
             f"trials_per_gpu: found {config.trials_per_gpu} with {workers} workers a trial; only "

@@ -1,4 +1,4 @@
-"""What a search of settings may try, how much of it, and by what a setting is judged."""
+"""Declare what a search of settings may try, its budget, and how a setting is judged."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -87,9 +87,7 @@ class TuneConfig(Config):
     @field_validator("search", mode="before")
     @classmethod
     def _flatten(cls, values: Any) -> Any:
-        """Nested as a command line gives it, {"training": {"seed": {"choice": ...}}}, or by dotted
-        keys.
-        """
+        """Read nested keys, {"training": {"seed": {"choice": ...}}}, as dotted ones."""
         return dict(_dotted(values)) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
@@ -114,26 +112,23 @@ class TuneConfig(Config):
 
     @property
     def weights(self) -> dict[int, float]:
-        """{dimension: weight} of the objective."""
+        """Return {dimension: weight} of the objective."""
         return self.objective or dict.fromkeys(self.training.dimensions, 1.0)
 
     @property
     def examples(self) -> int:
-        """Examples that a whole trial sees."""
+        """Return how many examples a whole trial sees."""
         return round(self.pairs * self.training.epochs)
 
     @property
     def rung_examples(self) -> tuple[int, ...]:
-        """After how many examples trials are compared, the end left out.
-
-        By halves of 2,400 these are 300, 600, 1200.
-        """
+        """Return after how many examples trials are compared: of 2,400 e.g. 300, 600, 1200."""
         factor = self.halving or 2
         rungs = {self.examples // factor**number for number in range(1, self.rungs + 1)}
         return tuple(sorted(rungs - {0}))
 
     def describe_objective(self) -> str:
-        """ "ndcg@10 on the dev sample, mean over 384, 64"."""
+        """Return "ndcg@10 on the dev sample, mean over 384, 64"."""
         weights = self.weights
         if len(set(weights.values())) == 1:
             dimensions = ", ".join(map(str, weights))
@@ -143,23 +138,21 @@ class TuneConfig(Config):
 
     @property
     def plan(self) -> str:
-        """ "rungs at 300, 600, 1200 of 2400 examples; objective: ..."."""
+        """Return "rungs at 300, 600, 1200 of 2400 examples; objective: ..."."""
         rungs = ", ".join(map(str, self.rung_examples))
         objective = self.describe_objective()
         return f"rungs at {rungs} of {self.examples} examples; objective: {objective}"
 
     def axes(self) -> tuple[Axis, ...]:
-        """What is searched, in the order of `search`."""
+        """Return what is searched, in the order of `search`."""
         return read_axes(self.search, self.training, self.mining)
 
     def settings(self, point: Point) -> tuple[TrainingConfig, MiningConfig]:
-        """The configs of a trial."""
+        """Return the configs of a trial."""
         return settings(point, self.training, self.mining)
 
     def check_budget(self) -> None:
-        """Raises ValueError if a trial of the largest batches makes no step, or none by the first
-        rung.
-        """
+        """Raise ValueError if the largest batches allow no step, or none by the first rung."""
         highest = {axis.name: max(axis.values) for axis in self.axes() if axis.name in _STEP}
         batch_size = highest.get("training.batch_size", self.training.batch_size)
         steps = highest.get("training.accumulation_steps", self.training.accumulation_steps)
@@ -179,7 +172,7 @@ class TuneConfig(Config):
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, {kind: values}) of each searched key."""
+    """Yield (dotted key, {kind: values}) of each searched key."""
     for key, value in values.items():
         if isinstance(value, Mapping) and any(
             isinstance(inner, Mapping) for inner in value.values()
@@ -190,7 +183,7 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _typed(value: Any) -> Any:
-    """Numbers and switches of what a config file or a command line gives as texts."""
+    """Return numbers and booleans where a config file or a command line gives texts."""
     if isinstance(value, Mapping):
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

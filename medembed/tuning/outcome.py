@@ -1,6 +1,4 @@
-"""What a search leaves: the winner as a version, a config to train it again, a page, all trials as
-runs.
-"""
+"""Publish what a search found: the winner as a version, its config, a report, trials as runs."""
 
 import math
 from collections.abc import Sequence
@@ -21,10 +19,10 @@ from medembed.tags import Lineage
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.register import register_checkpoint
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import OBJECTIVE, Record, model_place
 from medembed.tuning.report import draw_report
 from medembed.tuning.space import Axis
 from medembed.tuning.trial import Shared
+from medembed.tuning.trials import OBJECTIVE, TrialRecord, model_place
 
 BEST = "best.yaml"
 REPORT = "report.html"
@@ -34,8 +32,8 @@ REPORT = "report.html"
 class Tuned:
     """What a search found."""
 
-    records: Sequence[Record]
-    best: Record
+    records: Sequence[TrialRecord]
+    best: TrialRecord
     version: Version
     report: str
     best_config: str
@@ -46,8 +44,8 @@ class Tuned:
 
 def publish(
     shared: Shared,
-    records: Sequence[Record],
-    best: Record,
+    records: Sequence[TrialRecord],
+    best: TrialRecord,
     axes: Sequence[Axis],
     dataset: Dataset,
     registry: Registry,
@@ -85,8 +83,8 @@ def publish(
     return version
 
 
-def _config_to_train(shared: Shared, best: Record) -> str:
-    """A config of `medembed train` with the best settings; how to mine for it is a comment."""
+def _config_to_train(shared: Shared, best: TrialRecord) -> str:
+    """Return a config of `medembed train` with the best settings; a comment says how to mine."""
     config = shared.config
     training, examples = shared.settle(best.point)
     _, mining = config.settings(best.point)
@@ -111,7 +109,9 @@ def _config_to_train(shared: Shared, best: Record) -> str:
     return without_passwords(text)
 
 
-def _log_trial(registry: Registry, winner: Version, record: Record, config: TuneConfig) -> None:
+def _log_trial(
+    registry: Registry, winner: Version, record: TrialRecord, config: TuneConfig
+) -> None:
     """Log a trial with its course as a child of the winner's run in MLflow, once."""
     tags = {"mlflow.parentRunId": winner.run_id} | Lineage(trial=str(record.number)).to_tags()
     if registry.find_run(tags) is not None:

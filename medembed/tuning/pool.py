@@ -12,7 +12,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
 from medembed.mining.subset import pool_of
-from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.loss_config import TRAITS
 from medembed.training.run.enough import check_corpus
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.space import Axis
@@ -25,7 +25,7 @@ def plan_pool(config: TuneConfig, axes: Sequence[Axis]) -> MiningConfig | None:
     """Return what to mine for all trials, None where no loss reads examples."""
     searched = {axis.name: axis.values for axis in axes}
     losses = {config.training.loss.name, *searched.get("training.loss.name", ())}
-    if not losses & set(ON_EXAMPLES):
+    if not any(TRAITS[loss].reads_examples for loss in losses):
         return None
     mining = config.mining.model_copy(update={"max_pairs": config.pairs})
     return pool_of(mining, list(searched.get("mining.margin", [config.mining.margin])))

@@ -1,6 +1,6 @@
-"""What a search tried and found, as one interactive HTML page that loads nothing from elsewhere.
+"""Draw what a search tried and found, as one interactive HTML page that loads nothing.
 
-Holds numbers and the names of settings, no text.
+It has numbers and the names of settings, no text.
 """
 
 import html
@@ -11,8 +11,8 @@ from typing import Any
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.words import format_retention
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Record
 from medembed.tuning.space import Axis
+from medembed.tuning.trials import TrialRecord
 
 _COLOURS = {
     "complete": "#0f766e",
@@ -52,26 +52,25 @@ _PARETO = "Trials trained to their end; the line joins those that no other beats
 
 
 def draw_report(
-    records: Sequence[Record],
-    best: Record,
+    records: Sequence[TrialRecord],
+    best: TrialRecord,
     axes: Sequence[Axis],
     config: TuneConfig,
     retention: Retention | None = None,
 ) -> str:
-    """Return the page: the winner against trial 0, what it keeps elsewhere, parallel coordinates,
-    importance, learning curves, Pareto front, trials.
-    """
+    """Return the page: winner, retention, settings, importance, curves, Pareto front, trials."""
     from plotly.offline import get_plotlyjs
 
     objective = config.describe_objective()
     complete = [record for record in records if record.state == "complete"]
+    study = _study(complete, axes)
     figures = [
         _figure(
             "Settings and score",
             "Each line is a trial that was trained to its end.",
-            _parallel(complete, axes),
+            _parallel(study),
         ),
-        _figure("Which settings matter", _IMPORTANCE, _importance(complete, axes)),
+        _figure("Which settings matter", _IMPORTANCE, _importance(study, complete)),
         _figure(
             "Learning curves",
             "Grey: stopped at a rung. Click a trial to hide it.",
@@ -95,7 +94,7 @@ def draw_report(
 
 
 def _figure(title: str, note: str, figure: Any) -> str:
-    """A figure under its title; nothing where there is none."""
+    """Return a figure under its title; nothing where there is none."""
     if figure is None:
         return ""
     figure.update_layout(**_LAYOUT)
@@ -108,7 +107,7 @@ def _elsewhere(retention: Retention | None) -> str:
     return f"<h2>Elsewhere</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
 
 
-def _headline(records: Sequence[Record], best: Record) -> str:
+def _headline(records: Sequence[TrialRecord], best: TrialRecord) -> str:
     default = next((record for record in records if record.number == 0), None)
     if default is None or default.state != "complete":
         return f"Trial {best.number} has the highest dev score, {best.score:.4f}."
@@ -122,8 +121,8 @@ def _headline(records: Sequence[Record], best: Record) -> str:
     )
 
 
-def _study(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
-    """Optuna's study of the trials that were trained to their end."""
+def _study(complete: Sequence[TrialRecord], axes: Sequence[Axis]) -> Any:
+    """Return Optuna's study of the trials that were trained to their end."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -137,16 +136,16 @@ def _study(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
     return study
 
 
-def _parallel(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _parallel(study: Any) -> Any:
     from optuna.visualization import plot_parallel_coordinate
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
-        return plot_parallel_coordinate(_study(complete, axes), target_name="dev score")
+        return plot_parallel_coordinate(study, target_name="dev score")
 
 
-def _importance(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
-    """None where too few trials, or all alike, tell nothing."""
+def _importance(study: Any, complete: Sequence[TrialRecord]) -> Any:
+    """Return no figure where too few trials, or all alike, tell nothing."""
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization import plot_param_importances
 
@@ -154,12 +153,10 @@ def _importance(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return plot_param_importances(
-            _study(complete, axes), evaluator=PedAnovaImportanceEvaluator()
-        )
+        return plot_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
-def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
+def _curves(records: Sequence[TrialRecord], best: TrialRecord, objective: str) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -177,11 +174,8 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
     return figure
 
 
-def _pareto(complete: Sequence[Record], best: Record, config: TuneConfig) -> Any:
-    """The score at the objective's smallest dimension against that at full width.
-
-    None if only one is trained.
-    """
+def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConfig) -> Any:
+    """Draw the score at the objective's smallest dimension against that at full width, if two."""
     import plotly.graph_objects as go
 
     full = max(config.training.dimensions)
@@ -225,12 +219,12 @@ Point = tuple[float, float]
 
 
 def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
-    """Whether another point is at least as good in both, and better in one."""
+    """Return whether another point is at least as good in both, and better in one."""
     as_good = [other for other in others if other[0] >= point[0] and other[1] >= point[1]]
     return any(other != point for other in as_good)
 
 
-def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str:
+def _table(records: Sequence[TrialRecord], best: TrialRecord, axes: Sequence[Axis]) -> str:
     names = [axis.name for axis in axes]
     head = ["trial", "state", "dev score", "examples", "seconds", *names, "why"]
     rows = [_row("<tr>", "th", head)]
@@ -244,7 +238,7 @@ def _row(opening: str, tag: str, cells: Sequence[str]) -> str:
     return opening + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _cells(record: Record, names: Sequence[str]) -> list[str]:
+def _cells(record: TrialRecord, names: Sequence[str]) -> list[str]:
     values = []
     for name in names:
         value = record.point.get(name)

@@ -1,12 +1,10 @@
-"""Report each measurement of a trial's training to Ray Tune. Imported in the trial alone: it needs
-Ray.
-"""
+"""Report each measurement of a trial's training to Ray Tune. Needs Ray: only trials import it."""
 
 from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from medembed.tuning.records import EXAMPLES, OBJECTIVE
+from medembed.tuning.trials import EXAMPLES, OBJECTIVE
 
 
 class RungCallback(TuneReportCallback):

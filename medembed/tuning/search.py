@@ -1,6 +1,4 @@
-"""Optuna's search and Ray Tune's halving, begun from what is known of a search that was
-interrupted.
-"""
+"""Search by Optuna and stop early by Ray Tune, from what an interrupted search knows already."""
 
 import logging
 import warnings
@@ -12,19 +10,18 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
 from medembed.tuning.space import Axis, Point
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, TrialRecord
 
 Started = Callable[[int, Point], None]
 _FEWEST_BY_CHANCE = 3
 
 
 class Search(Searcher):
-    """Multivariate TPE whose draws depend on seed, trial number and history alone (Bergstra et al.
-    2011).
+    """Multivariate TPE (Bergstra et al. 2011); seed, trial number and history decide its draws.
 
-    Ray's own OptunaSearch can neither go on with known trials, nor keep its draws apart from what
-    was drawn before, nor call a trial pruned that halving stopped: so Optuna is asked here.
+    Ray's own OptunaSearch cannot continue with known trials, its draws depend on those before, and
+    it does not call a trial pruned that halving stopped: so Optuna is asked here.
     """
 
     def __init__(
@@ -32,14 +29,13 @@ class Search(Searcher):
         config: TuneConfig,
         axes: Sequence[Axis],
         planned: Sequence[Point],
-        records: Iterable[Record],
+        records: Iterable[TrialRecord],
         started: Started,
         scheduler: TrialScheduler | None = None,
     ) -> None:
-        """`planned` come first, from trial 0 on; `records` are known: those that are over are not
-        tried again.
+        """Plan `planned` first, from trial 0 on; recorded trials that are over are not repeated.
 
-        `scheduler` is told what a trial had reached that goes on.
+        The scheduler gets what a trial that continues had reached.
         """
         import optuna
 
@@ -74,7 +70,7 @@ class Search(Searcher):
         trial = self.study.ask(fixed_distributions=self.distributions)
         self.trials[trial_id] = trial
         if trial.number in self.known and self.scheduler is not None:
-            list(_feed(self.scheduler, self.known[trial.number], trial_id))
+            list(feed(self.scheduler, self.known[trial.number], trial_id))
         self.started(trial.number, dict(trial.params))
         return {"number": trial.number, "point": dict(trial.params)}
 
@@ -89,7 +85,7 @@ class Search(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial that halving stopped is pruned, with what it had reached, not complete."""
+        """Tell Optuna how a trial ended; one that halving stopped is pruned, not complete."""
         from optuna.trial import TrialState
 
         trial = self.trials.pop(trial_id)
@@ -101,7 +97,7 @@ class Search(Searcher):
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
-        """Ray Tune asks for it from time to time: trials have records, so there is nothing."""
+        """Save nothing, which Ray Tune asks for from time to time: trials have records."""
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a search goes on from its records")
@@ -114,7 +110,7 @@ class Search(Searcher):
             return min(trial.number for trial in waiting)
         return len(self.study.get_trials(deepcopy=False))
 
-    def _add(self, record: Record) -> None:
+    def _add(self, record: TrialRecord) -> None:
         """Add a known trial to the study; one that is not over is asked for again."""
         from optuna.trial import TrialState, create_trial
 
@@ -142,10 +138,9 @@ class Search(Searcher):
 
 
 class Halving(ASHAScheduler):
-    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that lets trial 0 come to
-    its end.
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that never stops trial 0.
 
-    The search is worth what its winner gains on it.
+    What a search is worth is what its winner gains on trial 0.
     """
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -153,10 +148,10 @@ class Halving(ASHAScheduler):
         return TrialScheduler.CONTINUE if trial.config["number"] == 0 else decision
 
 
-def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialScheduler:
-    """Return halving where the config has it, the end of a training being no rung.
+def make_scheduler(config: TuneConfig, records: Iterable[TrialRecord] = ()) -> TrialScheduler:
+    """Return halving if the config has it; the end of a training is no rung.
 
-    Its rungs know what recorded trials that are over had reached there.
+    Its rungs know what recorded trials had reached there.
     """
     if config.halving is None or not config.rung_examples:
         return FIFOScheduler()
@@ -172,20 +167,12 @@ def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialS
     )
     for record in records:
         if record.is_over:
-            list(_feed(scheduler, record, f"recorded-{record.number}"))
+            list(feed(scheduler, record, f"recorded-{record.number}"))
     return scheduler
 
 
-def replay(scheduler: TrialScheduler, record: Record) -> int:
-    """Return after how many examples the scheduler would have stopped a trial, or its end."""
-    for measured, decision in _feed(scheduler, record, f"recorded-{record.number}"):
-        if decision == TrialScheduler.STOP:
-            return measured.examples
-    return record.examples
-
-
-def _feed(
-    scheduler: TrialScheduler, record: Record, trial_id: str
+def feed(
+    scheduler: TrialScheduler, record: TrialRecord, trial_id: str
 ) -> Iterator[tuple[Measured, str]]:
     """Show a scheduler what a trial had reached, and yield what it decides at each rung.
 

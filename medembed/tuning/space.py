@@ -1,6 +1,4 @@
-"""What is searched: each key as one or more axes, a point on them as settings, settings as a point.
-Pure.
-"""
+"""Turn searched keys into axes, and a point on them into settings. Pure."""
 
 import difflib
 import math
@@ -46,8 +44,7 @@ _EDGE = 1e-3  # of the unit interval that becomes a share
 
 @dataclass(frozen=True)
 class Axis:
-    """One number or choice. `name` is the key, behind it the dimension where a key has several, as
-    in weights/64.
+    """One number or choice. Where a key has several, the name has the dimension too: weights/64.
 
     `values` are the bounds, both included, or the choices; `default` is trial 0's.
     """
@@ -62,21 +59,21 @@ class Axis:
         return self.name.partition("/")[0]
 
     def holds(self, value: Any) -> bool:
-        """Whether the axis has this value."""
+        """Return whether the axis has this value."""
         if self.kind == "choice":
             return value in self.values
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and self.values[0] <= value <= self.values[1]
 
     def distribution(self) -> Any:
-        """As Optuna has it."""
+        """Return Optuna's distribution of this axis."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.kind == "choice":
             return CategoricalDistribution(self.values)
         low, high = self.values
-        made = IntDistribution if "integer" in self.kind else FloatDistribution
-        return made(low, high, log=self.kind.startswith("log"))
+        numbers = IntDistribution if "integer" in self.kind else FloatDistribution
+        return numbers(low, high, log=self.kind.startswith("log"))
 
 
 def read_axes(
@@ -101,14 +98,14 @@ def read_axes(
                 f"search.{key}: found {sorted(spec)}, expected one of {', '.join(KINDS)}"
             )
         ((kind, values),) = spec.items()
-        made = list(_make_axes(key, cast(Kind, kind), values, training, mining))
-        for axis in made:
+        of_key = list(_make_axes(key, cast(Kind, kind), values, training, mining))
+        for axis in of_key:
             if not axis.holds(axis.default):
                 raise ValueError(
                     f"search.{axis.name}: trial 0 has {axis.default!r}, which {kind} "
                     f"{list(values)} leaves out; take it in, or set {key} to one of these"
                 )
-        axes += made
+        axes += of_key
     defaults = default_point(axes)
     for axis in axes:
         tried = list(axis.values)
@@ -226,8 +223,8 @@ def _to_weights(given: Mapping[str, float], dimensions: Sequence[int]) -> tuple[
 
 
 def _check_bounds(key: str, kind: str, values: Sequence[Any]) -> None:
-    wanted = int if "integer" in kind else (int, float)
-    are_numbers = all(isinstance(value, wanted) and not isinstance(value, bool) for value in values)
+    number = int if "integer" in kind else (int, float)
+    are_numbers = all(isinstance(value, number) and not isinstance(value, bool) for value in values)
     if len(values) != 2 or not are_numbers or values[0] >= values[1]:
         raise ValueError(
             f"search.{key}: found {kind} {list(values)}, expected [lowest, highest], two "

@@ -1,4 +1,4 @@
-"""One trial in a process of its own: cuts its examples, trains, reports to Ray Tune at rungs."""
+"""Run one trial in its own process: cut its examples, train, report to Ray Tune at rungs."""
 
 import json
 import math
@@ -22,10 +22,10 @@ from medembed.training.record.history import DEV, SCORE
 from medembed.training.record.retention_samples import draw_retention_samples
 from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
-from medembed.tuning.capacity import needs
+from medembed.tuning.capacity import worker_resources
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, model_place
 from medembed.tuning.space import Point
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, model_place
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Shared:
 
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
-    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`.
+    """Train trial `asked["number"]` at `asked["point"]`: the function that Ray Tune calls.
 
-    It goes on where it died. What cannot be trained, or diverges, is reported as failed and not
-    tried again; other deaths are.
+    It continues where it died. What cannot be trained, or diverges, is reported as failed and is
+    not tried again; after any other death it is.
     """
     silence_telemetry()
     from ray import tune
@@ -91,7 +91,7 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     config = shared.config
     training, examples = shared.settle(point)
     rungs = Rungs(config.rung_examples, config.weights)
-    gpus = needs(config)[1].get("GPU", 1.0)
+    gpus = worker_resources(config).get("GPU", 1.0)
     return train(
         open_dataset(shared.dataset),
         examples,

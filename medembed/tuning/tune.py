@@ -1,4 +1,4 @@
-"""The search: mine once, try settings by Ray Tune, keep the best model, say what was found."""
+"""Search settings: mine once, try them by Ray Tune, keep the best model, report."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ from medembed.tuning.capacity import count_room, find_nodes
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.outcome import BEST, REPORT, Tuned, publish
 from medembed.tuning.pool import fit_to_data, mine_pool, plan_pool
-from medembed.tuning.records import Record, Records, model_place
 from medembed.tuning.space import Axis, Point, default_point
 from medembed.tuning.trial import Shared, run_trial
+from medembed.tuning.trials import TrialRecord, Trials, model_place
 from medembed.tuning.warm_start import warm_starts
 
 logger = logging.getLogger(__name__)
@@ -58,11 +58,11 @@ _RETRIES = 3  # of a trial whose process or node died
 def tune(
     config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0
 ) -> Tuned:
-    """Run the search, or go on with it; `model` is a reference that workers can load.
+    """Run the search, or continue it; `model` is a reference that workers can load.
 
     `spare_cpus` of each node are not for trials. Raises ConfigError before anything starts if no
     trial fits, StorageError if another search's files are at `output`, TrainingError if no trial
-    came to its end.
+    was trained to its end.
     """
     output = storage.absolute(config.output)
     seconds: dict[str, float] = {}
@@ -78,16 +78,16 @@ def tune(
     if pool:
         with stage("encode and mine once", seconds):
             shared = mine_pool(shared, dataset, pool)
-    records = Records.read(output)
+    trials = Trials.read(output)
     with stage("search", seconds):
-        _search(shared, axes, planned[: config.trials], records, room)
-    best = _find_best(records, output)
+        _search(shared, axes, planned[: config.trials], trials, room)
+    best = _find_best(trials, output)
     with stage("measure elsewhere", seconds):
         retention = _look_elsewhere(shared, best)
     with stage("report and register", seconds):
-        version = publish(shared, records.all(), best, axes, dataset, registry, retention)
+        version = publish(shared, trials.all(), best, axes, dataset, registry, retention)
     return Tuned(
-        records.all(),
+        trials.all(),
         best,
         version,
         storage.join(output, REPORT),
@@ -109,7 +109,7 @@ def read_config(output: str) -> bytes:
 
 
 def _check_inputs(config: TuneConfig, dataset: Dataset, model: str) -> None:
-    """Raises here, in a second, what would otherwise fail in each trial."""
+    """Raise now, in a second, what would otherwise fail in each trial."""
     check_trainable(model, config.training)
     dimensions = config.training.dimensions
     check_dimensions(dimensions, model_width(fetch_model(model)) or max(dimensions))
@@ -119,7 +119,7 @@ def _check_inputs(config: TuneConfig, dataset: Dataset, model: str) -> None:
 
 
 def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
-    """Make the output this search's, or go on with it."""
+    """Claim the output for this search, or continue the search that is there."""
     given = config.model_dump(mode="json", include=set(TuneConfig.model_fields) - _NO_MATTER)
     inputs = {
         "dataset": dataset.fingerprint,
@@ -132,11 +132,9 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
 
 
 def _search(
-    shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int
+    shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], trials: Trials, room: int
 ) -> None:
-    """Run the trials that are not over. What Ray Tune pickles is never read, and removed at the
-    end.
-    """
+    """Run the trials that are not over. What Ray Tune pickles is never read, and then removed."""
     from ray import tune
     from ray.tune.logger import JsonLoggerCallback
 
@@ -144,13 +142,13 @@ def _search(
     from medembed.tuning.search import Search, make_scheduler
 
     config = shared.config
-    known = records.all()
+    known = trials.all()
     over = sum(record.is_over for record in known)
     logger.info("%d trials, %d over; %d at a time; %s", config.trials, over, room, config.plan)
     if over >= config.trials:
         return
     os.environ |= _SWITCHES
-    bookkeeper = Bookkeeper(records, shared)
+    bookkeeper = Bookkeeper(trials, shared)
     scheduler = make_scheduler(config, known)
     search = Search(config, axes, planned, known, bookkeeper.started, scheduler)
     # A trial holds nothing itself, its workers do: it could wait for ever for what others hold.
@@ -179,19 +177,19 @@ def _search(
     bookkeeper.clean(everything=True)
 
 
-def _find_best(records: Records, output: str) -> Record:
-    best = records.best()
+def _find_best(trials: Trials, output: str) -> TrialRecord:
+    best = trials.best()
     if best is None:
-        reasons = sorted({record.reason for record in records.all() if record.reason})
+        reasons = sorted({record.reason for record in trials.all() if record.reason})
         raise TrainingError(
-            f"{output}: none of {len(records.known)} trials was trained to its end: "
+            f"{output}: none of {len(trials.known)} trials was trained to its end: "
             f"{'; '.join(reasons) or 'time was up'}"
         )
     return best
 
 
-def _look_elsewhere(shared: Shared, best: Record) -> Retention | None:
-    """The winner against the base model on retention sets."""
+def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
+    """Measure the winner against the base model on retention sets."""
     config = shared.config
     training, _ = config.settings(best.point)
     winner = Model("winner", model_place(shared.output, best.number))

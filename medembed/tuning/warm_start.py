@@ -1,4 +1,4 @@
-"""The best configurations of an earlier search, with which another one begins."""
+"""Find the best configurations of an earlier search, with which another one begins."""
 
 import logging
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from medembed import storage
 from medembed.errors import StorageError
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Records
 from medembed.tuning.space import Axis, Point, default_point
+from medembed.tuning.trials import Trials
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     """
     if config.warm_start is None:
         return []
-    records = Records.read(storage.absolute(config.warm_start)).all()
+    records = Trials.read(storage.absolute(config.warm_start)).all()
     complete = [record for record in records if record.state == "complete"]
     if not complete:
         raise StorageError(

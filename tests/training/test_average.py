@@ -70,12 +70,3 @@ def test_a_model_in_training_is_measured_as_its_average_is_published_and_goes_on
     published = load(tmp_path / "published").encode(TEXTS)
     np.testing.assert_allclose(measured, published, atol=1e-5)
     assert np.abs(published - load(encoder_folder).encode(TEXTS)).max() > 0.01
-
-
-def test_without_an_average_the_model_stays_what_it_is(encoder_folder: Path):
-    model = load(encoder_folder)
-    average = Average(model, (1.0,))
-    move(model)
-    expected = model.encode(TEXTS)
-    with average.applied(1.0):
-        np.testing.assert_array_equal(model.encode(TEXTS), expected)

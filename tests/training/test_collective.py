@@ -54,20 +54,20 @@ def work(rank: int, folder: str) -> None:
 def test_texts_encoded_in_shares_are_those_of_one_process_on_every_rank(tmp_path: Path):
     mp.spawn(work, args=(str(tmp_path),), nprocs=2)
     ranks = [np.load(tmp_path / f"{rank}.npz") for rank in range(2)]
-    for found in ranks:
-        assert found["embeddings"].dtype == np.float32
-        assert found["embeddings"].tolist() == vectors(TEXTS, "document").tolist()
-        assert found["one"].tolist() == vectors(TEXTS[:1], "document").tolist()
-        assert found["joined"].tolist() == [[0.0, 7.0], [1.0, 7.0]]
-        assert found["decided"].tolist() == [0.1, 0.0]
-        assert str(found["named"]) == "s3://bucket/é-0"
-        assert bool(found["unnamed"])
-    assert [int(found["encoded"]) for found in ranks] == [22, 20], "each encodes its share alone"
+    for rank in ranks:
+        assert rank["embeddings"].dtype == np.float32
+        assert rank["embeddings"].tolist() == vectors(TEXTS, "document").tolist()
+        assert rank["one"].tolist() == vectors(TEXTS[:1], "document").tolist()
+        assert rank["joined"].tolist() == [[0.0, 7.0], [1.0, 7.0]]
+        assert rank["decided"].tolist() == [0.1, 0.0]
+        assert str(rank["named"]) == "s3://bucket/é-0"
+        assert bool(rank["unnamed"])
+    assert [int(rank["encoded"]) for rank in ranks] == [22, 20], "each encodes its share alone"
 
 
 def test_without_a_process_group_one_process_does_it_all():
-    found = encode_in_shares(vectors, TEXTS, "query", CPU)
-    assert found.tolist() == vectors(TEXTS, "query").tolist()
+    embeddings = encode_in_shares(vectors, TEXTS, "query", CPU)
+    assert embeddings.tolist() == vectors(TEXTS, "query").tolist()
     assert from_rank_zero([0.5], CPU) == [0.5]
     assert name_from_rank_zero(lambda: "s3://bucket/é", CPU) == "s3://bucket/é"
     assert name_from_rank_zero(lambda: None, CPU) is None

@@ -1,5 +1,4 @@
 import io
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,15 @@ from medembed.training.record.history import (
 
 
 def logged(steps: int, every: int = 50) -> list[dict[str, Any]]:
-    """What a trainer logs: each step, and a dev metric now and then."""
-    found: list[dict[str, Any]] = []
+    """Return what a trainer logs: each step, and a dev metric now and then."""
+    entries: list[dict[str, Any]] = []
     for step in range(1, steps + 1):
-        found.append(
+        entries.append(
             {"loss": 3 * math.exp(-step / 100), "learning_rate": 1e-4, "epoch": 0.5, "step": step}
         )
         if step % every == 0:
-            found.append({"step": step, "dev_ndcg@10/64": 0.4, "dev_ndcg@10/384": step / 1000})
-    return found
+            entries.append({"step": step, "dev_ndcg@10/64": 0.4, "dev_ndcg@10/384": step / 1000})
+    return entries
 
 
 def test_history_keeps_what_curves_need_in_order():
@@ -57,14 +56,9 @@ def test_a_long_run_is_thinned_to_means_and_keeps_its_last_step_and_its_dev_metr
 def test_dev_metrics_travel_in_the_checkpoint_of_their_step(tmp_path: Path):
     state = TrainerState(global_step=7, log_history=[{"step": 7, "loss": 1.0}])
     record_dev(state, tmp_path, {"ndcg@10/64": 0.25})
-    found = TrainerState.load_from_json(str(tmp_path / TRAINER_STATE))
-    assert found.log_history == [{"step": 7, "loss": 1.0}, {"step": 7, "dev_ndcg@10/64": 0.25}]
-    assert (
-        clean_history(json.loads((tmp_path / TRAINER_STATE).read_text())["log_history"])[-1][
-            "dev_ndcg@10/64"
-        ]
-        == 0.25
-    )
+    saved = TrainerState.load_from_json(str(tmp_path / TRAINER_STATE))
+    assert saved.log_history == [{"step": 7, "loss": 1.0}, {"step": 7, "dev_ndcg@10/64": 0.25}]
+    assert clean_history(saved.log_history)[-1]["dev_ndcg@10/64"] == 0.25
 
 
 def test_a_smoothed_value_is_the_mean_of_the_last_few():
@@ -72,16 +66,14 @@ def test_a_smoothed_value_is_the_mean_of_the_last_few():
 
 
 def test_the_picture_has_a_panel_for_each_thing_logged_and_is_the_same_for_the_same_run():
-    whole, bare = (
-        draw_curves(clean_history(logged(60, 20)), 40),
-        draw_curves(clean_history(logged(10))),
-    )
-    assert whole is not None
-    assert bare is not None
-    sizes = [Image.open(io.BytesIO(picture)).size for picture in (whole, bare)]
+    whole = clean_history(logged(60, 20))
+    picture = draw_curves(whole, 40)
+    assert picture == draw_curves(whole, 40)
+    assert picture != draw_curves(whole, 20), "the chosen step is marked"
+    without_dev = draw_curves(clean_history(logged(1)))
+    sizes = [Image.open(io.BytesIO(drawn or b"")).size for drawn in (picture, without_dev)]
     assert sizes == [(920, 1320), (920, 920)], "three panels, and two without a dev metric"
-    assert whole == draw_curves(clean_history(logged(60, 20)), 40)
-    assert whole != draw_curves(clean_history(logged(60, 20)), 20), "the chosen step is marked"
+    assert draw_curves([]) is None, "without a loss there is no picture"
 
 
 def test_losses_of_dimensions_are_drawn_widest_first():
@@ -93,12 +85,3 @@ def test_losses_of_dimensions_are_drawn_widest_first():
     assert series(history, "loss/8")[1] == [3.0] * 60
     plain = [{name: value for name, value in entry.items() if "/" not in name} for entry in history]
     assert draw_curves(history) != draw_curves(plain)
-
-
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_run_of_a_step_or_two_has_curves_too(steps: int):
-    assert draw_curves(clean_history(logged(steps, every=1)), 1) is not None
-
-
-def test_without_a_logged_loss_there_is_no_picture():
-    assert draw_curves([]) is None

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from medembed.errors import DataError
-from medembed.evaluation.sample import Sample
+from medembed.evaluation.sample import Sample, score_sample
 from medembed.lineage import CheckpointManifest
 from medembed.schema import document_of
 from medembed.training.config import TrainingConfig
 from medembed.training.record.checkpoint import DEV_VALUES, Checkpoint
 from medembed.training.record.dev_sample import (
     draw_dev_sample,
-    measure_dev_sample,
     read_dev_values,
     write_dev_values,
 )
@@ -59,13 +58,14 @@ def test_a_sample_is_measured_by_documents():
         ("o#chunk-1", "best other"),
     )
     sample = Sample((("q", "query"),), documents, {"q": {"d": 1.0}}, ("q",))
-    measured = measure_dev_sample(
-        sample,
-        lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32),
-        CONFIG,
-    )
+    rows = np.array([vectors[text] for _, text in documents], dtype=np.float32)
+    queries = np.array([vectors["query"]], dtype=np.float32)
+    measured = score_sample(sample, queries, rows, (2, 1), "mrr@10")
     # at one dimension both documents score 1: the smaller id is first
-    assert measured == {2: 0.5, 1: 1.0}
+    assert {dimension: values.tolist() for dimension, values in measured.items()} == {
+        2: [0.5],
+        1: [1.0],
+    }
 
 
 def test_what_each_dev_query_was_worth_comes_back_as_its_mean_over_the_dimensions_asked_for(

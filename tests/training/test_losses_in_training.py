@@ -4,14 +4,14 @@ weights change.
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from transformers import set_seed
 
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import LossConfig
+from medembed.training.loss_config import TRAITS, LossConfig, LossName
 from medembed.training.record.progress_state import TrainingState
 from medembed.training.rows.batch_columns import (
     Columns,
@@ -54,6 +54,12 @@ def train(folder: Path, scratch: Path, columns: Columns, **settings: Any) -> Any
     trainer = build_trainer(student, TrainingTexts(columns), config, plan, SaveAt(), str(scratch))
     trainer.train()
     return trainer
+
+
+def test_every_loss_has_traits_whose_options_exist_and_is_trained_here():
+    assert {name.partition(",")[0] for name in CASES} == set(TRAITS) == set(get_args(LossName))
+    for traits in TRAITS.values():
+        assert set(traits.options) <= LossConfig.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,21 +10,21 @@ from medembed.config import load_config, to_yaml
 from medembed.errors import ConfigError
 from medembed.schema import fingerprint
 from medembed.training.config import TrainingConfig
-from medembed.training.options import Preset, list_presets, read_preset
+from medembed.training.options import PRESETS, Preset, read_preset
 
 JOB = ["model=m", "data=d", "examples=e", "output=o"]
+NAMES: tuple[Preset, ...] = get_args(Preset)
 
 
 def test_the_names_in_the_config_are_the_files_in_the_package():
-    assert sorted(get_args(Preset)) == list_presets()
+    assert set(NAMES) == {file.stem for file in PRESETS.iterdir()}
 
 
-@pytest.mark.parametrize("name", list_presets())
-def test_a_preset_is_a_config_and_its_own_keys_are_in_it(name: str):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_a_config_and_its_own_keys_are_in_it(name: Preset):
     preset = read_preset(name)
     config = TrainingConfig.model_validate(preset)
-    found = config.model_dump(mode="json", exclude_unset=True)
-    assert found == preset
+    assert config.model_dump(mode="json", exclude_unset=True) == preset
 
 
 def test_the_published_preset_is_the_published_recipe():
@@ -67,4 +67,4 @@ def test_an_unknown_preset_is_answered_with_those_there_are():
 def test_the_help_names_the_presets():
     text = CliRunner().invoke(main, ["train", "--help"]).output
     assert "training.preset" in text
-    assert all(f"{name}:" in text for name in list_presets())
+    assert all(f"{name}:" in text for name in NAMES)

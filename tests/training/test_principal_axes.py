@@ -43,10 +43,10 @@ def test_axes_are_a_rotation_that_puts_most_of_the_length_first():
     assert np.abs(axes @ axes.T - np.eye(12)).max() < 1e-6
     assert (np.diff(shares) <= 0).all()
     assert abs(shares.sum() - 1) < 1e-12
-    found = np.square(rows @ axes.T).mean(0)
-    assert np.abs(found - shares).max() < 1e-6
+    lengths = np.square(rows @ axes.T).mean(0)
+    assert np.abs(lengths - shares).max() < 1e-6
     best = np.linalg.svd(rows.astype(np.float64), compute_uv=False)[:4]
-    assert abs(found[:4].sum() - np.square(best).sum() / 200) < 1e-6, (
+    assert abs(lengths[:4].sum() - np.square(best).sum() / 200) < 1e-6, (
         "no four axes hold more: Eckart and Young 1936"
     )
 
@@ -122,10 +122,10 @@ def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(
     )
     write_start(str(encoder_folder), vectors, config, place_start(run, "1"))
     assert find_start(run) == f"{run}/start-1"
-    found = read_start(run)
-    assert found is not None
-    assert found.documents == len(TEXTS)
-    assert found.held[8] < found.held[WIDTH] == pytest.approx(1)
+    start = read_start(run)
+    assert start is not None
+    assert start.documents == len(TEXTS)
+    assert start.held[8] < start.held[WIDTH] == pytest.approx(1)
     assert Encoder.load(f"{run}/start-1", EncodingConfig()).prompt("query") == "ask: "
 
 

@@ -117,9 +117,9 @@ def test_cached_gradients_equal_uncached_ones(name: str, mini_batch_size: int):
     settings = SETTINGS[name] | {"mini_batch_size": mini_batch_size}
     loss = MatryoshkaRankingLoss(model, WEIGHTS, 0.1, **settings)
     loss.step = 3
-    found = loss([{"x": column} for column in batch()[0]], batch()[1])
-    (found * 2).backward()  # as a gradient scaler would
-    assert found.item() == pytest.approx(value, abs=1e-12)
+    cached = loss([{"x": column} for column in batch()[0]], batch()[1])
+    (cached * 2).backward()  # as a gradient scaler would
+    assert cached.item() == pytest.approx(value, abs=1e-12)
     assert model.weight.grad is not None
     assert torch.allclose(model.weight.grad, 2 * gradient, rtol=0, atol=1e-10)
     assert set(loss.by_dimension) == {12, 4, 7}
@@ -129,7 +129,8 @@ def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder
     """A mini-batch as large as the batch draws the same dropout as no caching, if the second pass
     draws it again.
     """
-    gradients, values = [], []
+    gradients = []
+    values = []
     for loss_config in (LossConfig(), LossConfig(mini_batch_size=5)):
         model = SentenceTransformer(str(encoder_folder), device="cpu").train()
         config = TrainingConfig(dimensions=(32, 8), select_dimension=8, loss=loss_config)
@@ -154,15 +155,16 @@ def test_a_guide_reads_other_tokens_by_decoding_and_gets_its_own_prompt(
 ):
     student = SentenceTransformer(str(prompted_folder), device="cpu")
     guide = SentenceTransformer(str(make_encoder(tmp_path / "guide")), device="cpu")
-    prompts, own = {"query": "query: ", "document": "passage: "}, {"query": "", "document": "an "}
+    prompts = {"query": "query: ", "document": "passage: "}
+    own = {"query": "", "document": "an "}
     translating = Guide(guide, student, prompts, own)
     texts = ["heart pain", "eye itching"]
     features = [
         student.preprocess([prompts[role] + text for text in texts])
         for role in ("query", "document")
     ]
-    found = translating.embed(features)
-    for vectors, role in zip(found, ("query", "document"), strict=True):
+    columns = translating.embed(features)
+    for vectors, role in zip(columns, ("query", "document"), strict=True):
         expected = guide.encode([own[role] + text for text in texts], convert_to_tensor=True)
         assert torch.allclose(vectors, expected, atol=1e-6)
     direct = Guide(guide, guide, own, own)

@@ -11,11 +11,6 @@ from medembed.training.run.reporting import check_reporting, finish_reporting, r
 from tests.training.small import CONFIG, make_examples, start
 
 
-def test_nothing_is_reported_unless_asked_for():
-    assert TrainingConfig().report_to == ()
-    assert reporting_environment((), "out.logs", {}) == {}
-
-
 def test_a_missing_package_is_named_before_training(monkeypatch: pytest.MonkeyPatch):
     check_reporting(("tensorboard", "wandb"), "out.logs")
     monkeypatch.setitem(reporting._PACKAGES, "wandb", ("wandb_of_nobody",))
@@ -26,19 +21,21 @@ def test_a_missing_package_is_named_before_training(monkeypatch: pytest.MonkeyPa
         check_reporting(("wandb",), "out.logs")
 
 
-def test_wandb_stays_offline_unless_its_owner_decided_otherwise():
+def test_nothing_is_reported_unless_asked_for_and_wandb_stays_offline_unless_its_owner_decided():
+    assert TrainingConfig().report_to == ()
+    assert reporting_environment((), "out.logs", {}) == {}
     quiet = reporting_environment(("wandb",), "out.logs", {})
-    assert quiet["WANDB_MODE"] == "offline"
     assert quiet["WANDB_DIR"] == "out.logs"
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
-        assert "WANDB_MODE" not in reporting_environment(("wandb",), "out.logs", {name: "x"})
+        decided = reporting_environment(("wandb",), "out.logs", {name: "x"})
+        assert quiet["WANDB_MODE"] == "offline"
+        assert "WANDB_MODE" not in decided
 
 
 def test_no_model_is_uploaded_and_what_the_user_set_is_left_alone():
-    found = reporting_environment(
-        ("wandb", "tensorboard"), "s3://bucket/out.logs", {"WANDB_PROJECT": "mine"}
-    )
-    assert found == {
+    tools = ("wandb", "tensorboard")
+    environment = {"WANDB_PROJECT": "mine"}
+    assert reporting_environment(tools, "s3://bucket/out.logs", environment) == {
         "TENSORBOARD_LOGGING_DIR": "s3://bucket/out.logs/tensorboard",
         "WANDB_WATCH": "false",
         "WANDB_LOG_MODEL": "false",

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
 from medembed.errors import ModelError
 from medembed.training.collective import AllRefused
 from medembed.training.config import TrainingConfig
@@ -37,11 +39,20 @@ def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
             [[len(texts), len(text), role == "query"] for text in texts], dtype=np.float32
         )
 
-    spoken = texts_by_role(dataset)
-    found = encode_by_role(spoken, vectors)
-    assert [text for text, _ in spoken] == ["A0", "A1", "B", "C", "N", "text of q1", "text of q2"]
-    assert found[2].tolist() == [5, 1, 0]
-    assert found[6].tolist() == [2, 10, 1]
+    vectors_of_texts = encode_by_role(texts_by_role(dataset), vectors)
+    assert vectors_of_texts[2].tolist() == [5, 1, 0]
+    assert vectors_of_texts[6].tolist() == [2, 10, 1]
+
+
+def test_texts_behind_their_prompts_learn_the_vectors_that_the_teacher_gives_them_without(
+    dataset: Dataset, encoder_folder: Path
+):
+    columns = learn_from_teacher(dataset.uri, config(encoder_folder), PROMPTS, CPU)
+    texts = ["d: A0", "d: A1", "d: B", "d: C", "d: N", "q: text of q1", "q: text of q2"]
+    assert columns["text"] == texts
+    teacher = Encoder.load(str(encoder_folder), EncodingConfig())
+    expected = teacher.encode([text.partition(": ")[2] for text in texts])
+    assert np.abs(np.array(columns["label"]) - expected).max() < 1e-6
 
 
 def test_a_teacher_that_is_narrower_than_what_is_trained_is_refused(

@@ -15,22 +15,18 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from medembed.artifact import NewOutput
-from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
-from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.errors import DataError, ModelError, StorageError, TrainingError, WorkersLost
+from medembed.evaluation.sample import encode_sample, score_sample
 from medembed.lineage import Origin
-from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
-from medembed.mining.mine import Examples, mine
 from medembed.schema import EXAMPLES
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.record.checkpoint import Checkpoint
-from medembed.training.record.dev_sample import draw_dev_sample, measure_dev_sample, read_dev_values
+from medembed.training.record.dev_sample import draw_dev_sample, read_dev_values
 from medembed.training.rows.order import Stream
 from medembed.training.run.inputs import fingerprint_inputs
 from medembed.training.run.private_ray_train import (
@@ -39,8 +35,8 @@ from medembed.training.run.private_ray_train import (
 )
 from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
-from tests.inline_spread import alone
 from tests.training.dying import killed_after_a_checkpoint, losses
+from tests.training.mined import Mined, prepare_and_mine
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8),
@@ -62,25 +58,12 @@ def work(
     encoder_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
     ray_local: None,
-) -> tuple[Dataset, Examples, str]:
-    root = tmp_path_factory.mktemp("work")
-    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
-    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
-    with alone():
-        table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), encoding
-        )
-        return (
-            dataset,
-            mine(dataset, table, model, str(root / "examples"), MiningConfig(margin=0), encoding),
-            model,
-        )
+) -> Mined:
+    return prepare_and_mine(pairs_file, str(encoder_folder), tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    work: tuple[Dataset, Examples, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Checkpoint]:
+def undisturbed(work: Mined, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     """(folder, checkpoint) of a training that nothing interrupts."""
     folder = tmp_path_factory.mktemp("undisturbed") / "m"
     return folder, train(*work, str(folder), CONFIG)
@@ -88,7 +71,7 @@ def undisturbed(
 
 @pytest.mark.ray
 def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
-    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+    work: Mined, undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
     with killed_after_a_checkpoint(tmp_path) as killed:
         resumed = train(*work, str(tmp_path / "b"), CONFIG)
@@ -103,9 +86,10 @@ def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
 
 @pytest.mark.ray
 def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
-    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
+    work: Mined, undisturbed: tuple[Path, Checkpoint]
 ):
-    examples, (folder, checkpoint) = work[1], undisturbed
+    folder, checkpoint = undisturbed
+    examples = work.examples
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert not [path.name for path in files if path.suffix in (".pt", ".pth", ".bin", ".pkl")]
     texts = {row["query"] for row in examples.read()} | {row["positive"] for row in examples.read()}
@@ -130,24 +114,23 @@ def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
 
 @pytest.mark.ray
 def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
-    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
+    work: Mined, undisturbed: tuple[Path, Checkpoint]
 ):
     encoder = Encoder.load(str(undisturbed[0]), EncodingConfig())
-    alone = measure_dev_sample(draw_dev_sample(work[0], CONFIG), encoder.encode, CONFIG)
+    sample = draw_dev_sample(work.dataset, CONFIG)
+    queries, documents = encode_sample(sample, encoder.encode)
+    alone = score_sample(sample, queries, documents, (32, 8), "ndcg@10")
     dev = undisturbed[1].manifest.dev
-    assert {8, 32} == set(alone)
-    assert all(
-        abs(dev[f"ndcg@10/{dimension}"] - value) < 1e-6 for dimension, value in alone.items()
-    )
+    for dimension, values in alone.items():
+        assert abs(dev[f"ndcg@10/{dimension}"] - values.mean()) < 1e-6
     of_queries = read_dev_values(undisturbed[1], (32, 8))
     assert of_queries is not None
     assert of_queries.mean() == pytest.approx((dev["ndcg@10/32"] + dev["ndcg@10/8"]) / 2)
 
 
 @pytest.fixture
-def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Dataset, Examples, str]:
-    """A model that computes no number for one letter, and examples of which only that of step 14 of
-    one worker has it.
+def poisoned(work: Mined, tmp_path: Path) -> Mined:
+    """Return a model that computes no number for one letter, which one example of step 14 has.
 
     Its weights are numbers, so that it loads: they are too large to be subtracted from their mean.
     """
@@ -166,17 +149,15 @@ def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Datas
     with NewOutput(str(tmp_path / "examples"), "poisoned") as output:
         output.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
         output.commit(replace(examples.manifest, origin=Origin()))
-    return dataset, open_examples(str(tmp_path / "examples")), str(tmp_path / "poisoned")
+    return Mined(dataset, open_examples(str(tmp_path / "examples")), str(tmp_path / "poisoned"))
 
 
 @pytest.mark.ray
 def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good_checkpoint(
-    poisoned: tuple[Dataset, Examples, str], tmp_path: Path
+    poisoned: Mined, tmp_path: Path
 ):
-    config, output = (
-        CONFIG.model_copy(update={"workers": 1, "max_failures": 2}),
-        str(tmp_path / "m"),
-    )
+    config = CONFIG.model_copy(update={"workers": 1, "max_failures": 2})
+    output = str(tmp_path / "m")
     with pytest.raises(
         TrainingError, match="loss is nan at step 14, learning rate 0.00"
     ) as stopped:
@@ -197,34 +178,28 @@ def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good
 
 @pytest.mark.ray
 def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
-    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+    work: Mined, undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
     def inputs(guide: str | Path | None) -> dict[str, Any]:
         loss = LossConfig(guide=str(guide) if guide else None)
         return fingerprint_inputs(*work, CONFIG.model_copy(update={"loss": loss}))
 
-    shutil.copytree(work[2], tmp_path / "copy")
-    assert inputs(work[2]) == inputs(tmp_path / "copy") != inputs(undisturbed[0])
+    shutil.copytree(work.model, tmp_path / "copy")
+    assert inputs(work.model) == inputs(tmp_path / "copy") != inputs(undisturbed[0])
     assert inputs(None)["guide"] is None
 
 
 @pytest.mark.ray
-def test_what_cannot_train_is_refused_before_any_worker_starts(
-    work: tuple[Dataset, Examples, str], tmp_path: Path
-):
+def test_what_cannot_train_is_refused_before_any_worker_starts(work: Mined, tmp_path: Path):
     with pytest.raises(ModelError, match="from 1 to 32"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
     with pytest.raises(
         DataError, match=r"mined from data set \w+, but data is other .*; mine again"
     ):
-        train(
-            Dataset(work[0].uri, replace(work[0].manifest, fingerprint="other")),
-            *work[1:],
-            str(tmp_path),
-            CONFIG,
-        )
+        manifest = replace(work.dataset.manifest, fingerprint="other")
+        train(Dataset(work.dataset.uri, manifest), *work[1:], str(tmp_path), CONFIG)
     with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
-        train(work[0], None, work[2], str(tmp_path), CONFIG)
+        train(work.dataset, None, work.model, str(tmp_path), CONFIG)
     with pytest.raises(DataError, match="do not fill one batch of 4096"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 2048}))
     with pytest.raises(DataError, match="expected a metric at a depth from 1 to 1000"):
@@ -233,7 +208,7 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(
 
 @pytest.mark.ray
 def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
-    work: tuple[Dataset, Examples, str], tmp_path: Path
+    work: Mined, tmp_path: Path
 ):
     from ray.util import placement_group_table
 

@@ -10,15 +10,10 @@ from PIL import Image
 from sentence_transformers import SentenceTransformer
 
 from jobs.train import resolve_guide
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import ConfigError
-from medembed.mining.config import MiningConfig
-from medembed.mining.mine import mine
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.tags import Lineage
@@ -27,7 +22,7 @@ from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
 from medembed.training.record.register import register_checkpoint
 from medembed.training.train import train
-from tests.inline_spread import alone
+from tests.training.mined import prepare_and_mine
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8),
@@ -50,18 +45,11 @@ CONFIG = TrainingConfig(
 def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path, ray_local: None
 ):
-    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
-    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
-    places = {name: str(tmp_path / name) for name in ("t.lance", "examples")}
-    files = dataset.corpus_files()
-    with alone():
-        table = encode_corpus(files, dataset.fingerprint, model, places["t.lance"], encoding)
-        config = MiningConfig(margin=0)
-        examples = mine(dataset, table, model, places["examples"], config, encoding)
+    mined = prepare_and_mine(pairs_file, str(encoder_folder), tmp_path)
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
-        train(dataset, examples, model, str(tmp_path / "m"), refused)
-    checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
+        train(*mined, str(tmp_path / "m"), refused)
+    checkpoint = train(*mined, str(tmp_path / "m"), CONFIG)
     folder = tmp_path / "m"
     weights = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
     # the transformer, and its principal axes
@@ -69,7 +57,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
     assert model_fingerprint(folder) == checkpoint.fingerprint  # the card does not count
     stock = SentenceTransformer(str(folder), device="cpu")
-    encoder = Encoder.load(str(folder), encoding)
+    encoder = Encoder.load(str(folder), EncodingConfig())
     expected = stock.encode(["query: heart pain"], normalize_embeddings=True)
     assert np.abs(encoder.encode(["heart pain"], "query") - expected).max() < 1e-5
     history = json.loads((folder / "history.json").read_text())

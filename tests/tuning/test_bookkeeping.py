@@ -8,8 +8,8 @@ import pytest
 from medembed.training.run.private_ray_train import free_placement_group, note_placement_group
 from medembed.training.run.run_folder import run_folder
 from medembed.tuning.bookkeeping import Bookkeeper
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Records, model_place
 from medembed.tuning.trial import Shared
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Trials, model_place
 from tests.tuning.configs import make_config
 
 CONFIG = make_config(trials=3)
@@ -17,7 +17,7 @@ CONFIG = make_config(trials=3)
 
 @pytest.fixture
 def books(tmp_path: Path) -> Bookkeeper:
-    return Bookkeeper(Records(str(tmp_path)), Shared(CONFIG, str(tmp_path), "m", "d", None))
+    return Bookkeeper(Trials(str(tmp_path)), Shared(CONFIG, str(tmp_path), "m", "d", None))
 
 
 def tell(books: Bookkeeper, number: int, **result: Any) -> None:
@@ -41,13 +41,13 @@ def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_i
     with caplog.at_level(logging.INFO):
         for number in range(3):
             end(books, number)
-    records = books.records.all()
+    records = books.trials.all()
     assert [(record.state, record.reason) for record in records] == [
         ("complete", ""),
         ("stopped", ""),
         ("failed", "loss is nan"),
     ]
-    assert [(one.examples, one.objective) for one in records[0].course] == [(320, 0.5), (2368, 0.7)]
+    assert [(at.examples, at.objective) for at in records[0].course] == [(320, 0.5), (2368, 0.7)]
     assert records[0].course[0].metrics == {"ndcg@10/64": 0.4}
     assert (
         "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 "
@@ -65,7 +65,7 @@ def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_co
     assert len(caplog.messages) == 3  # each once
     tell(books, 0, **{OBJECTIVE: 0.8, EXAMPLES: 2400, DONE: "uri"})
     end(books, 0)
-    assert [(one.examples, one.objective) for one in books.records.known[0].course] == [
+    assert [(at.examples, at.objective) for at in books.trials.known[0].course] == [
         (320, 0.4),
         (640, 0.8),
         (2400, 0.7),
@@ -83,7 +83,7 @@ def test_a_trial_that_time_runs_out_on_is_not_over_and_holds_nothing(
     tell(books, 0, **{OBJECTIVE: 0.4, EXAMPLES: 2400, DONE: "uri"})
     end(books, 0)
     books.suspend()
-    assert [record.is_over for record in books.records.all()] == [True, False]
+    assert [record.is_over for record in books.trials.all()] == [True, False]
     assert freed == [run_folder(f"{tmp_path}/trials/0001/model")]
 
 
@@ -97,10 +97,10 @@ def test_what_an_earlier_driver_left_goes_and_the_best_model_stays(
         (model / "model.run").mkdir()
         (model / "model.run" / "run.json").write_text("{}")
         (model / "model").mkdir()
-    books.records.change(0, state="stopped")
+    books.trials.change(0, state="stopped")
     for number in (1, 2):
-        books.records.change(number, state="complete")
-    Bookkeeper(Records.read(str(tmp_path)), books.shared).clean()
+        books.trials.change(number, state="complete")
+    Bookkeeper(Trials.read(str(tmp_path)), books.shared).clean()
     assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(3)] == [
         0,
         0,
@@ -117,7 +117,7 @@ def test_what_a_stopped_trials_workers_hold_is_free_for_the_next(
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     books.started(0, {"training.temperature": 0.05})
-    run = run_folder(model_place(books.records.output, 0))
+    run = run_folder(model_place(books.trials.output, 0))
     held = placement_group([{"CPU": 4}])
     inside = PlacementGroupSchedulingStrategy(held)
     ray.get(ray.remote(note_placement_group).options(scheduling_strategy=inside).remote(run))

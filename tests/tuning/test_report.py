@@ -3,8 +3,8 @@ import re
 import pytest
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
+from medembed.tuning.trials import Measured, State, TrialRecord
 from tests.evaluation.test_retention_words import make_retention
 from tests.tuning.configs import make_config
 
@@ -13,7 +13,7 @@ CONFIG = make_config()
 
 def make(
     number: int, few: float, full: float, state: State = "complete", reason: str = ""
-) -> Record:
+) -> TrialRecord:
     metrics = {"ndcg@10/64": few, "ndcg@10/384": full}
     course = (
         ()
@@ -21,7 +21,7 @@ def make(
         else (Measured(300, 0.1, metrics), Measured(2400, (few + full) / 2, metrics))
     )
     point = {"training.temperature": 0.05 - number / 200, "mining.negatives": number % 5}
-    return Record(number, point, state, course, reason)
+    return TrialRecord(number, point, state, course, reason)
 
 
 RECORDS = [
@@ -35,7 +35,7 @@ RECORDS = [
 ]
 
 
-def draw(records: list[Record], best: Record, config: TuneConfig = CONFIG) -> str:
+def draw(records: list[TrialRecord], best: TrialRecord, config: TuneConfig = CONFIG) -> str:
     return draw_report(records, best, config.axes(), config)
 
 

@@ -11,16 +11,16 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from medembed.training.trial import Rungs
-from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
-from medembed.tuning.search import Search, make_scheduler, replay
+from medembed.tuning.search import Search, feed, make_scheduler
 from medembed.tuning.space import default_point
+from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, TrialRecord
 from tests.tuning.configs import make_config
 
 CONFIG = make_config(trials=8, pairs=800)
 DEFAULT = default_point(CONFIG.axes())
 
 
-def make(known: Iterable[Record] = (), scheduler: TrialScheduler | None = None) -> Search:
+def make(known: Iterable[TrialRecord] = (), scheduler: TrialScheduler | None = None) -> Search:
     return Search(CONFIG, CONFIG.axes(), [DEFAULT], known, lambda *_: None, scheduler)
 
 
@@ -31,14 +31,22 @@ def course(temperature: float, until: int = 800) -> tuple[Measured, ...]:
     return tuple(Measured(examples, score * examples / 800, {}) for examples in seen)
 
 
-def record(number: int, *scores: float) -> Record:
+def record(number: int, *scores: float) -> TrialRecord:
     """A trial that was trained to its end, with these scores at the rungs and there."""
     reached = zip((100, 200, 400, 800), scores, strict=True)
     measured = tuple(Measured(examples, score, {}) for examples, score in reached)
-    return Record(number, DEFAULT, "complete", measured)
+    return TrialRecord(number, DEFAULT, "complete", measured)
 
 
-def run(search: Search, count: int) -> list[Record]:
+def replay(scheduler: TrialScheduler, record: TrialRecord) -> int:
+    """After how many examples the scheduler would have stopped a trial, or its end."""
+    for measured, decision in feed(scheduler, record, f"recorded-{record.number}"):
+        if decision == TrialScheduler.STOP:
+            return measured.examples
+    return record.examples
+
+
+def run(search: Search, count: int) -> list[TrialRecord]:
     """Train so many trials to their end, but every third to 200 examples alone."""
     records = []
     for trial_id in map(str, range(count)):
@@ -46,26 +54,26 @@ def run(search: Search, count: int) -> list[Record]:
         is_stopped = asked["number"] % 3 == 2
         measured = course(asked["point"]["training.temperature"], 200 if is_stopped else 800)
         with warnings.catch_warnings(record=True) as warned:
-            for one in [*measured, *measured]:  # once more, as a trial does at its end
-                result = {OBJECTIVE: one.objective, EXAMPLES: one.examples}
+            for at in [*measured, *measured]:  # once more, as a trial does at its end
+                result = {OBJECTIVE: at.objective, EXAMPLES: at.examples}
                 search.on_trial_result(trial_id, result)
         assert not warned
         search.on_trial_complete(trial_id, result if is_stopped else {**result, DONE: "uri"})
         state: Any = "stopped" if is_stopped else "complete"
-        records.append(Record(asked["number"], asked["point"], state, measured))
+        records.append(TrialRecord(asked["number"], asked["point"], state, measured))
     return records
 
 
 def test_what_was_interrupted_goes_on_with_the_same_points_as_if_it_had_not_been():
     whole = run(make(), 8)
     assert whole[0].point == DEFAULT
-    assert len({one.point["training.temperature"] for one in whole}) == 8
+    assert len({trial.point["training.temperature"] for trial in whole}) == 8
     assert run(make(whole[:4]), 4) == whole[4:]
 
 
 def test_a_trial_that_was_running_is_asked_for_again_before_new_ones():
     point = {"training.temperature": 0.3, "mining.negatives": 2}
-    search = make([record(0, 0.1, 0.2, 0.3, 0.4), Record(1, point)])
+    search = make([record(0, 0.1, 0.2, 0.3, 0.4), TrialRecord(1, point)])
     assert search.suggest("a") == {"number": 1, "point": point}
     assert search.suggest("b")["number"] == 2
 
@@ -75,14 +83,14 @@ def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_now_and_when_the_sear
     records = run(search, 3)
     search.suggest("bad")
     search.on_trial_complete("bad", {OBJECTIVE: float("nan"), EXAMPLES: 0, FAILED: "diverged"})
-    again = make([*records, Record(3, DEFAULT, "failed", reason="diverged")])
+    again = make([*records, TrialRecord(3, DEFAULT, "failed", reason="diverged")])
     for study in (search.study, again.study):
         states = [trial.state.name for trial in study.trials]
         assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
-        reached = {one.examples: one.objective for one in records[2].course}
+        reached = {at.examples: at.objective for at in records[2].course}
         assert study.trials[2].intermediate_values == reached
         values = [trial.value for trial in study.trials]
-        assert values == [*(one.course[-1].objective for one in records), None]
+        assert values == [*(record.course[-1].objective for record in records), None]
 
 
 def test_halving_stops_the_worse_half_at_a_rung_and_nothing_at_the_end():
@@ -102,8 +110,8 @@ def test_rungs_know_the_trials_of_before_an_interruption_and_spare_trial_0():
 
 def test_a_trial_that_goes_on_stays_on_the_rungs_that_it_had_reached_and_is_not_judged_there_again():
     known = [
-        Record(0, DEFAULT, "complete", (Measured(100, 0.1, {}),)),
-        Record(1, DEFAULT, course=(Measured(100, 0.5, {}),)),
+        TrialRecord(0, DEFAULT, "complete", (Measured(100, 0.1, {}),)),
+        TrialRecord(1, DEFAULT, course=(Measured(100, 0.5, {}),)),
     ]
     scheduler = make_scheduler(CONFIG, known)
     make(known, scheduler).suggest("again")

@@ -51,8 +51,8 @@ search:
 
 
 def records(output: Path) -> dict[int, dict[str, Any]]:
-    found = sorted((output / "trials").glob("*/trial.json"))
-    return {int(file.parent.name): json.loads(file.read_text()) for file in found}
+    files = sorted((output / "trials").glob("*/trial.json"))
+    return {int(file.parent.name): json.loads(file.read_text()) for file in files}
 
 
 def are_over(output: Path) -> set[int]:
@@ -113,7 +113,7 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
     assert "needs an even one" in after[2]["reason"]
     assert after[3]["state"] in ("complete", "stopped")  # as halving finds it
     for trial in (after[0], after[3]):
-        course = [one["examples"] for one in trial["course"]]
+        course = [at["examples"] for at in trial["course"]]
         assert course == [48, 96, 192][: len(course)]
 
     summary = json.loads((moved / "summary.json").read_text())
@@ -140,4 +140,4 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
 
 
 def score(record: dict[str, Any]) -> float:
-    return float(max(one["objective"] for one in record["course"]))
+    return float(max(at["objective"] for at in record["course"]))

@@ -4,17 +4,17 @@ from typing import Any
 import pytest
 
 from medembed.errors import StorageError
-from medembed.tuning.records import Measured, Record, Records
 from medembed.tuning.space import default_point
+from medembed.tuning.trials import Measured, TrialRecord, Trials
 from medembed.tuning.tune import read_config
 from medembed.tuning.warm_start import warm_starts
 from tests.tuning.configs import make_config
 
 
 def write(folder: Path, *trials: tuple[float, dict[str, Any], Any]) -> str:
-    records = Records(str(folder))
+    trials_there = Trials(str(folder))
     for number, (score, point, state) in enumerate(trials):
-        records.write(Record(number, point, state, (Measured(2400, score, {}),)))
+        trials_there.write(TrialRecord(number, point, state, (Measured(2400, score, {}),)))
     return str(folder)
 
 
@@ -54,13 +54,13 @@ def test_what_is_no_search_is_refused(tmp_path: Path):
 
 def test_records_are_read_back_as_they_were_written(tmp_path: Path):
     write(tmp_path, (0.5, {"a": 1}, "complete"), (0.25, {"a": None}, "failed"))
-    known = Records.read(str(tmp_path))
-    assert [(one.number, one.state, one.score, one.examples) for one in known.all()] == [
+    known = Trials.read(str(tmp_path))
+    assert [(each.number, each.state, each.score, each.examples) for each in known.all()] == [
         (0, "complete", 0.5, 2400),
         (1, "failed", 0.25, 2400),
     ]
     known.change(1, state="complete", course=(Measured(1, 0.5, {}), Measured(2, 0.4, {})))
-    again = Records.read(str(tmp_path))
+    again = Trials.read(str(tmp_path))
     assert again.known == known.known
     assert again.best() == again.known[0], "the earlier of equals"
-    assert Record(0, {}).score < -1e9
+    assert TrialRecord(0, {}).score < -1e9

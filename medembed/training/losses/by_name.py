@@ -1,6 +1,6 @@
 """Make the loss that a training config names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import ROLES
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
+from medembed.training.loss_config import LossConfig
 from medembed.training.losses.guide import Guide
 from medembed.training.losses.hold import Hold
 from medembed.training.losses.prefix_loss import EmbeddingLoss, MatryoshkaPrefixLoss, mse
@@ -35,8 +35,8 @@ def make_loss(
     ModelError if a guide does not load.
     """
     weights = config.weight_by_dimension
-    if config.loss.name != RANKING:
-        return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[config.loss.name](config, model), weights)
+    if not config.loss.traits.ranks:
+        return MatryoshkaPrefixLoss(model, _loss_of_embeddings(config.loss, model), weights)
 
     return MatryoshkaRankingLoss(
         model,
@@ -50,39 +50,23 @@ def make_loss(
     )
 
 
-def _triplet(config: TrainingConfig, model: Any) -> EmbeddingLoss:
-    distance = stock.TripletDistanceMetric.COSINE
-    loss = stock.TripletLoss(model, distance, config.loss.margin_or_default)
+def _loss_of_embeddings(config: LossConfig, model: Any) -> EmbeddingLoss:
+    """Return a loss that does not rank; a stock loss asks for the model, but does not use it."""
+    loss: Any
+    match config.name:
+        case "triplet":
+            distance = stock.TripletDistanceMetric.COSINE
+            loss = stock.TripletLoss(model, distance, config.margin_or_default)
+        case "contrastive":
+            loss = stock.ContrastiveLoss(model, margin=config.margin_or_default)
+        case "cosine_similarity":
+            loss = stock.CosineSimilarityLoss(model)
+        case "batch_hard":
+            cosine_distance = stock.BatchHardTripletLossDistanceFunction.cosine_distance
+            loss = stock.BatchHardTripletLoss(model, cosine_distance, config.margin_or_default)
+        case "mse":
+            return mse
     return loss.compute_loss_from_embeddings
-
-
-def _contrastive(config: TrainingConfig, model: Any) -> EmbeddingLoss:
-    loss = stock.ContrastiveLoss(model, margin=config.loss.margin_or_default)
-    return loss.compute_loss_from_embeddings
-
-
-def _cosine_similarity(config: TrainingConfig, model: Any) -> EmbeddingLoss:
-    return stock.CosineSimilarityLoss(model).compute_loss_from_embeddings
-
-
-def _batch_hard(config: TrainingConfig, model: Any) -> EmbeddingLoss:
-    distance = stock.BatchHardTripletLossDistanceFunction.cosine_distance
-    loss = stock.BatchHardTripletLoss(model, distance, config.loss.margin_or_default)
-    return loss.compute_loss_from_embeddings
-
-
-def _mse(config: TrainingConfig, model: Any) -> EmbeddingLoss:
-    return mse
-
-
-# Each makes a loss of embeddings; the model of a stock loss takes no part in that.
-_PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
-    "triplet": _triplet,
-    "contrastive": _contrastive,
-    "cosine_similarity": _cosine_similarity,
-    "batch_hard": _batch_hard,
-    "mse": _mse,
-}
 
 
 def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:

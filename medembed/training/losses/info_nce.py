@@ -30,7 +30,7 @@ _FEWEST_ROWS = 16  # fewer would multiply slowly
 
 
 class LossByDimension(NamedTuple):
-    """A scalar with a gradient, and the losses that it is the weighted mean of, without one."""
+    """The loss with its gradient, and the loss of each dimension without one."""
 
     total: Tensor
     by_dimension: Tensor  # [dimensions], ascending
@@ -65,7 +65,7 @@ def matryoshka_info_nce(
 
 @dataclass(frozen=True)
 class _Blocks:
-    """What is no tensor to differentiate; dimensions ascend, and shares sum to 1."""
+    """The arguments without a gradient; dimensions ascend, and shares sum to 1."""
 
     dimensions: tuple[int, ...]
     shares: tuple[float, ...]

@@ -36,7 +36,7 @@ def turns(model: str, config: TrainingConfig) -> bool:
     """
     return (
         config.principal_axes
-        and config.loss.name != "mse"
+        and not config.loss.traits.is_taught
         and not read_card(fetch_model(model)).dimensions
     )
 

@@ -31,12 +31,7 @@ def set_prompts(model: Any, prompts: PromptsConfig) -> None:
     model.prompts = known
 
 
-def roles_of(columns: Iterable[str], loss: str) -> dict[str, Role]:
-    """Return {column of texts: the role whose prompt and route it takes}.
-
-    None for loss mse, where a column has texts of both roles.
-    """
-    if loss == "mse":
-        return {}
+def roles_of(columns: Iterable[str]) -> dict[str, Role]:
+    """Return {column of texts: the role whose prompt and route it takes}."""
     texts = [name for name in columns if name != "label"]
     return {name: "query" if name == "query" else "document" for name in texts}

@@ -4,7 +4,6 @@ from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
 
 
 def check_trainable(model: str, config: TrainingConfig) -> None:
@@ -12,7 +11,7 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
 
     An adapter is for a model of one transformer: a router has several, a static model none. A guide
     reads the student's tokens, and cached gradients split batches: a static model's have no rows.
-    In loss mse one column has queries and documents, which must be read alike.
+    Of a loss with a teacher one column has queries and documents, which must be read alike.
     """
     loss = config.loss
     modules = list_modules(fetch_encoder(model))
@@ -22,9 +21,9 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     leaves_out_prompt = any(map(_leaves_out_prompt, modules))
     refused = {
         "adapter": config.adapter.kind is not None and (is_routed or is_static),
-        "loss.guide": bool(loss.guide) and loss.name == RANKING and (is_routed or is_static),
+        "loss.guide": bool(loss.guide) and loss.traits.ranks and (is_routed or is_static),
         "loss.mini_batch_size": loss.mini_batch_size is not None and is_static,
-        "loss.name=mse": loss.name == "mse" and (is_routed or leaves_out_prompt),
+        f"loss.name={loss.name}": loss.traits.is_taught and (is_routed or leaves_out_prompt),
     }
     kind = "a Pooling without the prompt"
     if is_routed:

@@ -15,7 +15,6 @@ from medembed.evaluation.words import label
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest
 from medembed.privacy import without_passwords
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
 from medembed.training.record.curves import CURVES, draw_curves
 from medembed.training.record.history import Entry
 
@@ -149,7 +148,7 @@ def _training(config: TrainingConfig) -> str:
     together = config.batch_size * config.most_workers
     weights = sorted(config.weight_by_dimension.items(), reverse=True)
     shares = ", ".join(f"{dimension}: {weight:g}" for dimension, weight in weights)
-    seen = f"{together} examples see each other, " if config.loss.name == RANKING else ""
+    seen = f"{together} examples see each other, " if config.loss.traits.ranks else ""
     return (
         f"Loss {config.loss.name} at every dimension, weights {{{shares}}}; {seen}"
         f"{together * config.accumulation_steps} change the weights together. All settings:\n\n"

@@ -31,7 +31,7 @@ class Checkpoint:
         return self.manifest.fingerprint
 
     def describe_score(self) -> str:
-        """ "step 120, dev score 0.8123"."""
+        """Return "step 120, dev score 0.8123"."""
         return f"step {self.manifest.step:,}, dev score {self.manifest.score:.4f}"
 
     def read(self, *names: str) -> dict[str, bytes]:

@@ -9,13 +9,7 @@ import numpy as np
 from medembed.data.dataset import Dataset
 from medembed.errors import DataError
 from medembed.evaluation.metrics import Values, parse_metric
-from medembed.evaluation.sample import (
-    Encode,
-    Sample,
-    draw_sample,
-    encode_sample,
-    score_sample,
-)
+from medembed.evaluation.sample import Sample, draw_sample
 from medembed.training.config import TrainingConfig
 from medembed.training.record.checkpoint import DEV_VALUES, Checkpoint
 
@@ -32,13 +26,6 @@ def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev"
     return draw_sample(
         dataset, split, config.dev_tag, queries=config.dev_queries, documents=config.dev_documents
     )
-
-
-def measure_dev_sample(sample: Sample, encode: Encode, config: TrainingConfig) -> dict[int, float]:
-    """Return {dimension: mean of `select_by`} of the encoder on the sample."""
-    queries, documents = encode_sample(sample, encode)
-    measured = score_sample(sample, queries, documents, config.dimensions, config.select_by)
-    return {dimension: float(values.mean()) for dimension, values in measured.items()}
 
 
 def write_dev_values(folder: Path, values: Mapping[int, Values]) -> None:

@@ -17,7 +17,7 @@ FILE = "training_state.json"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """After `step` optimiser steps by `workers`.
+    """Where a run stands after `step` optimiser steps by `workers`.
 
     `scheduled` are the steps that the learning rate's schedule counts: as many as `step`, unless
     the number of workers was another at times. `best` is the highest dev score, `stale` the

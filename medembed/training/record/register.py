@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from medembed.config import Config, to_yaml
-from medembed.lineage import Source
 from medembed.registry.catalog import find_version
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
@@ -29,9 +28,10 @@ def register_checkpoint(
     `metrics` join the dev scores, what its manifest says joins the lineage.
     """
     manifest = checkpoint.manifest
-    lineage = replace(
-        lineage, encoder=checkpoint.fingerprint, parent=_without_place(manifest.origin.parent)
-    )
+    parent = manifest.origin.parent
+    # The parent by its fingerprint alone: the checkpoint's manifest says where it lies.
+    parent = replace(parent, uri=None) if parent else None
+    lineage = replace(lineage, encoder=checkpoint.fingerprint, parent=parent)
     existing = find_version(registry, checkpoint.uri, lineage)
     if existing is not None:
         return existing, False
@@ -45,11 +45,6 @@ def register_checkpoint(
         history=_steps_of(checkpoint),
     )
     return version, True
-
-
-def _without_place(source: Source | None) -> Source | None:
-    """Return a parent by its fingerprint: where it lies, the checkpoint's manifest says."""
-    return replace(source, uri=None) if source else None
 
 
 def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:

@@ -10,11 +10,11 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.schema import document_of
-from medembed.training.loss_config import ON_EXAMPLES, ON_JUDGED_PAIRS, LossName
+from medembed.training.loss_config import TRAITS, LossName, Rows
 from medembed.training.rows.batch_columns import Columns, to_columns, to_triplets
 from medembed.training.rows.order import count_paired
 
-Rows = Sequence[dict[str, Any]]
+ExampleRows = Sequence[dict[str, Any]]
 
 
 class _Pair(NamedTuple):
@@ -23,44 +23,54 @@ class _Pair(NamedTuple):
     score: float
 
 
-def count_rows(loss: LossName, dataset: Dataset, examples: Rows) -> int:
+def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
     """Return how many rows a loss reads in a pass. Raises DataError if it and the data do not fit.
 
     examples: rows as `schema.EXAMPLES` has them.
     """
-    if loss in ON_EXAMPLES:
-        return _count_examples(loss, examples)
-    if loss in ON_JUDGED_PAIRS:
-        return _count_pairs(loss, _judged_pairs(loss, dataset), dataset.uri)
-    if loss == "batch_hard":
-        return _count_classed([row["label"] for row in _classed_texts(dataset)], dataset.uri)
-    texts = texts_by_role(dataset)
-    if not texts:
-        raise DataError(f"{dataset.uri}: no training text, but loss mse reads them.")
-    return len(texts)
+    rows = TRAITS[loss].rows
+    match rows:
+        case Rows.EXAMPLES | Rows.NEGATIVES:
+            return _count_examples(loss, examples)
+        case Rows.JUDGMENTS | Rows.SIMILARITIES:
+            return _count_pairs(loss, _judged_pairs(loss, dataset), dataset.uri)
+        case Rows.CLASSED_TEXTS:
+            return _count_classed(loss, _classed_texts(dataset), dataset.uri)
+        case Rows.TAUGHT_TEXTS:
+            return _count_taught(loss, texts_by_role(dataset), dataset.uri)
 
 
-def read_columns(loss: LossName, dataset: Dataset, examples: Rows) -> Columns:
+def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Columns:
     """Return {column: values} for the trainer, `label` last; it puts the prompts before the texts.
 
-    multiple_negatives and triplet read the examples. contrastive and cosine_similarity read the
-    judged pairs of the training queries: the similarity that a pair came with, else its score; 0 or
-    1 for contrastive. Of a document in chunks the first stands for it. batch_hard reads the texts
-    of the training split that have a class. What mse reads needs a teacher: `teacher_vectors`.
-    `count_rows` says whether they fit.
+    Judged pairs are those of the training queries, with the similarity that a pair came with, else
+    its score. Of a document in chunks the first stands for it. Texts with a class are those of the
+    training split. What needs a teacher is read by `teacher_vectors`. `count_rows` says whether the
+    data fits the loss.
     """
-    if loss == "triplet":
-        return to_triplets(examples)
-    if loss in ON_EXAMPLES:
-        return to_columns(examples)
-    if loss in ON_JUDGED_PAIRS:
-        pairs = _judged_pairs(loss, dataset)
-        return {
-            "query": [pair.query for pair in pairs],
-            "document": [pair.document for pair in pairs],
-            "label": [pair.score for pair in pairs],
-        }
-    rows = _classed_texts(dataset)
+    rows = TRAITS[loss].rows
+    match rows:
+        case Rows.EXAMPLES:
+            return to_columns(examples)
+        case Rows.NEGATIVES:
+            return to_triplets(examples)
+        case Rows.JUDGMENTS | Rows.SIMILARITIES:
+            return _pair_columns(_judged_pairs(loss, dataset))
+        case Rows.CLASSED_TEXTS:
+            return _class_columns(_classed_texts(dataset))
+        case Rows.TAUGHT_TEXTS:
+            raise AssertionError("learn_from_teacher reads them")
+
+
+def _pair_columns(pairs: Sequence[_Pair]) -> Columns:
+    return {
+        "query": [pair.query for pair in pairs],
+        "document": [pair.document for pair in pairs],
+        "label": [pair.score for pair in pairs],
+    }
+
+
+def _class_columns(rows: Sequence[dict[str, Any]]) -> Columns:
     classes = sorted({row["label"] for row in rows})
     numbers = dict(zip(classes, range(len(classes)), strict=True))
     return {
@@ -70,7 +80,7 @@ def read_columns(loss: LossName, dataset: Dataset, examples: Rows) -> Columns:
 
 
 def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
-    """Return what loss mse reads: the texts of the training split, and the training queries."""
+    """Return what a teacher gives vectors to: texts of the training split, training queries."""
     texts: list[tuple[str, Role]] = []
     for row in _training_texts(dataset):
         texts.append((row["text"], "document"))
@@ -79,10 +89,10 @@ def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
     return texts
 
 
-def _count_examples(loss: LossName, examples: Rows) -> int:
+def _count_examples(loss: LossName, examples: ExampleRows) -> int:
     if not examples:
         raise DataError(f"examples: none found, but loss {loss} reads them; mine some.")
-    if loss != "triplet":
+    if TRAITS[loss].rows is Rows.EXAMPLES:
         return len(examples)
     negatives = sum(len(row["negatives"]) for row in examples)
     if negatives == 0:
@@ -101,7 +111,7 @@ def _count_pairs(loss: LossName, pairs: Sequence[_Pair], data: str) -> int:
     if min(scores) == max(scores):
         expected = (
             "pairs judged not relevant (score 0) beside positives"
-            if loss == "contrastive"
+            if TRAITS[loss].rows is Rows.JUDGMENTS
             else "different scores"
         )
         raise DataError(
@@ -116,19 +126,26 @@ def _count_pairs(loss: LossName, pairs: Sequence[_Pair], data: str) -> int:
     return len(scores)
 
 
-def _count_classed(labels: Sequence[str], data: str) -> int:
-    if not labels:
+def _count_classed(loss: LossName, rows: Sequence[dict[str, Any]], data: str) -> int:
+    if not rows:
         raise DataError(
-            f"{data}: no training text has a class, but loss batch_hard tells classes apart."
+            f"{data}: no training text has a class, but loss {loss} tells classes apart."
         )
+    labels = [row["label"] for row in rows]
     counts = Counter(labels)
     shared = [label for label, count in counts.items() if count > 1]
     if len(shared) < 2:
         raise DataError(
             f"{data}: found {len(counts)} classes of training texts, {len(shared)} of them with "
-            "two texts or more, but loss batch_hard needs at least two such classes."
+            f"two texts or more, but loss {loss} needs at least two such classes."
         )
     return count_paired(labels)
+
+
+def _count_taught(loss: LossName, texts: Sequence[tuple[str, Role]], data: str) -> int:
+    if not texts:
+        raise DataError(f"{data}: no training text, but loss {loss} reads them.")
+    return len(texts)
 
 
 def _judged_pairs(loss: LossName, dataset: Dataset) -> list[_Pair]:
@@ -136,11 +153,12 @@ def _judged_pairs(loss: LossName, dataset: Dataset) -> list[_Pair]:
     queries = {row["query_id"]: row["text"] for row in dataset.queries("train").to_pylist()}
     judged = dataset.judgments(pa.array(list(queries), pa.string())).to_pylist()
     texts = _first_chunks(dataset, {row["document_id"] for row in judged})
+    is_binary = TRAITS[loss].rows is Rows.JUDGMENTS
     pairs = []
     for row in judged:
         if row["document_id"] not in texts:
             continue
-        if loss == "contrastive":
+        if is_binary:
             score = float(row["score"] > 0)
         else:
             score = float(row["score"] if row["similarity"] is None else row["similarity"])

@@ -40,7 +40,7 @@ class Stream:
 
     @property
     def left_out(self) -> int:
-        """Examples that a pass which is read from its beginning leaves out."""
+        """Return how many examples a whole pass leaves out."""
         return self.count % self.rows
 
     def order(self, epoch: int) -> Indices:
@@ -100,7 +100,7 @@ class Plan:
     pace: float = 1.0
 
     def scheduled_at(self, step: int) -> float:
-        """Return where in its `total` the learning rate is after so many steps of the whole run."""
+        """Return the place in the schedule, up to `total`, after so many steps of the whole run."""
         return min(float(self.total), self.scheduled + (step - self.done) * self.pace)
 
 

@@ -53,7 +53,7 @@ def plan_run(columns: Columns, config: TrainingConfig, state: TrainingState, wor
     Passes have the same order however many workers there are.
     """
     labels = columns["label"]
-    is_paired = config.loss.name == "batch_hard"
+    is_paired = config.loss.traits.is_paired
     examples = count_paired(labels) if is_paired else len(labels)
     arrange = partial(pair_by_class, labels) if is_paired else None
     stream = read_together(examples, config, workers, arrange)
@@ -98,7 +98,7 @@ def build_trainer(
 
     columns = texts.columns
     model = student.encoder.model
-    roles = roles_of(columns, config.loss.name)
+    roles = {} if config.loss.traits.is_taught else roles_of(columns)
     return PlanTrainer(
         plan=plan,
         adapter=student.adapter,

@@ -24,7 +24,7 @@ from medembed.training.trial import Rungs
 
 @dataclass(frozen=True)
 class Diverged:
-    """Where and how training left the numbers."""
+    """Where a training's loss or gradient was no number any more."""
 
     step: int
     what: str  # "loss" or "gradient norm"
@@ -35,9 +35,9 @@ class Diverged:
 class Reporter(TrainerCallback):
     """Hands checkpoints to Ray Train and decides, alike on all ranks, when to stop.
 
-    A checkpoint has everything to resume from. `restore` is called when the first batch is there,
-    right before its forward pass: random numbers that reading data takes at a start would else be
-    missing from a resumed run. `check` raises where the run is another's by now.
+    A checkpoint has everything to resume from. `restore` is called right before the first forward
+    pass, when the first batch has been read: reading draws random numbers, which must not count
+    twice. `check` raises if another process has claimed the run meanwhile.
     """
 
     def __init__(

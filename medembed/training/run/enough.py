@@ -9,7 +9,7 @@ from medembed.errors import DataError
 from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.pairs import select_pairs
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.loss_config import Rows
 from medembed.training.model.adapters import check_adapter
 from medembed.training.rows.columns import count_rows
 from medembed.training.run.build import count_steps
@@ -32,7 +32,7 @@ def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfi
 
     Raises ConfigError for a window of mining that the corpus cannot fill.
     """
-    if training.loss.name in ON_EXAMPLES:
+    if training.loss.traits.reads_examples:
         check_corpus(dataset, mining)
         rows = _most_rows(len(select_pairs(dataset, mining)), mining, training)
     else:
@@ -48,7 +48,7 @@ def check_enough_new(
     training: TrainingConfig,
 ) -> None:
     """Check the same for the new queries and `replayed` others, those with most pairs."""
-    if training.loss.name not in ON_EXAMPLES:
+    if not training.loss.traits.reads_examples:
         return
     check_corpus(dataset, mining)
     pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
@@ -80,5 +80,5 @@ def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
 
 
 def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
-    """Return how many rows the loss reads at most: triplet reads each negative by itself."""
-    return pairs * mining.negatives if training.loss.name == "triplet" else pairs
+    """Return how many rows the loss reads at most."""
+    return pairs * mining.negatives if training.loss.traits.rows is Rows.NEGATIVES else pairs

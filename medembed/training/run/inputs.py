@@ -10,7 +10,7 @@ from medembed.errors import DataError
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import ON_EXAMPLES, RANKING
+from medembed.training.loss_config import Rows
 from medembed.training.model.principal_axes import turns
 from medembed.training.model.trainable import check_trainable
 from medembed.training.record.retention_samples import RetentionSamples
@@ -35,7 +35,7 @@ def check_inputs(
     folder = fetch_model(model)
     # workers look again
     check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))
-    if config.loss.name not in ON_EXAMPLES:
+    if not config.loss.traits.reads_examples:
         return None
     if examples is None:
         raise DataError(
@@ -88,7 +88,7 @@ def count_examples_read(dataset: Dataset, examples: Examples | None, config: Tra
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
     # this loss takes all examples as they are, which need not be read for it
-    if examples and config.loss.name == RANKING:
+    if examples and config.loss.traits.rows is Rows.EXAMPLES:
         count = examples.manifest.example_count
     else:
         count = count_rows(config.loss.name, dataset, examples.read() if examples else [])
@@ -115,7 +115,7 @@ def describe_start(stream: Stream, steps: int, mined: int, config: TrainingConfi
     if not isinstance(config.workers, int):
         workers = "{} to {}".format(*config.workers)
     yield f"train: {stream.count:,} examples, {steps:,} steps of {rows} on {workers} workers"
-    ranks = config.loss.name == RANKING
+    ranks = config.loss.traits.ranks
     seen = f"up to {together * (1 + mined) - 1} negatives per query, " if ranks else ""
     yield f"       loss {config.loss.name}, {seen}dimensions {list(config.dimensions)}"
     if ranks and added > 1:

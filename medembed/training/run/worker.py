@@ -19,7 +19,6 @@ from medembed.evaluation.sample import Sample
 from medembed.mining.examples import open_examples
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
-from medembed.training.loss_config import RANKING
 from medembed.training.model.principal_axes import (
     draw_documents,
     find_start,
@@ -43,10 +42,7 @@ if TYPE_CHECKING:
 
 
 def is_ray_shared() -> bool:
-    """Whether Ray outlives the job, and looks out for nodes about to be taken away.
-
-    A private Ray has that off.
-    """
+    """Return whether Ray outlives the job and watches for nodes that will be taken away."""
     return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
@@ -197,7 +193,7 @@ def _read_texts(work: Work, encoder: Encoder) -> TrainingTexts:
     from medembed.training.rows.teacher_vectors import learn_from_teacher
 
     device = encoder.model.device
-    if work.config.loss.name == "mse":
+    if work.config.loss.traits.is_taught:
         prompts = {role: encoder.prompt(role) for role in ROLES}
         return TrainingTexts(learn_from_teacher(work.dataset, work.config, prompts, device))
     return agreed(lambda: _read_rows(work), device)
@@ -208,7 +204,7 @@ def _read_rows(work: Work) -> TrainingTexts:
     dataset = open_dataset(work.dataset)
     examples = open_examples(work.examples).read() if work.examples else []
     columns = read_columns(loss.name, dataset, examples)
-    if loss.name != RANKING:
+    if not loss.traits.ranks:
         return TrainingTexts(columns)
     known = known_pairs(examples, dataset.qrels())
     if not loss.hold or is_plain_transformer(fetch_model(work.model)):

@@ -1,17 +1,16 @@
-"""What is known of each trial, as JSON beside the search's output: what a search that was
-interrupted goes on from.
-"""
+"""Remember each trial of a search: what an interrupted search continues from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from medembed import storage
+from medembed.records import Records
 from medembed.tuning.space import Point
 
+_FOLDER = "trials"  # below the output of the search
 State = Literal["running", "complete", "stopped", "failed"]
-# Of what a trial reports; DONE comes last, with its best measurement.
+# Keys of what a trial reports; DONE comes last, with its best measurement.
 OBJECTIVE = "objective"
 EXAMPLES = "examples"
 FAILED = "failed"
@@ -20,9 +19,7 @@ DONE = "checkpoint"
 
 @dataclass(frozen=True)
 class Measured:
-    """A trial's dev score after so many examples, and the metrics of each dimension, {"ndcg@10/64":
-    value}.
-    """
+    """A trial's dev score after so many examples, and its metrics, {"ndcg@10/64": value}."""
 
     examples: int
     objective: float
@@ -30,8 +27,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A trial: its point, how it stands, its course. `reason` says why it failed."""
+class TrialRecord:
+    """A trial: its point, its state, its course. `reason` says why it failed."""
 
     number: int
     point: Point
@@ -46,21 +43,21 @@ class Record:
 
     @property
     def best(self) -> Measured | None:
-        """Where its dev score was highest, which is where its checkpoint is from."""
+        """Return the measurement with the highest dev score: the checkpoint is from there."""
         return max(self.course, key=lambda measured: measured.objective, default=None)
 
     @property
     def score(self) -> float:
-        """The highest dev score; below all others where there is none."""
+        """Return the highest dev score; below all others where there is none."""
         return self.best.objective if self.best else float("-inf")
 
     @property
     def examples(self) -> int:
-        """Examples seen."""
+        """Return how many examples were seen."""
         return self.course[-1].examples if self.course else 0
 
 
-def describe(record: Record, examples: int) -> str:
+def describe(record: TrialRecord, examples: int) -> str:
     """Return in a few words how a trial ended, of so many examples."""
     if record.state == "failed":
         return f"failed: {record.reason}"
@@ -69,34 +66,36 @@ def describe(record: Record, examples: int) -> str:
 
 
 @dataclass
-class Records:
+class Trials:
     """All trials of a search by number, each written when it changes."""
 
     output: str
-    known: dict[int, Record] = field(default_factory=dict)
+    known: dict[int, TrialRecord] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, output: str) -> "Records":
-        """Read those that lie there already."""
-        records = cls(output)
-        while storage.exists(file := _file(output, len(records.known))):
-            content = json.loads(storage.read_bytes(file))
+    def read(cls, output: str) -> "Trials":
+        """Read the trials that the search at `output` has so far."""
+        trials = cls(output)
+        while content := trials._records.read_json(_name(len(trials.known))):
             course = tuple(Measured(**measured) for measured in content.pop("course"))
-            record = Record(**content, course=course)
-            records.known[record.number] = record
-        return records
+            record = TrialRecord(**content, course=course)
+            trials.known[record.number] = record
+        return trials
 
-    def write(self, record: Record) -> None:
+    def write(self, record: TrialRecord) -> None:
         self.known[record.number] = record
-        content = json.dumps(asdict(record), indent=2)
-        storage.write_bytes(_file(self.output, record.number), content.encode())
+        self._records.write_json(_name(record.number), asdict(record))
 
-    def change(self, number: int, **changes: Any) -> Record:
+    @property
+    def _records(self) -> Records:
+        return Records(storage.join(self.output, _FOLDER))
+
+    def change(self, number: int, **changes: Any) -> TrialRecord:
         """Write the record with these changes, and return it."""
         self.write(replace(self.known[number], **changes))
         return self.known[number]
 
-    def best(self) -> Record | None:
+    def best(self) -> TrialRecord | None:
         """Return the trial with the highest dev score, the earliest of equals.
 
         Only one that was trained to its end counts.
@@ -104,15 +103,15 @@ class Records:
         complete = [record for record in self.all() if record.state == "complete"]
         return max(complete, key=lambda record: (record.score, -record.number), default=None)
 
-    def all(self) -> Sequence[Record]:
+    def all(self) -> Sequence[TrialRecord]:
         """Return all trials in order of their numbers."""
         return [self.known[number] for number in sorted(self.known)]
 
 
-def _file(output: str, number: int) -> str:
-    return storage.join(output, "trials", f"{number:04d}", "trial.json")
+def _name(number: int) -> str:
+    return f"{number:04d}/trial"
 
 
 def model_place(output: str, number: int) -> str:
     """Return where a trial's checkpoint lies."""
-    return storage.join(output, "trials", f"{number:04d}", "model")
+    return storage.join(output, _FOLDER, f"{number:04d}", "model")
