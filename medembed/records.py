@@ -45,9 +45,7 @@ class Records:
 
     @classmethod
     def of_output(cls, output: str, key: str) -> "Records":
-        """Return the parts of the run that makes the output with this key, in a folder beside
-        it.
-        """
+        """Return the parts of the run that makes this output, in a folder beside it."""
         return cls(f"{output.rstrip('/')}.run-{key}")
 
     def names(self) -> set[str]:

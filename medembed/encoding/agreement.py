@@ -1,6 +1,4 @@
-"""Does the encoder give the vectors that sentence-transformers gives? Asked when a model is loaded,
-on three texts.
-"""
+"""Check that the encoder gives the vectors that sentence-transformers gives, on three texts."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -31,8 +29,7 @@ Vectors = npt.NDArray[np.float32]
 def check_agreement(
     encode: Callable[[Sequence[str], Role], Vectors], model: Any, fingerprint: str, reference: str
 ) -> None:
-    """Raise ModelError if `encode` gives a role's texts other unit vectors than the loaded model
-    gives by itself.
+    """Raise ModelError if `encode` gives other unit vectors than the loaded model by itself.
 
     Once per process for a fingerprint.
     """

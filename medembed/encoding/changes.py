@@ -52,8 +52,7 @@ class Keys:
 
 
 class Changes:
-    """Rows to be encoded, each text once; rows whose vector the table holds under another id; rows
-    to be deleted.
+    """Texts to encode, each once; rows whose vector the table has already; rows to delete.
 
     `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are
     those to be written.
@@ -66,16 +65,13 @@ class Changes:
         self.rows = self.counts["added"] + self.counts["changed"]
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield (fragment, by place among the table's, ids) of table rows that the corpus lacks, or
-        has with another text.
-        """
+        """Yield (place of a fragment in the table, ids of its rows to delete)."""
         rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
         for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
             yield fragment, [row["id"] for row in of_one]
 
     def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
-        """Yield items {number, rows} of at most so many texts with the work of each, which depend
-        on corpus and table alone.
+        """Yield items {number, rows} of at most so many texts, with the work of each.
 
         To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row,
         document_id}] that share the text of the item's `row`; to copy: `ids` and `hashes`. A file's

@@ -40,8 +40,7 @@ class Form:
         prompt: str = "",
         is_apart: bool = False,
     ) -> Self:
-        """Return how the model itself batches a probe, two inputs of different length: columns and
-        padding.
+        """Return how the model itself batches a probe, two inputs of different length.
 
         `is_apart`: inputs of this task or prompt do not fit into one batch with others.
         """
@@ -65,8 +64,7 @@ class Form:
         return cls(model, task, prompt, Layout(pads, is_left=not bool(own[0, 0])), shared)
 
     def read(self, inputs: Inputs, max_length: int | None = None) -> tuple[Tokens, list[bool]]:
-        """Return (the inputs behind the prompt, cut at `max_length` or the model's own length;
-        whether each was cut).
+        """Return the inputs behind the prompt, and whether each was cut at the maximum length.
 
         A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills
         the maximum counts.

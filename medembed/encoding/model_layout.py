@@ -70,9 +70,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its
-    class in Python.
-    """
+    """A module of the model in `root`: its path below, "" for the model's own, and its class."""
 
     root: Path
     path: str
@@ -89,9 +87,7 @@ class Module:
 
     @property
     def weights(self) -> list[Path]:
-        """The safetensors files that loading reads. Raises ModelError if some are missing, or are
-        pickles.
-        """
+        """The safetensors files that loading reads. Raises ModelError if there are none."""
         if (self.folder / WEIGHTS).is_file():
             return [self.folder / WEIGHTS]
         if (self.folder / INDEX).is_file():
@@ -136,9 +132,7 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Return whether a model is no sentence-transformers model: nothing ever trained its vectors to
-    be compared.
-    """
+    """Return whether a model is no sentence-transformers model: never trained for vectors."""
     return not (folder / "modules.json").is_file()
 
 
@@ -204,9 +198,7 @@ def check_settings(module: Module) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise ModelError for a file that is empty, or that stands for one which Git LFS has not
-    fetched.
-    """
+    """Raise ModelError for a file that is empty, or a pointer of Git LFS."""
     with path.open("rb") as stream:
         begin = stream.read(len(_LFS_POINTER))
     if not begin:

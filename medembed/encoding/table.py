@@ -34,9 +34,7 @@ REPAIR = "The table is damaged: copy it again, or encode the corpus into a new o
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What an embedding table was made from, and how it keeps vectors: `width` values of type
-    `storage` each.
-    """
+    """What an embedding table was made from, and how it keeps its `width` values."""
 
     encoder: str
     dataset: str
@@ -59,9 +57,7 @@ class Shard(TypedDict):
 
 @dataclass(frozen=True)
 class Table:
-    """One version of an embedding table. One that `is_unseen` is for the run that made it: it is no
-    one's newest.
-    """
+    """One version of an embedding table; an `is_unseen` one is for the run that made it."""
 
     uri: str
     version: int

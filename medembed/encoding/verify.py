@@ -1,6 +1,4 @@
-"""Is an embedding table what it says? Ids, widths, norms, numbers; against its data set; against
-its encoder.
-"""
+"""Check an embedding table: ids and numbers, against its data set, against its encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +36,7 @@ class Verified:
 
 
 class CheckShard:
-    """Turns {shard, rows} into {rows, read, nan, norm}: ids of vectors that are no numbers, or not
-    of length 1.
-    """
+    """Turns {shard, rows} into {rows, read, nan, norm}, the last two ids of bad vectors."""
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])
@@ -110,9 +106,7 @@ def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[st
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
 ) -> tuple[int, float]:
-    """Return (documents, the lowest cosine between their vectors and new ones), from files evenly
-    spaced over the corpus.
-    """
+    """Return (documents encoded again, the lowest cosine to their vectors)."""
     ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": texts}, model, config)["document"]
     kept = truncate(vectors, table.info.width)

@@ -1,6 +1,4 @@
-"""What an encoding actor does with an item of `changes`: it writes an uncommitted fragment, and a
-record of it.
-"""
+"""Do an item of `changes` in an encoding actor: write an uncommitted fragment, and record it."""
 
 import json
 import time

@@ -16,8 +16,7 @@ _MORE = 4
 def index_search(
     nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False
 ) -> Ranking:
-    """Return the k best rows of each query [Q, D] that `nearest` gives, or with `by_document` the k
-    documents.
+    """Return the k best rows of each query [Q, D], or with `by_document` the k documents.
 
     `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all
     that there are. Each document ranks by its best chunk. Where n rows belong to fewer than k
@@ -42,9 +41,7 @@ def index_search(
 def _rank(
     names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool
 ) -> list[tuple[str, str, float]]:
-    """Return (id, row id, cosine), best first; of each document only its best row. Ties to smaller
-    ids.
-    """
+    """Return (id, row id, cosine) by each document's best row, best first; ties to smaller ids."""
     best: dict[str, tuple[str, float]] = {}
     for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
         best.setdefault(document_of(name) if by_document else name, (name, -score))

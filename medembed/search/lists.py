@@ -1,6 +1,4 @@
-"""Best lists of a search in stripes of the corpus and blocks of queries: recorded, merged, found
-again.
-"""
+"""Record, merge and read the best lists of a search in stripes of corpus, blocks of queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +13,7 @@ _PAIR = "pair "
 
 @dataclass(frozen=True)
 class Asked:
-    """What is searched for: the `k` best at each dimension, documents or rows; k is 0 if only pairs
-    are asked for.
-    """
+    """What is searched: the `k` best rows or documents at each dimension, 0 for pairs alone."""
 
     k: int
     dimensions: tuple[int, ...]
@@ -26,8 +22,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the queries from `start` to `stop` found, by dimension: their best lists, and the rows
-    of their pairs.
+    """What the queries from `start` to `stop` found at each dimension: best lists and pairs.
 
     The pairs are a ranking [P, 1], whose score is the pair's; its place is empty if the corpus
     lacks the document.
@@ -41,8 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lists:
-    """The best lists of the search `name`: for a block of queries, those in the stripes [first,
-    last).
+    """Best lists of the search `name`: of a block of queries in the stripes [first, last).
 
     Without `records` nothing is kept of them.
     """
@@ -53,9 +47,7 @@ class Lists:
     asked: Asked
 
     def has(self, block: int, first: int, last: int, names: set[str] | None = None) -> bool:
-        """Return whether they are recorded; `names` are those of all records, if the caller has
-        asked for them.
-        """
+        """Return whether they are recorded; `names` are those of all records, if known."""
         if self.records is None:
             return False
         name = self._name(block, first, last)
@@ -127,9 +119,7 @@ class Lists:
 
 
 def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
-    """Return the nodes [first, last) above a stripe, from its own parent up to the root; children
-    are halves.
-    """
+    """Return the nodes [first, last) above a stripe, up to the root; children are halves."""
     first = 0
     last = stripes
     above = []

@@ -77,8 +77,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the order in which ties fall: ids [N] sorted, by document first where documents are
-    ranked.
+    """Rows in the order in which ties fall: ids [N] sorted, by document first if these rank.
 
     `place` int64 [N] is where each row as it came stands in that order. Where documents have
     several rows, `owners` [N] are the sorted rows' documents, and `document` int64 [N] their
