@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,9 +99,12 @@ def update_table(
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
-    _check_form(base, output, folder, encoder, storage_type, dimensions)
-    if base is not None and base.info.dataset == dataset:
-        return _reuse(base if is_unseen else show(base))
+    if base is None:
+        check_new(output, folder, dimensions)
+    else:
+        check_same(base, encoder, storage_type, dimensions)
+        if base.info.dataset == dataset:
+            return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         counted = ", ".join(f"{count:,} {name}" for name, count in changes.counts.items())
@@ -125,21 +127,6 @@ def update_table(
         )
     _tidy(table, is_new=True)
     return work.describe(table, changes.counts)
-
-
-def _check_form(
-    base: Table | None,
-    output: str,
-    folder: Path,
-    encoder: str,
-    storage_type: Storage | None,
-    dimensions: int | None,
-) -> None:
-    """Refuse vectors that the table cannot keep, or a new table where something else is."""
-    if base is None:
-        check_new(output, folder, dimensions)
-    else:
-        check_same(base, encoder, storage_type, dimensions)
 
 
 def to_items(

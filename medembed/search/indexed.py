@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medembed.schema import document_of
-from medembed.search.ranking import Ranking
+from medembed.search.nominate import keep_best
+from medembed.search.ranking import Ranking, Rows, nobody, stack
 
 Hits = list[tuple[list[str], npt.NDArray[np.float32]]]
 Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
@@ -24,44 +24,28 @@ def index_search(
     cost time, but no documents. Ties go to the smaller id, except between the last row given and
     those left out.
     """
-    best: list[list[tuple[str, str, float]]] = [[] for _ in range(len(queries))]
+    best: dict[int, Ranking] = {}
     todo = np.arange(len(queries))
     rows = k
     while len(todo):
         short = []
         for line, (names, scores) in zip(todo.tolist(), nearest(queries[todo], rows), strict=True):
-            best[line] = _rank(names, scores, by_document)[:k]
-            if len(best[line]) < k and len(names) >= rows:
+            best[line] = _rank(names, scores, k, by_document=by_document)
+            is_short = bool((best[line].places < 0).any())
+            if is_short and len(names) >= rows:
                 short.append(line)
         todo = np.array(short, dtype=np.int64)
         rows *= _MORE
-    return _to_ranking(best, k, has_rows=by_document)
+    return stack([nobody(0, k), *(best[line] for line in sorted(best))])
 
 
 def _rank(
-    names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool
-) -> list[tuple[str, str, float]]:
-    """Return (id, row id, cosine) by each document's best row, best first; ties to smaller ids."""
-    best: dict[str, tuple[str, float]] = {}
-    for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
-        best.setdefault(document_of(name) if by_document else name, (name, -score))
-    hits = [(name, row, score) for name, (row, score) in best.items()]
-    return sorted(hits, key=lambda hit: (-hit[2], hit[0]))
-
-
-def _to_ranking(
-    best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool
+    names: Sequence[str], scores: npt.NDArray[np.float32], k: int, *, by_document: bool
 ) -> Ranking:
-    ids = []
-    rows = []
-    scores = []
-    for of_query in best:
-        missing = k - len(of_query)
-        ids.append([name for name, _, _ in of_query] + [""] * missing)
-        rows.append([row for _, row, _ in of_query] + [""] * missing)
-        scores.append([score for _, _, score in of_query] + [-np.inf] * missing)
-    shape = (len(best), k)
-    row_ids = np.array(rows, np.str_).reshape(shape) if has_rows else None
-    return Ranking.of(
-        np.array(ids, np.str_).reshape(shape), np.array(scores).reshape(shape), row_ids
-    )
+    """Return the k best of one query's rows, or of their documents."""
+    rows = Rows.of(np.asarray(names, dtype=np.str_), by_document=by_document)
+    in_order = np.full((1, max(k, len(names))), -np.inf)
+    in_order[0, rows.place] = scores
+    places = np.arange(in_order.shape[1])[None]
+    places[:, len(names) :] = -1
+    return rows.rank(*keep_best(places, in_order, k, rows.document))
