@@ -10,7 +10,7 @@ from medembed.schema import document_of
 from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus, top_k
 from medembed.search.float64_scores import unit_rows
 from medembed.search.ranking import merge
-from tests.search.test_nominate import by_hand, draw_corpus
+from tests.search.by_hand import by_hand, draw_corpus
 
 
 def test_a_documents_score_is_its_best_chunks_and_its_other_chunks_take_no_place():

@@ -8,20 +8,7 @@ from hypothesis import strategies as st
 
 from medembed.matryoshka import truncate
 from medembed.search.float64_scores import error_bound, pair_scores, unit_rows
-
-
-def add_up(products: list[float]) -> float:
-    """The sum in the promised order, by Python's floats."""
-    lanes = products[:64]
-    for place, product in enumerate(products[64:]):
-        lanes[place % 64] += product
-    while len(lanes) > 1:
-        half = (len(lanes) + 1) // 2
-        rest = lanes[half:]
-        lanes = [left + right for left, right in zip(lanes, rest, strict=False)] + lanes[
-            len(rest) : half
-        ]
-    return lanes[0]
+from tests.search.by_hand import add_up
 
 
 def sums(products: np.ndarray) -> list[float]:

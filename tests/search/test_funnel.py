@@ -7,68 +7,17 @@ from medembed.schema import document_of
 from medembed.search import funnel as module
 from medembed.search.corpus import top_k
 from medembed.search.funnel import Funnel, funnel_search
-
-Vectors = np.ndarray
-SIZES = (40, 0, 33, 27)
-
-
-class Reader:
-    """Shards are numbers; rows are dealt to them in order."""
-
-    def __init__(self, ids: list[str], vectors: Vectors, sizes: tuple[int, ...] = SIZES) -> None:
-        self.ids, self.vectors, self.sizes = ids, vectors, sizes
-
-    def __call__(self, shard: int) -> tuple[list[str], Vectors]:
-        start = sum(self.sizes[:shard])
-        rows = slice(start, start + self.sizes[shard])
-        return self.ids[rows], self.vectors[rows]
-
-    @property
-    def shards(self) -> list[tuple[int, int]]:
-        return list(enumerate(self.sizes))
-
-
-def draw(rows: int, width: int = 16, seed: int = 0) -> Vectors:
-    return truncate(
-        np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32), width
-    )
-
-
-def by_hand(
-    queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel
-) -> list[list[str]]:
-    """Best rows by document at the first dimensions, then all rows of those documents at the
-    others.
-    """
-    found = []
-    few, many = (
-        (truncate(queries, d), truncate(vectors, d))
-        for d in (funnel.first_dimensions, funnel.dimensions)
-    )
-    for line in range(len(queries)):
-        scores = [
-            dict(zip(ids, (one[line] @ other.T).tolist(), strict=True))
-            for one, other in (few, many)
-        ]
-        best: list[dict[str, float]] = [{}, {}]
-        for of_rows, of_documents in zip(scores, best, strict=True):
-            for name, score in of_rows.items():
-                document = document_of(name)
-                of_documents[document] = max(score, of_documents.get(document, -2.0))
-        first = sorted(best[0], key=lambda name: (-best[0][name], name))[: funnel.candidates]
-        found.append(sorted(first, key=lambda name: (-best[1][name], name))[:k])
-    return found
+from tests.search.by_hand import Reader, draw, funnel_by_hand, listed
 
 
 def test_few_dimensions_choose_and_many_dimensions_rank():
     ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(6, seed=1)
     read, funnel = Reader(ids, vectors), Funnel(4, 12, 9)
-    expected = by_hand(queries, ids, vectors, 5, funnel)
     exact = top_k(queries, ids, vectors, 5, 12)
-    assert expected != exact.ids.tolist()  # nine candidates by four dimensions miss some
-    found = funnel_search(read.shards, read, queries, 5, funnel)
-    assert found.ids.tolist() == expected
-    assert found.owners is None
+    ranking = funnel_search(read.shards, read, queries, 5, funnel)
+    assert listed(ranking) == funnel_by_hand(queries, ids, vectors, 5, funnel)
+    assert listed(ranking) != listed(exact)  # nine candidates by four dimensions miss some
+    assert ranking.owners is None
     everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
     assert everything.ids.tolist() == exact.ids.tolist()
     assert everything.scores.tobytes() == exact.scores.tobytes()

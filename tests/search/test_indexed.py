@@ -8,7 +8,7 @@ import pytest
 
 from medembed.search.corpus import top_k
 from medembed.search.indexed import Hits, index_search
-from tests.search.test_funnel import draw
+from tests.search.by_hand import draw
 
 Vectors = npt.NDArray[np.float32]
 

@@ -12,8 +12,7 @@ from medembed.search.lists import Answer, Asked, Lists, parents
 from medembed.search.plan import Plan
 from medembed.search.shards import Blocks
 from medembed.search.stripe import SearchStripe
-from tests.search.test_funnel import Reader, draw
-from tests.search.test_nominate import draw_corpus
+from tests.search.by_hand import Reader, draw, draw_corpus
 
 
 def joined(answers: list[Answer]) -> list[object]:

@@ -2,7 +2,7 @@ import numpy as np
 
 from medembed.search.corpus import top_k
 from medembed.search.ranking import Ranking, merge, stack
-from tests.search.test_funnel import draw
+from tests.search.by_hand import draw
 
 
 def test_documents_of_one_row_each_are_ranked_as_rows_are():

@@ -13,9 +13,8 @@ from medembed.search import shards as searching
 from medembed.search.corpus import Pairs, top_k
 from medembed.search.plan import plan_work
 from medembed.search.shards import rank_shards, search_shards
-from tests.search.test_funnel import Reader, draw
+from tests.search.by_hand import Reader, by_hand, draw, draw_corpus, listed
 from tests.search.test_lists import joined
-from tests.search.test_nominate import by_hand, draw_corpus, listed
 
 SIZES = (300, 0, 41, 159, 200)
 NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.str_))
