@@ -63,11 +63,6 @@ class CrossEncoder:
         encoder._check(reference)
         return encoder
 
-    @property
-    def activation(self) -> str:
-        """What makes scores of logits, e.g. "Sigmoid"."""
-        return type(self.model.activation_fn).__name__
-
     def score(self, pairs: Sequence[Pair]) -> Scores:
         """Return float32 [len(pairs)]; of a pair that is too long the longer text is cut."""
         return self.encode_tokens(self.tokenize(pairs)[0])[:, 0]

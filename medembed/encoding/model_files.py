@@ -191,22 +191,21 @@ def _read_hash(weights: tuple[_Weights, ...]) -> str:
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
     """Raise ModelError if a file of the model is written meanwhile, between hash and load."""
-    before = _marks(folder)
+    before = _look_at_all(folder)
     yield
-    if _marks(folder) != before:
+    if _look_at_all(folder) != before:
         raise ModelError(
             f"model {folder}: its files changed while they were loaded; load it when they are "
             "all written."
         )
 
 
-def _marks(folder: Path) -> list[tuple[str, int, int]]:
-    """Return (path, inode, change time, which no program sets) of all that loading reads."""
+def _look_at_all(folder: Path) -> list[_File]:
+    """Return all that loading reads; no program can set the time of its change."""
     paths = shared_settings(folder)
     for module in list_modules(folder):
         paths = [*paths, *module.settings, *module.weights]
-    marks = [(str(path), path.stat()) for path in paths if path.exists()]
-    return [(name, mark.st_ino, mark.st_ctime_ns) for name, mark in marks]
+    return [_look_at(path) for path in paths if path.exists()]
 
 
 def _fetch_from_storage(reference: str) -> Path:

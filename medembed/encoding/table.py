@@ -85,16 +85,6 @@ class Table:
             )
         return shards
 
-    def head(self, rows: int) -> npt.NDArray[np.float32]:
-        """Return the first embeddings, float32 [at most rows, width], in table order."""
-        parts: list[npt.NDArray[np.float32]] = [np.empty((0, self.info.width), np.float32)]
-        for shard in self.shards():
-            missing = rows - sum(map(len, parts))
-            if missing <= 0:
-                break
-            parts.append(read_shard(shard)[1][:missing])
-        return np.concatenate(parts)
-
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return embeddings of these documents, float32 [n, width], in this order.
 

@@ -60,7 +60,6 @@ def test_pairs_score_as_the_stock_cross_encoder_scores_them_and_are_cut_as_it_cu
     tokens, cut = model.tokenize(PAIRS)
     assert cut == [False, True, True, False, False, False]
     assert max(tokens.lengths) == model.max_length
-    assert model.activation == ("Identity" if kind == "saved with its activation" else "Sigmoid")
 
 
 def test_a_pair_that_just_fits_is_not_cut(cross: Path):
