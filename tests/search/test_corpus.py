@@ -7,26 +7,10 @@ from hypothesis import strategies as st
 
 from medembed.errors import StorageError
 from medembed.schema import document_of
-from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus, top_k
+from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus
 from medembed.search.float64_scores import unit_rows
 from medembed.search.ranking import merge
 from tests.search.by_hand import by_hand, draw_corpus
-
-
-def test_a_documents_score_is_its_best_chunks_and_its_other_chunks_take_no_place():
-    ids = ["a#chunk-0", "a#chunk-1", "a#chunk-2", "b", "c#chunk-0"]
-    rows = np.array([[0, 1], [4, 3], [4, 3], [3, 4], [-1, 0]], np.float32)
-    ranking = top_k(np.array([[2, 0]], np.float32), ids, rows, 2, by_document=True)
-    assert ranking.ids.tolist() == [["a", "b"]]
-    assert ranking.row_ids.tolist() == [["a#chunk-1", "b"]]
-    assert ranking.scores.tolist() == [[float(np.float32(0.8)), float(np.float32(0.6))]]
-
-
-def test_fewer_dimensions_are_the_first_ones_at_unit_length():
-    rows = np.array([[3, 4, 12], [1, 0, 0]], np.float32)
-    ranking = top_k(np.array([[1, 0, 0]], np.float32), ["a", "b"], rows, 3, 2)
-    assert ranking.ids.tolist() == [["b", "a", ""]]
-    assert ranking.scores.tolist() == [[1.0, float(np.float32(0.6)), -np.inf]]
 
 
 def test_no_rows_and_no_queries_give_empty_lists():

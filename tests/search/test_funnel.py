@@ -2,48 +2,27 @@ import numpy as np
 import pytest
 
 from medembed.errors import ConfigError, ModelError
-from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search import funnel as module
 from medembed.search.corpus import top_k
 from medembed.search.funnel import Funnel, funnel_search
-from tests.search.by_hand import Reader, draw, funnel_by_hand, listed
+from tests.search.by_hand import Reader, draw, draw_corpus, funnel_by_hand, listed
 
 
-def test_few_dimensions_choose_and_many_dimensions_rank():
-    ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(6, seed=1)
-    read, funnel = Reader(ids, vectors), Funnel(4, 12, 9)
-    exact = top_k(queries, ids, vectors, 5, 12)
-    ranking = funnel_search(read.shards, read, queries, 5, funnel)
+@pytest.mark.parametrize("chunks", [False, True])
+def test_few_dimensions_choose_and_many_dimensions_rank_each_documents_best_chunk(chunks: bool):
+    ids, vectors = draw_corpus(100, 16, 3, chunks=chunks)
+    queries = draw(6, seed=1)
+    read = Reader(ids, vectors)
+    funnel = Funnel(4, 12, 9)
+    ranking = funnel_search(read.shards, read, queries, 5, funnel, by_document=chunks)
     assert listed(ranking) == funnel_by_hand(queries, ids, vectors, 5, funnel)
+    assert (ranking.owners is None) != chunks
+    exact = top_k(queries, ids, vectors, 5, 12, by_document=chunks)
     assert listed(ranking) != listed(exact)  # nine candidates by four dimensions miss some
-    assert ranking.owners is None
-    everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
-    assert everything.ids.tolist() == exact.ids.tolist()
-    assert everything.scores.tobytes() == exact.scores.tobytes()
-
-
-def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
-    ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
-    rows = np.array(
-        [
-            [0.9, -0.4, 0.2],
-            [0.8, 0.6, 0.0],
-            [0.7, 0.1, 0.7],
-            [0.6, 0.0, 0.8],
-            [0.6, 0.0, 0.8],
-            [0.0, 1.0, 0.0],
-            [-1.0, 0.0, 0.0],
-        ],
-        dtype=np.float32,
-    )
-    read = Reader(ids, truncate(rows, 3), (3, 2, 2))
-    query = truncate(np.array([[0.6, 0.0, 0.8]], dtype=np.float32), 3)
-    found = funnel_search(read.shards, read, query, 4, Funnel(2, 3, 4), by_document=True)
-    # By 2 dimensions: a and c 1.0 (their second chunks), b 0.8, d 0.0. By 3: a and c tie at 1.0.
-    assert found.ids.tolist() == [["a", "c", "b", "d"]]
-    assert found.row_ids.tolist() == [["a#chunk-1", "c#chunk-1", "b", "d"]]
-    assert np.allclose(found.scores, [[1.0, 1.0, 0.48, 0.0]], atol=1e-6)
+    everything = Funnel(4, 12, 100)
+    ranking = funnel_search(read.shards, read, queries, 5, everything, by_document=chunks)
+    assert listed(ranking) == listed(exact)
 
 
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,7 @@
 import numpy as np
 
 from medembed.search.corpus import top_k
-from medembed.search.ranking import Ranking, merge, stack
+from medembed.search.ranking import Ranking, stack
 from tests.search.by_hand import draw
 
 
@@ -15,22 +15,6 @@ def test_documents_of_one_row_each_are_ranked_as_rows_are():
     assert (one.ids.tobytes(), one.scores.tobytes()) == (
         other.ids.tobytes(),
         other.scores.tobytes(),
-    )
-
-
-def test_shards_with_and_without_chunks_merge():
-    query = np.array([[1, 0]], np.float32)
-    rows = np.array([[3, 4], [0, 1], [0, 1], [4, 3]], np.float32)
-    whole = top_k(query, ["b", "c"], rows[:2], 3, by_document=True)
-    parts = top_k(query, ["a#chunk-0", "a#chunk-1"], rows[2:], 3, by_document=True)
-    for merged in (
-        merge(whole, parts, 3, by_document=True),
-        merge(parts, whole, 3, by_document=True),
-    ):
-        assert merged.ids.tolist() == [["a", "b", "c"]]
-        assert merged.row_ids.tolist() == [["a#chunk-1", "b", "c"]]
-    assert set(merge(whole, parts, 1, by_document=True).names) == {"a#chunk-1"}, (
-        "no name that is in no list any more"
     )
 
 
