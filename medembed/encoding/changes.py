@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,14 @@ SELECT (SELECT count(*) FROM fresh ANTI JOIN held USING (id)),
        (SELECT count(*) FROM corpus) - (SELECT count(*) FROM fresh),
        (SELECT count(*) FROM firsts)
 """
+
+
+class NewRows(NamedTuple):
+    """Places in the corpus of some new rows of a file, whose first row is at `start`."""
+
+    file: int
+    start: int
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -84,25 +92,24 @@ class Changes:
         twins = self._read("SELECT first, id FROM twins ORDER BY first, place")
         twin = next(twins, None)
         for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"], most)):
-            places = np.concatenate([places for _, _, places in item])
+            places = np.concatenate([rows.places for rows in item])
             named = []
             while twin is not None and twin["first"] <= places[-1]:
-                named.append(
-                    {"row": int(np.searchsorted(places, twin["first"])), "document_id": twin["id"]}
-                )
+                row = int(np.searchsorted(places, twin["first"]))
+                named.append({"row": row, "document_id": twin["id"]})
                 twin = next(twins, None)
-            parts = [
-                {"file": files[owner][0], "ranges": _runs(rows - start)}
-                for owner, start, rows in item
-            ]
+            parts = []
+            for rows in item:
+                ranges = _runs(rows.places - rows.start)
+                parts.append({"file": files[rows.file][0], "ranges": ranges})
             yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
 
-    def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
-        """Yield (file, place of its first row, places of its new rows) of files with new rows."""
+    def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[NewRows]:
+        """Yield the new rows of each file that has some."""
         batches = read_batches(self._database, "SELECT place FROM firsts ORDER BY place")
         waiting = np.empty(0, np.int64)
         end = 0
-        for owner, (_, rows) in enumerate(files):
+        for file, (_, rows) in enumerate(files):
             start = end
             end += rows
             parts = [waiting]
@@ -115,7 +122,7 @@ class Changes:
             here = int(np.searchsorted(new, end))
             waiting = new[here:]
             if here:
-                yield owner, start, new[:here]
+                yield NewRows(file, start, new[:here])
 
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
@@ -194,22 +201,20 @@ def _check_ids(database: Database) -> None:
         )
 
 
-def _pack(
-    parts: Iterable[tuple[int, int, Places]], rows_per_item: int
-) -> Iterator[list[tuple[int, int, Places]]]:
-    """Yield parts of files joined while they fit into an item, larger ones cut."""
-    waiting: list[tuple[int, int, Places]] = []
+def _pack(files: Iterable[NewRows], rows_per_item: int) -> Iterator[list[NewRows]]:
+    """Yield rows of files joined while they fit into an item, those of larger files cut."""
+    waiting: list[NewRows] = []
     size = 0
-    for owner, start, rows in parts:
-        if waiting and size + len(rows) > rows_per_item:
+    for rows in files:
+        if waiting and size + len(rows.places) > rows_per_item:
             yield waiting
             waiting = []
             size = 0
-        while len(rows) > rows_per_item:
-            yield [(owner, start, rows[:rows_per_item])]
-            rows = rows[rows_per_item:]
-        waiting.append((owner, start, rows))
-        size += len(rows)
+        while len(rows.places) > rows_per_item:
+            yield [rows._replace(places=rows.places[:rows_per_item])]
+            rows = rows._replace(places=rows.places[rows_per_item:])
+        waiting.append(rows)
+        size += len(rows.places)
     if waiting:
         yield waiting
 

@@ -8,7 +8,8 @@ from medembed.records import Arrays, Records, pack
 from medembed.search.plan import Plan
 from medembed.search.ranking import Ranking, merge
 
-_PAIR = "pair "
+_BEST = "best"
+_PAIR = "pair"
 
 
 @dataclass(frozen=True)
@@ -71,36 +72,21 @@ class Lists:
 
     def unpacked(self, block: int, arrays: Arrays) -> Answer:
         """Return the lists of a block that `keep` has made these arrays of."""
-        fields: dict[str, dict[str, Any]] = {}
-        for name, array in arrays.items():
-            ranking, _, field = name.rpartition(" ")
-            fields.setdefault(ranking, {})[field] = array
-        made = {name: Ranking(**values) for name, values in fields.items()}
         start, stop = self.plan.blocks[block]
-        return Answer(
-            start,
-            stop,
-            {int(name): ranking for name, ranking in made.items() if not name.startswith(_PAIR)},
-            {
-                int(name.removeprefix(_PAIR)): ranking
-                for name, ranking in made.items()
-                if name.startswith(_PAIR)
-            },
-        )
+        return Answer(start, stop, _rankings(arrays, _BEST), _rankings(arrays, _PAIR))
 
-    def merge(self, one: Answer, other: Answer) -> Answer:
+    def merge(self, first: Answer, second: Answer) -> Answer:
         """Return what the same queries found in two parts of the corpus together."""
-        rankings = {
-            dimension: merge(
-                ranking, other.rankings[dimension], self.asked.k, by_document=self.asked.by_document
+        rankings = {}
+        for dimension, ranking in first.rankings.items():
+            best = second.rankings[dimension]
+            rankings[dimension] = merge(
+                ranking, best, self.asked.k, by_document=self.asked.by_document
             )
-            for dimension, ranking in one.rankings.items()
-        }
-        pairs = {
-            dimension: merge(ranking, other.pairs[dimension], 1, by_document=False)
-            for dimension, ranking in one.pairs.items()
-        }
-        return Answer(one.start, one.stop, rankings, pairs)
+        pairs = {}
+        for dimension, ranking in first.pairs.items():
+            pairs[dimension] = merge(ranking, second.pairs[dimension], 1, by_document=False)
+        return Answer(first.start, first.stop, rankings, pairs)
 
     def todo(self) -> list[dict[str, int]]:
         """Return {block, stripe} of what neither is recorded nor part of what is."""
@@ -131,12 +117,20 @@ def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
 
 
 def _to_arrays(answer: Answer) -> dict[str, Any]:
-    """Return the arrays of all rankings, by dimension and field."""
-    arrays: dict[str, Any] = {}
-    for dimension, ranking in answer.rankings.items():
-        arrays |= {f"{dimension} {name}": array for name, array in ranking.to_arrays().items()}
-    for dimension, ranking in answer.pairs.items():
-        arrays |= {
-            f"{_PAIR}{dimension} {name}": array for name, array in ranking.to_arrays().items()
-        }
+    """Return the arrays of all rankings, named by kind, dimension and field."""
+    arrays = {}
+    for kind, rankings in ((_BEST, answer.rankings), (_PAIR, answer.pairs)):
+        for dimension, ranking in rankings.items():
+            for field, array in ranking.to_arrays().items():
+                arrays[f"{kind} {dimension} {field}"] = array
     return arrays
+
+
+def _rankings(arrays: Arrays, wanted: str) -> dict[int, Ranking]:
+    """Return the rankings of a kind by dimension."""
+    fields: dict[int, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        kind, dimension, field = name.split()
+        if kind == wanted:
+            fields.setdefault(int(dimension), {})[field] = array
+    return {dimension: Ranking(**values) for dimension, values in fields.items()}
