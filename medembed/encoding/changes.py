@@ -177,9 +177,8 @@ def _fill_held(database: Database, table: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE held (fragment BIGINT, id VARCHAR, hash VARCHAR)")
     for fragment, keys in enumerate(table):
         numbers = pa.array(np.full(len(keys.ids), fragment))
-        insert(
-            database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes})
-        )
+        rows = pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes})
+        insert(database, "held", rows)
 
 
 def _check_ids(database: Database) -> None:

@@ -76,15 +76,11 @@ class Encoder:
         check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
-        return cls(
-            model,
-            config,
-            fingerprint=fingerprint,
-            dimensions=list(read_card(folder).dimensions),
-            backend=None
-            if settles_later and config.backend == "auto"
-            else choose_backend(model, config),
-        )
+        backend = None
+        if not settles_later or config.backend != "auto":
+            backend = choose_backend(model, config)
+        dimensions = read_card(folder).dimensions
+        return cls(model, config, fingerprint=fingerprint, dimensions=dimensions, backend=backend)
 
     def settle(self) -> None:
         """Compute by `choose_backend` from now on, after `load(..., settles_later=True)`.
@@ -121,12 +117,8 @@ class Encoder:
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
-            batches = (
-                make_steady_batches(tokens)
-                if steadily
-                else make_batches(tokens, self.config.batch_tokens)
-            )
-            self.backend.embed(batches, window)
+            batches = make_batches(tokens, self.config.batch_tokens)
+            self.backend.embed(make_steady_batches(tokens) if steadily else batches, window)
             lengths += tokens.lengths
         return _finish(embeddings), lengths
 
@@ -134,9 +126,8 @@ class Encoder:
         """Return float32 [len(tokens), width], unit rows, of texts from `tokenize`."""
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if len(tokens):
-            self.backend.embed(
-                make_batches(tokens, self.tokens_of_batch(tokens.lengths)), embeddings
-            )
+            batches = make_batches(tokens, self.tokens_of_batch(tokens.lengths))
+            self.backend.embed(batches, embeddings)
         return _finish(embeddings)
 
     def tokens_of_batch(self, lengths: Sequence[int]) -> int:

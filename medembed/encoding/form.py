@@ -72,11 +72,8 @@ class Form:
         limit = (max_length or self.max_length) * _CHARACTERS_PER_TOKEN
         tokens, cut = self._read([_shorten(each, limit) for each in inputs], max_length)
         # So many spaces, or one word without end, may be few tokens.
-        rest = [
-            number
-            for number, each in enumerate(inputs)
-            if _is_longer(each, limit) and not cut[number]
-        ]
+        is_long = [_is_longer(each, limit) for each in inputs]
+        rest = [number for number in range(len(inputs)) if is_long[number] and not cut[number]]
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
             for position, number in enumerate(rest):

@@ -212,12 +212,10 @@ def _fetch_from_storage(reference: str) -> Path:
     try:
         return storage.fetch_folder(reference, _is_fetched)
     except MedEmbedError as error:
-        hint = (
-            f" For the Hugging Face hub, write hf://{reference}."
-            if reference.count("/") == 1
-            else ""
-        )
-        raise ModelError(f"model {error} Expected a sentence-transformers folder.{hint}") from None
+        message = f"model {error} Expected a sentence-transformers folder."
+        if reference.count("/") == 1:
+            message += f" For the Hugging Face hub, write hf://{reference}."
+        raise ModelError(message) from None
 
 
 def _fetch_from_hub(reference: str) -> Path:

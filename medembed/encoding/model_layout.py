@@ -143,15 +143,12 @@ def list_modules(folder: Path) -> list[Module]:
     """
     if (folder / "modules.json").is_file():
         named = read_json(folder / "modules.json")
-        if (
-            not isinstance(named, list)
-            or not named
-            or not all(isinstance(entry, dict) for entry in named)
-        ):
+        entries = named if isinstance(named, list) else []
+        if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise ModelError(
                 f"{folder}/modules.json: expected a list of modules; the model folder is damaged."
             )
-        places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in named]
+        places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in entries]
     elif (folder / "config.json").is_file():
         # a plain transformer, to which sentence-transformers adds a pooling
         places = [("", _TRANSFORMER)]

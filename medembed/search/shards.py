@@ -151,11 +151,8 @@ def _search(
                 answer = lists.unpacked(block, unpack(row["lists"]))
                 best = unrecorded.get(block)
                 unrecorded[block] = answer if best is None else lists.merge(best, answer)
-        yield (
-            unrecorded.pop(number)
-            if number in unrecorded
-            else lists.read(number, 0, len(plan.stripes))
-        )
+        answer = unrecorded.pop(number, None)
+        yield answer or lists.read(number, 0, len(plan.stripes))
     for _ in tracked:  # so that the bar ends
         pass
 

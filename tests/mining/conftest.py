@@ -9,9 +9,9 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from tests.inline_spread import alone
+from tests.tables import encode_dataset
 
 ENCODING = EncodingConfig(workers=1)
 
@@ -35,7 +35,5 @@ def minable(
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
     model = str(encoder_folder)
     with alone():
-        table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING
-        )
+        table = encode_dataset(dataset, model, root / "t.lance")
     return Minable(dataset, table, model)
