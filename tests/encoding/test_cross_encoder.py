@@ -83,9 +83,9 @@ def test_a_cross_encoder_is_told_by_its_settings_however_it_was_saved(
 
 def test_the_fingerprint_is_of_what_it_computes(cross: Path, tmp_path: Path):
     other = save_with_identity(tmp_path / "saved", cross)
-    found = CrossEncoder.load(str(cross), CONFIG).fingerprint
-    assert found == model_fingerprint(cross)
-    assert found != CrossEncoder.load(str(other), CONFIG).fingerprint
+    fingerprint = CrossEncoder.load(str(cross), CONFIG).fingerprint
+    assert fingerprint == model_fingerprint(cross)
+    assert fingerprint != CrossEncoder.load(str(other), CONFIG).fingerprint
 
 
 def without(*beginnings: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -200,8 +200,8 @@ def test_a_model_that_is_read_otherwise_than_by_stock_is_refused(
     columns = CrossEncoder.load(str(cross), CONFIG).form.columns
 
     def forget(_: Any, features: Any) -> dict[str, list[list[int]]]:
-        found = columns(features)
-        return found | {"token_type_ids": [[0] * len(ids) for ids in found["input_ids"]]}
+        read = columns(features)
+        return read | {"token_type_ids": [[0] * len(ids) for ids in read["input_ids"]]}
 
     monkeypatch.setattr("medembed.encoding.form.Form.columns", forget)
     with pytest.raises(

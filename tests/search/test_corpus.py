@@ -16,13 +16,13 @@ from tests.search.by_hand import by_hand, draw_corpus
 def test_no_rows_and_no_queries_give_empty_lists():
     nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
     empty = Corpus.of([([], nothing)], [4], by_document=True)
-    found = search_corpus(unit_rows(one, 4)[0], empty, 3)
-    assert found.ids.tolist() == [["", "", ""]]
-    assert found.scores.tolist() == [[-np.inf] * 3]
+    nothing_found = search_corpus(unit_rows(one, 4)[0], empty, 3)
+    assert nothing_found.ids.tolist() == [["", "", ""]]
+    assert nothing_found.scores.tolist() == [[-np.inf] * 3]
     full = Corpus.of([(["a"], one)], [4], by_document=True)
     best = search_corpus(unit_rows(one, 4)[0], full, 3)
-    assert merge(found, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
-    assert merge(best, found, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert merge(nothing_found, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert merge(best, nothing_found, 3, by_document=True).ids.tolist() == [["a", "", ""]]
     assert search_corpus(nothing, full, 3).ids.shape == (0, 3)
 
 
@@ -48,5 +48,5 @@ def test_a_pairs_score_is_that_of_its_documents_best_row_however_low_it_ranks(
     for line, document, row, score in zip(
         lines, documents, ranking.row_ids[:, 0].tolist(), ranking.scores[:, 0].tolist(), strict=True
     ):
-        found = {name: (best, value) for name, best, value in expected[line]}
-        assert (row, score) == found.get(document, ("", -np.inf))
+        of_query = {name: (best, value) for name, best, value in expected[line]}
+        assert (row, score) == of_query.get(document, ("", -np.inf))

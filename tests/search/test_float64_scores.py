@@ -41,12 +41,12 @@ def test_no_order_of_summation_leaves_the_bound(width: int, seed: int, spread: f
     for one, other in itertools.product(range(4), repeat=2):
         exact = pair_scores(rows, np.array([one]), rows, np.array([other]))[0]
         products = rows[one] * rows[other]
-        found = [
+        values = [
             *sums(products),
             float(rows[one] @ rows[other]),
             float((rows[one : one + 1] @ rows.T)[0, other]),
         ]
-        assert max(abs(value - exact) for value in found) <= error_bound(width)
+        assert max(abs(value - exact) for value in values) <= error_bound(width)
 
 
 def test_the_bound_holds_where_every_addition_rounds_the_same_way():

@@ -38,13 +38,13 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
     vectors = draw(30, seed=2)[generator.integers(0, 30, size=100)]
     queries, read, funnel = draw(5, seed=3), Reader(ids, vectors), Funnel(3, 16, 60)
     monkeypatch.setattr(module, "_CANDIDATES_AT_ONCE", 2 * funnel.candidates)
-    found = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
+    ranking = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
     exact = top_k(queries, ids, vectors, 60, by_document=True)
     assert len({document_of(name) for name in ids}) < 60
-    assert found.ids.tolist() == exact.ids.tolist()
-    assert found.row_ids.tolist() == exact.row_ids.tolist()
-    assert found.scores.tobytes() == exact.scores.tobytes()
-    assert found.ids[0, -1] == ""
+    assert ranking.ids.tolist() == exact.ids.tolist()
+    assert ranking.row_ids.tolist() == exact.row_ids.tolist()
+    assert ranking.scores.tobytes() == exact.scores.tobytes()
+    assert ranking.ids[0, -1] == ""
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_rows_of_zeros_score_zero_and_no_rows_give_no_documents():
     held = RowsInMemory(
         ["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH
     )
-    found = held.search(np.eye(1, WIDTH, dtype=np.float32), 3, 4)
-    assert found.ids.tolist() == [["b", "a", ""]]
-    assert found.scores.tolist() == [[1, 0, -np.inf]]
+    ranking = held.search(np.eye(1, WIDTH, dtype=np.float32), 3, 4)
+    assert ranking.ids.tolist() == [["b", "a", ""]]
+    assert ranking.scores.tolist() == [[1, 0, -np.inf]]
     nothing = RowsInMemory([], [], WIDTH).search(np.eye(2, WIDTH, dtype=np.float32), 3, 4)
     assert nothing.ids.tolist() == [["", "", ""]] * 2
 

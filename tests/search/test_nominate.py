@@ -54,8 +54,8 @@ def search(
             [([ids[row] for row in part], vectors[part])], [width], by_document=chunks
         )
         worst = None if shards == 2 else best
-        found = search_corpus(asked, corpus, k, worst=worst, library=library)
-        best = found if best is None else merge(best, found, k, by_document=chunks)
+        ranking = search_corpus(asked, corpus, k, worst=worst, library=library)
+        best = ranking if best is None else merge(best, ranking, k, by_document=chunks)
     assert best is not None
     return best
 
@@ -91,10 +91,10 @@ def test_shards_blocks_libraries_and_any_error_within_the_bound_change_nothing(
         patch.object(searching, "_QUERIES_AT_ONCE", at_once),
         patch.object(nominate, "_SLACK", slack),
     ):
-        found = search(
+        ranking = search(
             queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks
         )
-    assert listed(found) == by_hand(queries, ids, vectors, k, by_document=chunks)
+    assert listed(ranking) == by_hand(queries, ids, vectors, k, by_document=chunks)
 
 
 @pytest.mark.parametrize("chunks", [False, True])
@@ -119,11 +119,13 @@ def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(
         return search_crowded(asked, *rest)
 
     with patch.object(nominate, "_search_crowded", count):
-        found = search(queries, ids, vectors, 10, 1, partial(LIBRARIES[library], block=256), chunks)
+        ranking = search(
+            queries, ids, vectors, 10, 1, partial(LIBRARIES[library], block=256), chunks
+        )
     assert sum(crowded) >= 1  # the query that is equal to them
-    assert listed(found) == by_hand(queries, ids, vectors, 10, by_document=chunks)
+    assert listed(ranking) == by_hand(queries, ids, vectors, 10, by_document=chunks)
     if not apart:
-        assert found.row_ids[0].tolist() == sorted(ids[row] for row in equal)[:10]
+        assert ranking.row_ids[0].tolist() == sorted(ids[row] for row in equal)[:10]
 
 
 def test_the_float32_order_alone_would_be_wrong():
