@@ -70,8 +70,8 @@ def test_torch_on_a_cpu_computes_linear_layers_by_onednn_to_the_same_vectors(
     monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
     monkeypatch.setitem(sys.modules, "openvino", None)
     packed = Encoder.load(str(encoder_folder), config)
-    assert [type(one) for one in packed.model.modules()].count(torch.nn.Linear) == 0
-    assert [type(one) for one in plain.model.modules()].count(torch.nn.Linear) > 0
+    assert [type(module) for module in packed.model.modules()].count(torch.nn.Linear) == 0
+    assert [type(module) for module in plain.model.modules()].count(torch.nn.Linear) > 0
     assert np.abs(packed.encode(TEXTS * 3) - plain.encode(TEXTS * 3)).max() < 1e-5
 
 

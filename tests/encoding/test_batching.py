@@ -105,9 +105,9 @@ def test_steady_batches_have_one_shape_for_each_length_no_padding_and_every_text
         (1, 700),
     }
     assert all(batch.features["attention_mask"].all() for batch in batches)
-    told = {
+    row_at = {
         position: row.tolist()
         for batch in batches
         for position, row in zip(batch.positions, batch.features["input_ids"], strict=True)
     }
-    assert [told[n] for n in range(len(tokens))] == tokens
+    assert [row_at[n] for n in range(len(tokens))] == tokens

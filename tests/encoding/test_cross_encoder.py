@@ -82,10 +82,10 @@ def test_a_cross_encoder_is_told_by_its_settings_however_it_was_saved(
 
 
 def test_the_fingerprint_is_of_what_it_computes(cross: Path, tmp_path: Path):
-    other = save_with_identity(tmp_path / "saved", cross)
+    saved = save_with_identity(tmp_path / "saved", cross)
     fingerprint = CrossEncoder.load(str(cross), CONFIG).fingerprint
     assert fingerprint == model_fingerprint(cross)
-    assert fingerprint != CrossEncoder.load(str(other), CONFIG).fingerprint
+    assert fingerprint != CrossEncoder.load(str(saved), CONFIG).fingerprint
 
 
 def without(*beginnings: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -37,7 +37,7 @@ def test_a_run_that_was_overtaken_changes_nothing(
 ):
     place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
     stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
-    other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
+    newer = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
     dead = [(0, next(stale.keys()).ids.to_pylist()[:1])]
     with is_refused(since=1):
         commit_table(place, [], stale.info, base=stale, dead=dead)
@@ -47,13 +47,13 @@ def test_a_run_that_was_overtaken_changes_nothing(
     monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)
     with is_refused(since=1):
         commit_table(place, [], stale.info, base=stale)
-    assert find_table(place) == other
+    assert find_table(place) == newer
     monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: None)
     with is_refused(since=0):
         commit_table(place, [], stale.info)
     table = find_table(place)
     assert table is not None
-    assert (table.info, read_hashes(table)) == (other.info, read_hashes(other))
+    assert (table.info, read_hashes(table)) == (newer.info, read_hashes(newer))
 
 
 @pytest.mark.usefixtures("no_actors")

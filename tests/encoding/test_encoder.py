@@ -27,8 +27,8 @@ def test_steadily_no_bit_depends_on_the_other_texts(encoder_folder: Path, backen
     texts = [*TEXTS, *(f"{'pain ' * (n % 9)}heart {n}" for n in range(80))]
     whole = encoder.encode(texts, "query", steadily=True)
     assert np.abs(whole - encoder.encode(texts, "query")).max() < 1e-6
-    for some in (range(1), range(4, 70, 3), reversed(range(85))):
-        places = list(some)
+    for chosen in (range(1), range(4, 70, 3), reversed(range(85))):
+        places = list(chosen)
         assert np.array_equal(
             encoder.encode([texts[n] for n in places], "query", steadily=True), whole[places]
         )

@@ -143,12 +143,12 @@ def test_the_log_says_which_versions_have_an_index_and_the_tag_goes_with_it(tmp_
     tag_version(table)
     changed = change(build_index(table), [5], {"n0": QUERIES[0]})
     listed = list_versions(changed.uri)
-    assert [one.index and (one.index.kind, one.index.rows, one.rows) for one in listed] == [
+    assert [each.index and (each.index.kind, each.index.rows, each.rows) for each in listed] == [
         None,
         ("IVF_RQ", 600, 600),
         ("IVF_RQ", 599, 600),
     ]
-    assert [one.tags for one in listed] == [(), ("by-hand.by-hand",), ()]
+    assert [each.tags for each in listed] == [(), ("by-hand.by-hand",), ()]
     compacted, _ = compact(changed.uri, keep_days=30)
     assert list_versions(changed.uri)[-1].tags == ("by-hand.by-hand",)
     assert compacted.version == list_versions(changed.uri)[-1].version

@@ -45,7 +45,7 @@ def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(
 ):
     _, first, second = written
     listed = list_versions(first.uri)
-    assert [(one.version, one.rows, one.fragments) for one in listed] == [(1, 9, 3), (2, 7, 3)]
+    assert [(each.version, each.rows, each.fragments) for each in listed] == [(1, 9, 3), (2, 7, 3)]
     assert listed[1].tags == ("by-hand.by-hand",)
     back = rollback(first.uri, 1)
     assert (back.version, back.rows) == (3, 9)
@@ -84,7 +84,7 @@ def test_an_unseen_version_is_nobodys_newest_until_it_is_shown(kept_back: tuple[
         open_table(seen.uri) == find_newest(seen.uri) == open_table_of(seen.uri, "by hand") == seen
     )
     assert open_table(seen.uri, unseen.version) == find_table(seen.uri) == unseen
-    assert [one.is_unseen for one in list_versions(seen.uri)] == [False, False, True]
+    assert [each.is_unseen for each in list_versions(seen.uri)] == [False, False, True]
     shown = show(unseen)
     assert open_table(seen.uri) == shown == replace(unseen, version=4, is_unseen=False)
     assert show(shown) == shown

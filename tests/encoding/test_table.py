@@ -86,7 +86,7 @@ def test_a_damaged_file_of_a_table_is_told_with_its_name(
         lambda table: table.lookup([f"d{n}" for n in range(7)]),
     ]
     for read in readers:
-        with pytest.raises(StorageError, match=f"t.lance: .*{reason}") as told:
+        with pytest.raises(StorageError, match=f"t.lance: .*{reason}") as error:
             read(open_table_of(uri, "by hand"))
-        assert "\n" not in str(told.value)
-        assert "rust" not in str(told.value)
+        assert "\n" not in str(error.value)
+        assert "rust" not in str(error.value)

@@ -46,6 +46,6 @@ def test_unchanged_inputs_find_the_examples_again(minable: Minable, tmp_path: Pa
     first = mine(*minable, place, MiningConfig(max_pairs=20), ENCODING)
     stamp = Path(first.uri, "manifest.json").stat().st_mtime_ns
     again = mine(*minable, place, MiningConfig(max_pairs=20), ENCODING)
-    other = mine(*minable, place, MiningConfig(max_pairs=21), ENCODING)
+    different = mine(*minable, place, MiningConfig(max_pairs=21), ENCODING)
     assert (again, Path(again.uri, "manifest.json").stat().st_mtime_ns) == (first, stamp)
-    assert other.uri != first.uri
+    assert different.uri != first.uri

@@ -14,15 +14,16 @@ from tests.search.by_hand import by_hand, draw_corpus
 
 
 def test_no_rows_and_no_queries_give_empty_lists():
-    nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
-    empty = Corpus.of([([], nothing)], [4], by_document=True)
-    nothing_found = search_corpus(unit_rows(one, 4)[0], empty, 3)
-    assert nothing_found.ids.tolist() == [["", "", ""]]
-    assert nothing_found.scores.tolist() == [[-np.inf] * 3]
-    full = Corpus.of([(["a"], one)], [4], by_document=True)
-    best = search_corpus(unit_rows(one, 4)[0], full, 3)
-    assert merge(nothing_found, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
-    assert merge(best, nothing_found, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    nothing = np.zeros((0, 4), np.float32)
+    row = np.ones((1, 4), np.float32)
+    query = unit_rows(row, 4)[0]
+    empty = search_corpus(query, Corpus.of([([], nothing)], [4], by_document=True), 3)
+    assert empty.ids.tolist() == [["", "", ""]]
+    assert empty.scores.tolist() == [[-np.inf] * 3]
+    full = Corpus.of([(["a"], row)], [4], by_document=True)
+    best = search_corpus(query, full, 3)
+    assert merge(empty, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert merge(best, empty, 3, by_document=True).ids.tolist() == [["a", "", ""]]
     assert search_corpus(nothing, full, 3).ids.shape == (0, 3)
 
 

@@ -52,8 +52,8 @@ def draw_lists(
 
 @pytest.mark.parametrize("chunks", [False, True])
 def test_stripes_are_merged_in_a_tree_by_whoever_ends_last(chunks: bool, tmp_path: Path):
-    expected, one, _ = draw_lists(tmp_path / "1", 1, chunks=chunks)
-    one({"block": 0, "stripe": 0})
+    expected, whole, _ = draw_lists(tmp_path / "1", 1, chunks=chunks)
+    whole({"block": 0, "stripe": 0})
     lists, stage, _ = draw_lists(tmp_path / "5", 5, chunks=chunks)
     for stripe in (3, 0, 4, 1):
         stage({"block": 0, "stripe": stripe})

@@ -135,13 +135,9 @@ def test_the_float32_order_alone_would_be_wrong():
     exact = by_hand(vectors[:20], ids, vectors, 50, by_document=False)
     scores = rows[:20] @ rows[order].T
     plain = np.asarray(ids)[order][np.argsort(-scores, axis=1, kind="stable")[:, :50]]
-    assert (
-        sum(
-            [name for name, _, _ in one] != other
-            for one, other in zip(exact, plain.tolist(), strict=True)
-        )
-        > 5
-    )
+    names = [[name for name, _, _ in line] for line in exact]
+    differing = [line for line, other in zip(names, plain.tolist(), strict=True) if line != other]
+    assert len(differing) > 5
 
 
 def test_a_row_in_the_window_is_kept_and_one_below_it_is_not():

@@ -31,5 +31,5 @@ def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it(
     queries = np.arange(16, dtype=np.float32).reshape(8, 2)
     quality = measure_search(search, exact, queries, sample=3)
     assert (quality.recall, quality.queries) == (pytest.approx(0.5), 3)
-    assert all(np.array_equal(one, queries[[0, 3, 7]]) for one in asked)
+    assert all(np.array_equal(sample, queries[[0, 3, 7]]) for sample in asked)
     assert quality.seconds > 0 < quality.exact_seconds

@@ -8,14 +8,12 @@ from tests.search.by_hand import draw
 def test_documents_of_one_row_each_are_ranked_as_rows_are():
     """No row id carries the mark: the same arrays, and nothing about documents to store or send."""
     ids = [f"d{number}" for number in range(50)]
-    one, other = (
-        top_k(draw(4), ids, draw(50, seed=3), 5, by_document=flag) for flag in (True, False)
-    )
-    assert one.owners is None
-    assert (one.ids.tobytes(), one.scores.tobytes()) == (
-        other.ids.tobytes(),
-        other.scores.tobytes(),
-    )
+    vectors = draw(50, seed=3)
+    documents = top_k(draw(4), ids, vectors, 5, by_document=True)
+    rows = top_k(draw(4), ids, vectors, 5, by_document=False)
+    assert documents.owners is None
+    assert documents.ids.tobytes() == rows.ids.tobytes()
+    assert documents.scores.tobytes() == rows.scores.tobytes()
 
 
 def test_a_ranking_is_what_its_ids_scores_and_rows_say():

@@ -124,13 +124,13 @@ def test_recorded_lists_answer_the_same_search_alone(
     assert search(draw(3), 5, 16) == first
     assert records.names() == names
     pairs = Pairs(np.array([1]), np.array(["d1"]))
-    for other in (
+    for changed in (
         (draw(3, seed=2), 5, 16),
         (draw(3), 6, 16),
         (draw(3), 5, 8),
         (draw(3), 5, 16, pairs),
     ):
-        search(*other)
+        search(*changed)
         assert not records.names() <= names
         names = records.names()
 
