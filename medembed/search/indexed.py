@@ -1,16 +1,28 @@
 """Search by a vector index of the table: a few rows of each query instead of all."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.search.nominate import keep_best
-from medembed.search.ranking import Ranking, Rows, nobody, stack
+from medembed.schema import document_of
+from medembed.search.ranking import Ranking
 
 Hits = list[tuple[list[str], npt.NDArray[np.float32]]]
 Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
 _MORE = 4
+
+
+class _Hit(NamedTuple):
+    """A document or a row of a query, and the row that gave its cosine."""
+
+    id: str
+    row_id: str
+    cosine: float
+
+
+_NOTHING = _Hit("", "", -np.inf)
 
 
 def index_search(
@@ -24,28 +36,35 @@ def index_search(
     cost time, but no documents. Ties go to the smaller id, except between the last row given and
     those left out.
     """
-    best: dict[int, Ranking] = {}
+    best: list[list[_Hit]] = [[] for _ in range(len(queries))]
     todo = np.arange(len(queries))
     rows = k
     while len(todo):
         short = []
         for line, (names, scores) in zip(todo.tolist(), nearest(queries[todo], rows), strict=True):
-            best[line] = _rank(names, scores, k, by_document=by_document)
-            is_short = bool((best[line].places < 0).any())
-            if is_short and len(names) >= rows:
+            best[line] = _rank(names, scores, by_document)[:k]
+            if len(best[line]) < k and len(names) >= rows:
                 short.append(line)
         todo = np.array(short, dtype=np.int64)
         rows *= _MORE
-    return stack([nobody(0, k), *(best[line] for line in sorted(best))])
+    return _to_ranking(best, k, has_rows=by_document)
 
 
-def _rank(
-    names: Sequence[str], scores: npt.NDArray[np.float32], k: int, *, by_document: bool
-) -> Ranking:
-    """Return the k best of one query's rows, or of their documents."""
-    rows = Rows.of(np.asarray(names, dtype=np.str_), by_document=by_document)
-    in_order = np.full((1, max(k, len(names))), -np.inf)
-    in_order[0, rows.place] = scores
-    places = np.arange(in_order.shape[1])[None]
-    places[:, len(names) :] = -1
-    return rows.rank(*keep_best(places, in_order, k, rows.document))
+def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[_Hit]:
+    """Return what each document's best row gives, best first; ties to smaller ids."""
+    best: dict[str, _Hit] = {}
+    for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
+        owner = document_of(name) if by_document else name
+        best.setdefault(owner, _Hit(owner, name, -score))
+    return sorted(best.values(), key=lambda hit: (-hit.cosine, hit.id))
+
+
+def _to_ranking(best: Sequence[Sequence[_Hit]], k: int, *, has_rows: bool) -> Ranking:
+    hits: list[_Hit] = []
+    for of_query in best:
+        hits += [*of_query, *[_NOTHING] * (k - len(of_query))]
+    shape = (len(best), k)
+    ids = np.array([hit.id for hit in hits], np.str_).reshape(shape)
+    rows = np.array([hit.row_id for hit in hits], np.str_).reshape(shape)
+    scores = np.array([hit.cosine for hit in hits]).reshape(shape)
+    return Ranking.of(ids, scores, rows if has_rows else None)
