@@ -151,8 +151,10 @@ def _search(
                 answer = lists.unpacked(block, unpack(row["lists"]))
                 best = unrecorded.get(block)
                 unrecorded[block] = answer if best is None else lists.merge(best, answer)
-        answer = unrecorded.pop(number, None)
-        yield answer or lists.read(number, 0, len(plan.stripes))
+        if number in unrecorded:
+            yield unrecorded.pop(number)
+        else:
+            yield lists.read(number, 0, len(plan.stripes))
     for _ in tracked:  # so that the bar ends
         pass
 

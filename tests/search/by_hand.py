@@ -88,7 +88,7 @@ def by_hand(
     """Return every query's k best by Python's own numbers."""
     dimensions = dimensions or queries.shape[1]
     rows = unit_rows(vectors, dimensions)[0].tolist()
-    lines = []
+    lines: Lines = []
     for query in unit_rows(queries, dimensions)[0].tolist():
         best: dict[str, tuple[float, str]] = {}
         for name, row in zip(ids, rows, strict=True):
@@ -109,7 +109,7 @@ def funnel_by_hand(
     nominated = by_hand(
         queries, ids, vectors, funnel.candidates, by_document=True, dimensions=first
     )
-    lines = []
+    lines: Lines = []
     for query, candidates in zip(queries, nominated, strict=True):
         owners = {owner for owner, _, _ in candidates}
         rows = [row for row, name in enumerate(ids) if document_of(name) in owners]
@@ -123,7 +123,7 @@ def funnel_by_hand(
 
 def listed(ranking: Ranking) -> Lines:
     """Return a ranking's lists without their empty places."""
-    lines = []
+    lines: Lines = []
     for line in zip(ranking.ids, ranking.row_ids, ranking.scores, strict=True):
         entries = zip(*(values.tolist() for values in line), strict=True)
         lines.append([entry for entry in entries if entry[0]])
