@@ -24,7 +24,7 @@ from medembed.encoding.changes import compare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import read_keys
 from medembed.encoding.encode import to_items
-from medembed.encoding.staging import Staging
+from medembed.encoding.staging import open_staging
 from medembed.encoding.target import Target
 from medembed.encoding.worker import EncodeRows
 from medembed.spread import spread
@@ -78,7 +78,7 @@ def arguments(config: EncodingConfig, scratch: str) -> dict[str, Any]:
         "model": _MODEL,
         "target": Target(table, 0, "float32", None),
         "config": config,
-        "staging": Staging(table, 0, "benchmark"),
+        "staging": open_staging(table, 0, "benchmark"),
     }
 
 

@@ -1,8 +1,8 @@
 """Keep finished parts of long work, by name, in a folder on storage: a run after any death takes
 them up.
 
-A part appears whole or not at all. Names say all that decides a part, so that one is never taken
-for another. A part is a few arrays, or JSON that people may read.
+A part is a few arrays, or JSON. It appears whole or not at all. Names say all that decides a part,
+so that one is never taken for another.
 """
 
 import io
@@ -10,6 +10,7 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from medembed import storage
 from medembed.errors import StorageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-_ENDING = ".npz"
+_ARRAYS = ".npz"
+_JSON = ".json"
 
 
 def pack(arrays: Arrays) -> bytes:
@@ -37,40 +39,43 @@ def unpack(packed: bytes) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Records:
-    """The parts in the folder `uri`, without pickles. Workers write them, a driver removes them."""
+    """The parts in the folder `uri`. Workers write them, a driver removes them."""
 
     uri: str
 
     @classmethod
     def of_output(cls, output: str, key: str) -> "Records":
-        """Return the parts of the run that makes the output with this key, in a folder beside
-        it.
-        """
+        """Return the parts of the run that makes this output, in a folder beside it."""
         return cls(f"{output.rstrip('/')}.run-{key}")
 
     def names(self) -> set[str]:
-        """Return all parts that are there."""
+        """Return the names of all parts that are there."""
         if not storage.exists(self.uri):
             return set()
-        return {
-            name.removesuffix(_ENDING)
-            for name in storage.list_files(self.uri)
-            if name.endswith(_ENDING)
-        }
+        paths = map(PurePosixPath, storage.list_files(self.uri))
+        return {str(path.with_suffix("")) for path in paths if path.suffix in (_ARRAYS, _JSON)}
 
     def has(self, name: str) -> bool:
-        return storage.exists(self._place(name))
+        """Return whether arrays are kept under this name."""
+        return storage.exists(self._place(name, _ARRAYS))
 
     def write(self, name: str, arrays: Arrays) -> None:
-        """Keep a part; the same name twice means the same part."""
-        storage.write_bytes(self._place(name), pack(arrays))
+        """Keep arrays; the same name twice means the same part."""
+        storage.write_bytes(self._place(name, _ARRAYS), pack(arrays))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Keep what JSON can hold; a later value replaces an earlier one."""
+        storage.write_bytes(self._place(name, _JSON), json.dumps(value, indent=2).encode())
 
     def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
         """Return a part's arrays. Raises StorageError if it is not there, or damaged."""
-        try:
-            return unpack(storage.read_bytes(self._place(name)))
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
-            raise self._damaged(self._place(name)) from None
+        return self._read(name, _ARRAYS, unpack)
+
+    def read_json(self, name: str) -> Any:
+        """Return a part's JSON, None if it is not there. Raises StorageError if it is damaged."""
+        if not storage.exists(self._place(name, _JSON)):
+            return None
+        return self._read(name, _JSON, json.loads)
 
     def once(self, name: str, make: Callable[[], Arrays]) -> dict[str, npt.NDArray[Any]]:
         """Return a part's arrays, made now if they are not there."""
@@ -80,30 +85,19 @@ class Records:
         self.write(name, made)
         return dict(made)
 
-    def write_json(self, name: str, content: Any) -> None:
-        """Keep a part as JSON; what is written later under the same name takes its place."""
-        storage.write_bytes(self._place(name, ".json"), json.dumps(content, indent=2).encode())
-
-    def read_json(self, name: str) -> Any:
-        """Return what `write_json` kept, None if nothing. Raises StorageError if it is damaged."""
-        place = self._place(name, ".json")
-        if not storage.exists(place):
-            return None
-        try:
-            return json.loads(storage.read_bytes(place))
-        except ValueError:
-            raise self._damaged(place) from None
-
     def clear(self) -> None:
         """Remove the folder."""
-        if storage.exists(self.uri):
-            storage.delete_folder(self.uri)
+        storage.delete_folder(self.uri)
 
-    def _place(self, name: str, ending: str = _ENDING) -> str:
+    def _place(self, name: str, ending: str) -> str:
         return storage.join(self.uri, name + ending)
 
-    def _damaged(self, place: str) -> StorageError:
-        return StorageError(
-            f"{place}: damaged, expected what an unfinished run has left; remove {self.uri} and "
-            "run again."
-        )
+    def _read(self, name: str, ending: str, parse: Callable[[bytes], Any]) -> Any:
+        place = self._place(name, ending)
+        try:
+            return parse(storage.read_bytes(place))
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
+            raise StorageError(
+                f"{place}: damaged, expected what an unfinished run has left; remove {self.uri} "
+                "and run again."
+            ) from None

@@ -49,8 +49,7 @@ def spread(
     cpus: float = 1,
     gpus: float = 0,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `stage(**arguments)(item)` returns for each item, in the order in which items
-    finish.
+    """Yield what `stage(**arguments)(item)` returns for each item, as items finish.
 
     `stage` is a class, so that what it loads is loaded once per actor. Actors that die are replaced
     and their item is done again; an exception in the stage ends the run. `workers` [fewest, most]

@@ -227,8 +227,7 @@ def list_files(uri: str) -> list[str]:
 
 
 def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) -> Path:
-    """Return a folder as local files: itself if it is local, else a private copy made once per node
-    and content.
+    """Return a folder as local files: itself, or a private copy made once per node.
 
     `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by
     names and sizes and modification times of the remote files, lies in a folder that only this user

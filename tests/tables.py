@@ -11,6 +11,8 @@ from medembed.artifact import NewOutput
 from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table, TableInfo
 from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, content_hash
@@ -52,6 +54,15 @@ def write_table(
         start += rows
     info = TableInfo(encoder, dataset.fingerprint, vectors.shape[1], (), prompt, max_length)
     return commit_table(str(uri), fragments, info)
+
+
+def encode_dataset(
+    dataset: Dataset, model: Path | str, place: Path | str, workers: int = 1
+) -> Table:
+    """Encode the data set's corpus into the table at `place`."""
+    config = EncodingConfig(workers=workers)
+    files = dataset.corpus_files()
+    return encode_corpus(files, dataset.fingerprint, str(model), str(place), config)
 
 
 def rows_at(table: Table, places: Sequence[int]) -> list[tuple[int, list[str]]]:

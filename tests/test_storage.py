@@ -86,12 +86,21 @@ def test_a_failed_local_write_leaves_the_old_file_and_no_part(tmp_path: Path):
     assert os.listdir(tmp_path) == ["blocked"]
 
 
+TREE = {
+    "a.jsonl": 2,
+    "a2.jsonl": 5,
+    "b.csv": 1,
+    "sub/b.jsonl": 3,
+    "sub/deep/c.jsonl": 4,
+    "x+y.jsonl": 6,
+}
+BELOW = ["sub/b.jsonl", "sub/deep/c.jsonl"]
+
+
 @pytest.fixture
 def tree(root: str) -> str:
     """A folder with files of 1 to 6 bytes."""
-    for size, name in enumerate(
-        ["b.csv", "a.jsonl", "sub/b.jsonl", "sub/deep/c.jsonl", "a2.jsonl", "x+y.jsonl"], 1
-    ):
+    for name, size in TREE.items():
         storage.write_bytes(storage.join(root, name), b"x" * size)
     return root
 
@@ -99,44 +108,30 @@ def tree(root: str) -> str:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("a.jsonl", {"a.jsonl": 2}),
-        (
-            "",
-            {
-                "a.jsonl": 2,
-                "a2.jsonl": 5,
-                "b.csv": 1,
-                "sub/b.jsonl": 3,
-                "sub/deep/c.jsonl": 4,
-                "x+y.jsonl": 6,
-            },
-        ),
-        ("sub", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
-        ("sub/", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
-        ("*.jsonl", {"a.jsonl": 2, "a2.jsonl": 5, "x+y.jsonl": 6}),
-        ("a?.jsonl", {"a2.jsonl": 5}),
-        (
-            "**.jsonl",
-            {"a.jsonl": 2, "a2.jsonl": 5, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6},
-        ),
-        ("*/b.jsonl", {"sub/b.jsonl": 3}),
-        ("sub/*", {"sub/b.jsonl": 3}),
-        ("sub/**", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
-        ("x+y*", {"x+y.jsonl": 6}),
-        ("a.jsonl*", {"a.jsonl": 2}),
-        ("*.json", {}),
-        ("nothing.jsonl", {}),
-        ("nowhere/*.jsonl", {}),
+        ("a.jsonl", ["a.jsonl"]),
+        ("", [*TREE]),
+        ("sub", BELOW),
+        ("sub/", BELOW),
+        ("*.jsonl", ["a.jsonl", "a2.jsonl", "x+y.jsonl"]),
+        ("a?.jsonl", ["a2.jsonl"]),
+        ("**.jsonl", ["a.jsonl", "a2.jsonl", *BELOW, "x+y.jsonl"]),
+        ("*/b.jsonl", ["sub/b.jsonl"]),
+        ("sub/*", ["sub/b.jsonl"]),
+        ("sub/**", BELOW),
+        ("x+y*", ["x+y.jsonl"]),
+        ("a.jsonl*", ["a.jsonl"]),
+        ("*.json", []),
+        ("nothing.jsonl", []),
+        ("nowhere/*.jsonl", []),
     ],
 )
 def test_files_are_found_by_name_folder_or_pattern_in_order_with_their_sizes(
-    tree: str, pattern: str, expected: dict[str, int]
+    tree: str, pattern: str, expected: list[str]
 ):
-    found = storage.find_files(storage.join(tree, pattern) if pattern else tree)
-    assert [(uri.removeprefix(tree + "/"), size) for uri, size, _ in found] == list(
-        expected.items()
-    )
-    assert all(written_ns > 1_600_000_000 * 10**9 for _, _, written_ns in found)
+    files = storage.find_files(storage.join(tree, pattern) if pattern else tree)
+    assert [file.uri for file in files] == [f"{tree}/{name}" for name in expected]
+    assert [file.size_bytes for file in files] == [TREE[name] for name in expected]
+    assert all(file.written_ns > 1_600_000_000 * 10**9 for file in files)
 
 
 def test_files_are_found_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,4 @@
-"""Does the encoder give the vectors that sentence-transformers gives? Asked when a model is loaded,
-on three texts.
-"""
+"""Check that the encoder gives the vectors that sentence-transformers gives, on three texts."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -9,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medembed.encoding.modules import has_router, leaves_out_prompt
 from medembed.encoding.reading import PROMPT_NAMES, ROLES, Role
 from medembed.errors import ModelError
 
@@ -31,8 +28,7 @@ Vectors = npt.NDArray[np.float32]
 def check_agreement(
     encode: Callable[[Sequence[str], Role], Vectors], model: Any, fingerprint: str, reference: str
 ) -> None:
-    """Raise ModelError if `encode` gives a role's texts other unit vectors than the loaded model
-    gives by itself.
+    """Raise ModelError if `encode` gives other unit vectors than the loaded model by itself.
 
     Once per process for a fingerprint.
     """
@@ -45,8 +41,8 @@ def check_agreement(
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
                 f"model {reference}: as a {role} a text's vector differs by {difference:.1e} from "
-                f"that of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely "
-                f"by {_suspect(model, role)}. Encode with another model, and report this one."
+                f"that of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}. Encode "
+                "with another model, and report this one."
             )
     _agreed.add(fingerprint)
 
@@ -74,19 +70,3 @@ def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
         list(_TEXTS), normalize_embeddings=True, show_progress_bar=False, **options
     )
     return vectors
-
-
-def _suspect(model: Any, role: Role) -> str:
-    """Return what the model has that may be read differently."""
-    suspects = [f"its module {type(module).__name__}" for module in model if not _is_usual(module)]
-    if (model.prompts or {}).get(role):
-        suspects.append(f"its {role} prompt")
-    if leaves_out_prompt(model):
-        suspects.append("its pooling without the prompt")
-    if has_router(model):
-        suspects.append("its router")
-    return " or ".join(suspects) or "its tokenizer"
-
-
-def _is_usual(module: Any) -> bool:
-    return type(module).__name__ in ("Transformer", "Pooling", "Normalize", "Dense", "Router")

@@ -40,9 +40,7 @@ _chosen: dict[tuple[int, ...], str] = {}
 
 
 class Backend(Protocol):
-    """Writes sentence vectors, not normalised, to the rows of an array; `at_once` batches are
-    computed side by side.
-    """
+    """Writes sentence vectors, not normalised, to an array; `at_once` batches side by side."""
 
     name: str
     at_once: int
@@ -84,8 +82,7 @@ class TorchBackend:
 
 
 def choose_backend(model: Any, config: EncodingConfig) -> Backend:
-    """Return the backend for a loaded sentence-transformers model; on a CPU, "auto" times both for
-    about a second.
+    """Return the backend for a loaded model; on a CPU, "auto" times both for about a second.
 
     The weights must not change afterwards: both keep them in an order of their own, and torch's
     linear layers are no longer those that were loaded. The choice is logged, and made once per
@@ -123,9 +120,7 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
 
 
 def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], width: int) -> str:
-    """Return the name of the faster backend on these batches: `converted`, unless `plain` is
-    clearly faster.
-    """
+    """Return the faster backend's name: `converted`, unless `plain` is clearly faster."""
     into = np.zeros((max(len(batch.positions) for batch in batches), width), dtype=np.float32)
     times: dict[str, list[float]] = {plain.name: [], converted.name: []}
     start = time.perf_counter()
@@ -143,8 +138,7 @@ def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], widt
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """Return the model in the precision asked for, if its vectors keep a cosine of 0.9999 to
-    float32; else as it is.
+    """Return the model in this precision if its vectors keep a cosine of 0.9999 to float32.
 
     "auto" tries float16, which has the finer steps, then bfloat16, which does not overflow. Made-up
     texts are measured, on the model's device. A new model; the old one is unchanged.
@@ -174,9 +168,7 @@ def in_precision(model: Any, precision: Precision) -> Any:
 
 
 def make_probe(model: Any) -> list[Batch]:
-    """Return a batch of made-up texts of eight to a hundred tokens; one for each role if the model
-    reads those differently.
-    """
+    """Return a batch of made-up texts; one for each role if the model reads those differently."""
     reader = Reader(model)
     batches = []
     for role in ROLES if reader.tells_roles_apart else ROLES[:1]:
@@ -202,9 +194,7 @@ def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
-    """Have the model's linear layers computed by oneDNN if they compute the same there. Returns
-    what undoes it.
-    """
+    """Have oneDNN compute the linear layers if the result is the same; return what undoes it."""
     width = int(plain.model.get_embedding_dimension() or 0)
     exact = unit_vectors(plain, probe, width)
     try:

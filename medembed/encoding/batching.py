@@ -1,6 +1,4 @@
-"""Small batches by tokens, not rows: texts of like length together, so that little padding is
-computed.
-"""
+"""Small batches by tokens, not rows: texts of like length together, for little padding."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,8 +27,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model reads of some texts: `features` as it takes them, and the texts' positions in
-    their window.
+    """What a model reads of some texts: its `features`, and the texts' positions.
 
     Padded: int64 [B, longest] each, with an `attention_mask`. Flat: `input_ids` int64 [tokens] and
     `offsets` int64 [B]. `shared` are settings that go with all texts, such as their task.
@@ -94,8 +91,7 @@ class Tokens:
 
 
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Return positions of texts in batches of at most `max_tokens`, padding included, longest
-    first.
+    """Return positions of texts in batches of at most `max_tokens`, longest first.
 
     A batch costs its row count times its longest text; a text longer than the budget goes alone.
     Ties keep their order, so the same lengths always give the same batches.

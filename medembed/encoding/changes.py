@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,14 @@ SELECT (SELECT count(*) FROM fresh ANTI JOIN held USING (id)),
 """
 
 
+class NewRows(NamedTuple):
+    """Places in the corpus of some new rows of a file, whose first row is at `start`."""
+
+    file: int
+    start: int
+    places: Places
+
+
 @dataclass(frozen=True)
 class Keys:
     """Ids and content hashes [N], strings, of rows of a corpus or a table, in order."""
@@ -52,8 +60,7 @@ class Keys:
 
 
 class Changes:
-    """Rows to be encoded, each text once; rows whose vector the table holds under another id; rows
-    to be deleted.
+    """Texts to encode, each once; rows whose vector the table has already; rows to delete.
 
     `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are
     those to be written.
@@ -66,16 +73,13 @@ class Changes:
         self.rows = self.counts["added"] + self.counts["changed"]
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield (fragment, by place among the table's, ids) of table rows that the corpus lacks, or
-        has with another text.
-        """
+        """Yield (place of a fragment in the table, ids of its rows to delete)."""
         rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
         for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
             yield fragment, [row["id"] for row in of_one]
 
     def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
-        """Yield items {number, rows} of at most so many texts with the work of each, which depend
-        on corpus and table alone.
+        """Yield items {number, rows} of at most so many texts, with the work of each.
 
         To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row,
         document_id}] that share the text of the item's `row`; to copy: `ids` and `hashes`. A file's
@@ -88,25 +92,24 @@ class Changes:
         twins = self._read("SELECT first, id FROM twins ORDER BY first, place")
         twin = next(twins, None)
         for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"], most)):
-            places = np.concatenate([places for _, _, places in item])
+            places = np.concatenate([rows.places for rows in item])
             named = []
             while twin is not None and twin["first"] <= places[-1]:
-                named.append(
-                    {"row": int(np.searchsorted(places, twin["first"])), "document_id": twin["id"]}
-                )
+                row = int(np.searchsorted(places, twin["first"]))
+                named.append({"row": row, "document_id": twin["id"]})
                 twin = next(twins, None)
-            parts = [
-                {"file": files[owner][0], "ranges": _runs(rows - start)}
-                for owner, start, rows in item
-            ]
+            parts = []
+            for rows in item:
+                ranges = _runs(rows.places - rows.start)
+                parts.append({"file": files[rows.file][0], "ranges": ranges})
             yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
 
-    def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
-        """Yield (file, place of its first row, places of its new rows) of files with new rows."""
+    def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[NewRows]:
+        """Yield the new rows of each file that has some."""
         batches = read_batches(self._database, "SELECT place FROM firsts ORDER BY place")
         waiting = np.empty(0, np.int64)
         end = 0
-        for owner, (_, rows) in enumerate(files):
+        for file, (_, rows) in enumerate(files):
             start = end
             end += rows
             parts = [waiting]
@@ -119,7 +122,7 @@ class Changes:
             here = int(np.searchsorted(new, end))
             waiting = new[here:]
             if here:
-                yield owner, start, new[:here]
+                yield NewRows(file, start, new[:here])
 
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
@@ -174,9 +177,8 @@ def _fill_held(database: Database, table: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE held (fragment BIGINT, id VARCHAR, hash VARCHAR)")
     for fragment, keys in enumerate(table):
         numbers = pa.array(np.full(len(keys.ids), fragment))
-        insert(
-            database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes})
-        )
+        rows = pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes})
+        insert(database, "held", rows)
 
 
 def _check_ids(database: Database) -> None:
@@ -198,22 +200,20 @@ def _check_ids(database: Database) -> None:
         )
 
 
-def _pack(
-    parts: Iterable[tuple[int, int, Places]], rows_per_item: int
-) -> Iterator[list[tuple[int, int, Places]]]:
-    """Yield parts of files joined while they fit into an item, larger ones cut."""
-    waiting: list[tuple[int, int, Places]] = []
+def _pack(files: Iterable[NewRows], rows_per_item: int) -> Iterator[list[NewRows]]:
+    """Yield rows of files joined while they fit into an item, those of larger files cut."""
+    waiting: list[NewRows] = []
     size = 0
-    for owner, start, rows in parts:
-        if waiting and size + len(rows) > rows_per_item:
+    for rows in files:
+        if waiting and size + len(rows.places) > rows_per_item:
             yield waiting
             waiting = []
             size = 0
-        while len(rows) > rows_per_item:
-            yield [(owner, start, rows[:rows_per_item])]
-            rows = rows[rows_per_item:]
-        waiting.append((owner, start, rows))
-        size += len(rows)
+        while len(rows.places) > rows_per_item:
+            yield [rows._replace(places=rows.places[:rows_per_item])]
+            rows = rows._replace(places=rows.places[rows_per_item:])
+        waiting.append(rows)
+        size += len(rows.places)
     if waiting:
         yield waiting
 

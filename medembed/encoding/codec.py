@@ -1,6 +1,4 @@
-"""How a table keeps vectors: float32, float16, or int8 by stored ranges; whole, or the first
-dimensions of each.
-"""
+"""How a table keeps vectors: float32, float16, or int8 by ranges; whole, or their beginnings."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,17 +22,14 @@ TYPES: dict[Storage, pa.DataType] = {
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """Between an encoder's vectors and a table's column; `ranges` are those of full vectors, for
-    int8.
-    """
+    """Between an encoder's vectors and a table's column; for int8 by full vectors' `ranges`."""
 
     width: int
     storage: Storage = "float32"
     ranges: Ranges | None = None
 
     def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
-        """Return the column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width]
-        values of `storage`.
+        """Return the column [n, width] of an encoder's full vectors, float32 [n, D] of unit rows.
 
         Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower
         than `width`.
@@ -51,9 +46,7 @@ class Codec:
         return pa.FixedSizeListArray.from_arrays(pa.array(flat, TYPES[self.storage]), self.width)
 
     def count_beyond(self, vectors: Vectors) -> int:
-        """Return how many full vectors, float32 [n, D], have values beyond the ranges, of which
-        int8 keeps the ends.
-        """
+        """Count the full vectors, float32 [n, D], that have values beyond the int8 ranges."""
         if self.storage != "int8":
             return 0
         assert self.ranges is not None
@@ -61,9 +54,7 @@ class Codec:
         return int(is_beyond[:, : self.width].any(axis=1).sum())
 
     def read(self, column: pa.ChunkedArray | pa.FixedSizeListArray) -> Vectors:
-        """Return float32 [n, width] of a column: what was written if that was float32, else unit
-        rows near it.
-        """
+        """Return float32 [n, width]: float32 as it was written, else unit rows near it."""
         whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         flat = whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), self.width)
         if self.storage == "int8":

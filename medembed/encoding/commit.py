@@ -1,6 +1,4 @@
-"""Changing an embedding table: workers write fragments that nobody sees, the driver commits them in
-one step.
-"""
+"""Change an embedding table: workers write unseen fragments, the driver commits them at once."""
 
 import json
 import re
@@ -36,8 +34,7 @@ _UNCHANGED = " The table is unchanged."
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
-    """Write one uncommitted fragment, which no reader sees; returns its description for
-    `commit_table`.
+    """Write one uncommitted fragment; return its description for `commit_table`.
 
     `corpus` has columns document_id and content_hash; `vectors` come from a `Codec`.
     """
@@ -69,8 +66,7 @@ def commit_table(
     dead: Iterable[tuple[int, Sequence[str]]] = (),
     is_unseen: bool = False,
 ) -> Table:
-    """Make a new version, in one step: what `base` has without the rows `dead`, then fragments in
-    this order.
+    """Commit a version: what `base` has without the rows `dead`, then these fragments.
 
     One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base,
     ids of rows). Of a base all of `info` but the data set stays. Raises StorageError, and changes
@@ -114,9 +110,7 @@ def show(table: Table) -> Table:
 
 
 def tag_version(table: Table, *, is_new: bool = True) -> None:
-    """Name the version by its data set and encoder, so that people find it again; an old one if
-    none has that name.
-    """
+    """Tag the version with data set and encoder; an old one only if none has that tag."""
     dataset = open_lance(table.uri)
     name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
     with explained(table.uri, "tag the version"):

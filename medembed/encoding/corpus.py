@@ -24,9 +24,7 @@ def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
 def sample_texts(
     corpus: Sequence[CorpusFile], rows: int, files: int
 ) -> tuple[list[str], list[str]]:
-    """Return (ids, texts) of at least so many rows, if there are so many, from at most `files`
-    evenly spaced files.
-    """
+    """Return (ids, texts) of so many rows or a few more, from evenly spaced `files`."""
     chosen = evenly(len(corpus), files)
     ids: list[str] = []
     texts: list[str] = []

@@ -1,6 +1,4 @@
-"""`CrossEncoder`: pairs of query and document -> scores, as stock sentence-transformers predicts
-them.
-"""
+"""`CrossEncoder`: pairs of query and document -> scores, as sentence-transformers gives them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,8 +35,7 @@ Scores = npt.NDArray[np.float32]
 
 
 class CrossEncoder:
-    """A loaded model that reads a query and a document together, and gives the pair a score: the
-    higher, the better.
+    """A loaded model that reads query and document together, and scores the pair.
 
     A score is what the model's own activation gives: 0 to 1 by a sigmoid, unless its settings name
     another.
@@ -55,8 +52,7 @@ class CrossEncoder:
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig) -> Self:
-        """Return the cross-encoder of a model folder, package:// or hf:// reference, which has
-        scored made-up pairs.
+        """Return the cross-encoder of a model folder, package:// or hf:// reference.
 
         Raises ModelError for one that is not whole, or does not give pairs the scores of stock
         sentence-transformers.
@@ -67,15 +63,8 @@ class CrossEncoder:
         encoder._check(reference)
         return encoder
 
-    @property
-    def activation(self) -> str:
-        """What makes scores of logits, e.g. "Sigmoid"."""
-        return type(self.model.activation_fn).__name__
-
     def score(self, pairs: Sequence[Pair]) -> Scores:
-        """Return float32 [len(pairs)] in the order of the pairs; a pair that is too long is cut,
-        the longer text first.
-        """
+        """Return float32 [len(pairs)]; of a pair that is too long the longer text is cut."""
         return self.encode_tokens(self.tokenize(pairs)[0])[:, 0]
 
     def tokenize(self, pairs: Sequence[Pair]) -> tuple[Tokens, list[bool]]:
@@ -83,9 +72,7 @@ class CrossEncoder:
         return self.form.read(pairs)
 
     def encode_tokens(self, tokens: Tokens) -> Scores:
-        """Return float32 [len(tokens), 1], the scores of pairs given as `tokenize` gives them, in
-        this order.
-        """
+        """Return the scores, float32 [len(tokens), 1], of pairs from `tokenize`."""
         import torch
 
         logits = np.zeros((len(tokens), 1), dtype=np.float32)
@@ -105,9 +92,7 @@ class CrossEncoder:
         return self.config.batch_tokens
 
     def _check(self, reference: str) -> None:
-        """Raise ModelError if made-up pairs get scores that are alike, no numbers, or not those of
-        stock.
-        """
+        """Raise ModelError if made-up pairs get other scores than by stock, or all the same."""
         try:
             stock = self.model.predict(list(_PAIRS), show_progress_bar=False)
         except Exception as error:  # of any type: whatever a damaged model raises
@@ -131,9 +116,7 @@ class CrossEncoder:
 
 
 def fetch_cross_encoder(reference: str) -> Path:
-    """`fetch_model` of a cross-encoder. Raises ModelError for another kind, or one with code of its
-    own.
-    """
+    """`fetch_model` of a cross-encoder. Raises ModelError for another kind, or own code."""
     folder = fetch_model(reference)
     if not is_cross_encoder(folder):
         raise ModelError(
@@ -163,9 +146,7 @@ def is_cross_encoder(folder: Path) -> bool:
 
 
 def _stated_activations(folder: Path) -> list[str]:
-    """Return the dotted names in the places where sentence-transformers 6.2 looks for an
-    activation, which it would call.
-    """
+    """Return the activations that sentence-transformers 6.2 would call, wherever they stand."""
     config = _read(folder / "config.json")
     own = config.get("sentence_transformers")
     stated = [

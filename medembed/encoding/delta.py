@@ -20,17 +20,13 @@ from medembed.errors import StorageError
 
 @dataclass(frozen=True)
 class Delta:
-    """`added`: fragments that have a row which was not there before. `same`: those all of whose
-    rows were.
-    """
+    """Fragments with a row that was not there before, and those without one."""
 
     added: list[Shard]
     same: list[Shard]
 
     def still_there(self, row_ids: Collection[str]) -> frozenset[str]:
-        """Return which of these rows are where they were; the ids of one fragment are in memory at
-        a time.
-        """
+        """Return which of these rows are where they were; reads the ids fragment by fragment."""
         wanted = pa.array(sorted(row_ids), pa.string())
         present: set[str] = set()
         for shard in self.same:
@@ -43,9 +39,7 @@ NO_DELTA = Delta([], [])
 
 
 def list_files(table: Table) -> dict[str, str]:
-    """Return {data files of a fragment: which of its rows are deleted}, by names that no two writes
-    share.
-    """
+    """Return {data files of a fragment: its deletions}, by names that no two writes share."""
     return dict(
         files_of(fragment) for fragment in open_lance(table.uri, table.version).get_fragments()
     )

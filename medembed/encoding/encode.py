@@ -10,8 +10,9 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from medembed.artifact import place
 from medembed.encoding.changes import Changes, compare
@@ -22,12 +23,13 @@ from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.quantize import Ranges, calibrate
-from medembed.encoding.staging import Finished, Staging, clear_staging
+from medembed.encoding.staging import Finished, clear_staging, open_staging, read_finished
 from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.target import Target, check_new, check_same
 from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows
 from medembed.progress import track
+from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
 
@@ -97,15 +99,18 @@ def update_table(
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
-    _check_form(base, output, folder, encoder, storage_type, dimensions)
-    if base is not None and base.info.dataset == dataset:
-        return _reuse(base if is_unseen else show(base))
+    if base is None:
+        check_new(output, folder, dimensions)
+    else:
+        check_same(base, encoder, storage_type, dimensions)
+        if base.info.dataset == dataset:
+            return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         counted = ", ".join(f"{count:,} {name}" for name, count in changes.counts.items())
         logger.info("corpus: %s", counted)
         items = to_items(changes, corpus, config)
-        staging = _open_staging(target, dataset, encoder, items)
+        staging = _open_records(target, dataset, encoder, items)
         if base is None and target.storage == "int8":
             ranges = _measure_ranges(corpus, model, config, staging)
             target = replace(target, ranges=ranges)
@@ -122,21 +127,6 @@ def update_table(
         )
     _tidy(table, is_new=True)
     return work.describe(table, changes.counts)
-
-
-def _check_form(
-    base: Table | None,
-    output: str,
-    folder: Path,
-    encoder: str,
-    storage_type: Storage | None,
-    dimensions: int | None,
-) -> None:
-    """Refuse vectors that the table cannot keep, or a new table where something else is."""
-    if base is None:
-        check_new(output, folder, dimensions)
-    else:
-        check_same(base, encoder, storage_type, dimensions)
 
 
 def to_items(
@@ -198,37 +188,39 @@ def _tidy(table: Table, *, is_new: bool) -> None:
     clear_staging(table.uri, table.version)
 
 
-def _open_staging(
+def _open_records(
     target: Target, dataset: str, encoder: str, items: Sequence[dict[str, Any]]
-) -> Staging:
+) -> Records:
     """Return the records of all runs that had the same to do."""
     work = content_hash("\n".join(item["work"] for item in items))
     key = fingerprint([dataset, encoder, target.storage, target.dimensions, work])
-    return Staging(target.uri, target.version, key)
+    return open_staging(target.uri, target.version, key)
 
 
 def _measure_ranges(
-    corpus: Sequence[CorpusFile], model: str, config: EncodingConfig, staging: Staging
+    corpus: Sequence[CorpusFile], model: str, config: EncodingConfig, staging: Records
 ) -> Ranges:
     """Return the int8 ranges of a sample's vectors, measured once: a rerun takes those it finds."""
-    ranges = staging.read_ranges()
-    if ranges is None:
+
+    def measure() -> Arrays:
         _, texts = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
         vectors = encode_texts({"document": texts}, model, config)["document"]
         ranges = calibrate(vectors).widen(_MARGIN)
-        staging.write_ranges(ranges)
-    return ranges
+        return {"low": ranges.low, "high": ranges.high, "count": np.asarray(ranges.count)}
+
+    kept = staging.once("ranges", measure)
+    return Ranges(kept["low"], kept["high"], int(kept["count"]))
 
 
 def _encode(
     items: Sequence[dict[str, Any]],
-    staging: Staging,
+    staging: Records,
     model: str,
     target: Target,
     config: EncodingConfig,
 ) -> _Work:
     """Do the items that no earlier run has finished."""
-    done = staging.read()
+    done = read_finished(staging)
     todo = [item for item in items if item["number"] not in done]
     total = sum(item["rows"] for item in items)
     left = sum(item["rows"] for item in todo)
@@ -255,6 +247,6 @@ def _encode(
         for row in track(
             counted, left, "encode corpus", "documents", tokens=lambda row: int(row["tokens"])
         ):
-            new[row["number"]] = Finished.from_json(row["record"])
+            new[row["number"]] = Finished.from_json(json.loads(row["record"]))
     records = [(done | new)[item["number"]] for item in items]
     return _Work(records, list(new.values()), total - left)

@@ -51,9 +51,7 @@ class Encoder:
         dimensions: Sequence[int] = (),
         backend: Backend | None = None,
     ) -> None:
-        """Around a loaded model; without a `backend`, torch, which follows weights that training
-        changes.
-        """
+        """Wrap a loaded model; without a `backend`, torch, which follows training's weights."""
         self.model = model
         self.config = config
         self.backend = backend or TorchBackend(model)
@@ -65,8 +63,7 @@ class Encoder:
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig, *, settles_later: bool = False) -> Self:
-        """Return the encoder of a model folder, package:// or hf:// reference, on the backend of
-        `choose_backend`.
+        """Return the encoder of a model folder, package:// or hf:// reference.
 
         `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its
         weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or
@@ -79,19 +76,14 @@ class Encoder:
         check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
-        return cls(
-            model,
-            config,
-            fingerprint=fingerprint,
-            dimensions=list(read_card(folder).dimensions),
-            backend=None
-            if settles_later and config.backend == "auto"
-            else choose_backend(model, config),
-        )
+        backend = None
+        if not settles_later or config.backend != "auto":
+            backend = choose_backend(model, config)
+        dimensions = read_card(folder).dimensions
+        return cls(model, config, fingerprint=fingerprint, dimensions=dimensions, backend=backend)
 
     def settle(self) -> None:
-        """Compute by the backend of `choose_backend` from now on, after `load(...,
-        settles_later=True)`.
+        """Compute by `choose_backend` from now on, after `load(..., settles_later=True)`.
 
         It takes seconds, in which other threads may encode. Trying a backend changes a model's
         layers, so a second model is tried that shares the weights. OpenVINO has weights of its own:
@@ -125,30 +117,21 @@ class Encoder:
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
-            batches = (
-                make_steady_batches(tokens)
-                if steadily
-                else make_batches(tokens, self.config.batch_tokens)
-            )
-            self.backend.embed(batches, window)
+            batches = make_batches(tokens, self.config.batch_tokens)
+            self.backend.embed(make_steady_batches(tokens) if steadily else batches, window)
             lengths += tokens.lengths
         return _finish(embeddings), lengths
 
     def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]:
-        """Return float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them,
-        in this order.
-        """
+        """Return float32 [len(tokens), width], unit rows, of texts from `tokenize`."""
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if len(tokens):
-            self.backend.embed(
-                make_batches(tokens, self.tokens_of_batch(tokens.lengths)), embeddings
-            )
+            batches = make_batches(tokens, self.tokens_of_batch(tokens.lengths))
+            self.backend.embed(batches, embeddings)
         return _finish(embeddings)
 
     def tokens_of_batch(self, lengths: Sequence[int]) -> int:
-        """Most tokens of a batch of `encode_tokens`: few texts are dealt out to all that computes
-        at the same time.
-        """
+        """Return the most tokens of a batch: few texts are shared by all that computes."""
         padded = max(lengths) * len(lengths)
         return min(self.config.batch_tokens, -(-padded // self.backend.at_once))
 
@@ -215,8 +198,7 @@ def load_stock(
     config: EncodingConfig,
     device: str,
 ) -> Any:
-    """Return the model that this class of sentence-transformers makes of a folder: safetensors
-    only, no code of its own.
+    """Return what this class of sentence-transformers makes of a folder: safetensors only.
 
     Raises ModelError if it makes none.
     """
@@ -249,9 +231,7 @@ def load_stock(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile: importing makes a million objects, which all stay, and would
-    take 15% longer.
-    """
+    """Collect no garbage meanwhile: importing makes a million objects that stay, 15% faster."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,4 @@
-"""Rows taken out of an embedding table for good: afterwards no version, data file or index has
-their vectors.
-"""
+"""Erase rows of an embedding table: no version, data file or index has their vectors any more."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -29,8 +27,7 @@ class Erasable:
 
 
 def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
-    """Return the wanted rows in any version of a table, those included that are marked as deleted
-    and lie in its files still.
+    """Return the wanted rows in any version of a table, deleted ones in its files included.
 
     Raises StorageError if the newest version cannot be read.
     """
@@ -58,8 +55,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:
-    """Return the only version that is left of a table, without these rows; `prepare` is told of it
-    before others go.
+    """Erase these rows; return the only version that is left, which `prepare` is given first.
 
     A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run
     write to the table meanwhile: what it has not committed is removed. Raises StorageError.

@@ -16,9 +16,7 @@ from medembed.spread import spread
 
 
 class ExportShard:
-    """Turns {number, shard, rows} into {number, rows, name}: a Parquet file of document_id and
-    embedding.
-    """
+    """Turns {number, shard, rows} into {number, rows, name} of a Parquet file."""
 
     def __init__(self, output: str, dimensions: int) -> None:
         self.output = output
@@ -37,8 +35,7 @@ class ExportShard:
 
 
 def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
-    """Write the table's vectors, truncated and normalised, to a folder with a manifest; returns the
-    folder.
+    """Write the table's vectors, truncated and normalised, to a folder, and return it.
 
     Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError
     for an empty table.

@@ -40,8 +40,7 @@ class Form:
         prompt: str = "",
         is_apart: bool = False,
     ) -> Self:
-        """Return how the model itself batches a probe, two inputs of different length: columns and
-        padding.
+        """Return how the model itself batches a probe, two inputs of different length.
 
         `is_apart`: inputs of this task or prompt do not fit into one batch with others.
         """
@@ -65,8 +64,7 @@ class Form:
         return cls(model, task, prompt, Layout(pads, is_left=not bool(own[0, 0])), shared)
 
     def read(self, inputs: Inputs, max_length: int | None = None) -> tuple[Tokens, list[bool]]:
-        """Return (the inputs behind the prompt, cut at `max_length` or the model's own length;
-        whether each was cut).
+        """Return the inputs behind the prompt, and whether each was cut at the maximum length.
 
         A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills
         the maximum counts.
@@ -74,11 +72,8 @@ class Form:
         limit = (max_length or self.max_length) * _CHARACTERS_PER_TOKEN
         tokens, cut = self._read([_shorten(each, limit) for each in inputs], max_length)
         # So many spaces, or one word without end, may be few tokens.
-        rest = [
-            number
-            for number, each in enumerate(inputs)
-            if _is_longer(each, limit) and not cut[number]
-        ]
+        is_long = [_is_longer(each, limit) for each in inputs]
+        rest = [number for number in range(len(inputs)) if is_long[number] and not cut[number]]
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
             for position, number in enumerate(rest):

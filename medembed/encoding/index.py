@@ -38,9 +38,7 @@ _RQ_BLOCK = 8
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """The index that a version of a table has: its kind, the live rows that it covers, its bytes on
-    storage.
-    """
+    """A version's index: its kind, the live rows that it covers, its bytes on storage."""
 
     kind: str
     rows: int
@@ -129,8 +127,7 @@ class OpenIndex:
 
 
 def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
-    """Return the share of the k nearest rows that the index finds: a mean over rows of the table
-    itself, evenly spaced.
+    """Return the share of the k nearest rows that the index finds, for rows of the table.
 
     Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
     """

@@ -16,9 +16,7 @@ ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One version: what it was made from, its size, when, the tags that name it, and its vector
-    index if any.
-    """
+    """One version: its origin, size, time, tags, and its vector index if any."""
 
     version: int
     dataset: str
@@ -72,16 +70,13 @@ def rollback(uri: str, version: int | str) -> Table:
 
 
 def settle(uri: str) -> Table:
-    """Return the newest version, made the last one: what a run keeps to itself behind it is left
-    behind.
-    """
+    """Make the newest version the last one, and return it; unseen ones stay behind it."""
     newest = open_table(uri)
     return newest if newest == find_table(uri) else rollback(uri, newest.version)
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
-    """Return (the newest version, counts): joins small fragments, drops deleted rows for good,
-    removes versions older than `keep_days` that no tag names, and what runs that died have left.
+    """Join small fragments, drop deleted rows and old versions; return the table and counts.
 
     Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and
     encoder moves to the new version. Let no run write to the table meanwhile: what it has not

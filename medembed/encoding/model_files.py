@@ -91,8 +91,7 @@ def fetch_model(reference: str) -> Path:
 
 
 def read_card(folder: Path) -> CheckpointManifest:
-    """Return what MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no
-    dimensions.
+    """Return what MedEmbed wrote beside a checkpoint; a stock model has no dimensions.
 
     Raises ModelError for a card that is damaged.
     """
@@ -104,9 +103,7 @@ def read_card(folder: Path) -> CheckpointManifest:
 
 
 def save_card(folder: Path, manifest: CheckpointManifest) -> None:
-    """Write the card of a checkpoint: its manifest, without what concerns its folder and its
-    training.
-    """
+    """Write a checkpoint's card: its manifest without what concerns folder and training."""
     entries = asdict(manifest)
     for name in ("key", "files", "config"):
         del entries[name]
@@ -120,9 +117,7 @@ def read_tokenizer(reference: str) -> str | None:
 
 
 def model_width(folder: Path) -> int | None:
-    """Return the model's full dimension by its settings, without loading it; None where they do not
-    say.
-    """
+    """Return the model's full dimension by its settings; None where they do not say."""
     width: int | None = None
     for module in list_modules(folder):
         settings = read_json(module.folder / "config.json") or {}
@@ -195,39 +190,32 @@ def _read_hash(weights: tuple[_Weights, ...]) -> str:
 
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
-    """Raise ModelError if a file of the model is written meanwhile: what is loaded would not be
-    what is hashed.
-    """
-    before = _marks(folder)
+    """Raise ModelError if a file of the model is written meanwhile, between hash and load."""
+    before = _look_at_all(folder)
     yield
-    if _marks(folder) != before:
+    if _look_at_all(folder) != before:
         raise ModelError(
             f"model {folder}: its files changed while they were loaded; load it when they are "
             "all written."
         )
 
 
-def _marks(folder: Path) -> list[tuple[str, int, int]]:
-    """Return (path, file, time of its last change) of all that loading reads; no program can set
-    that time.
-    """
+def _look_at_all(folder: Path) -> list[_File]:
+    """Return all that loading reads; no program can set the time of its change."""
     paths = shared_settings(folder)
     for module in list_modules(folder):
         paths = [*paths, *module.settings, *module.weights]
-    marks = [(str(path), path.stat()) for path in paths if path.exists()]
-    return [(name, mark.st_ino, mark.st_ctime_ns) for name, mark in marks]
+    return [_look_at(path) for path in paths if path.exists()]
 
 
 def _fetch_from_storage(reference: str) -> Path:
     try:
         return storage.fetch_folder(reference, _is_fetched)
     except MedEmbedError as error:
-        hint = (
-            f" For the Hugging Face hub, write hf://{reference}."
-            if reference.count("/") == 1
-            else ""
-        )
-        raise ModelError(f"model {error} Expected a sentence-transformers folder.{hint}") from None
+        message = f"model {error} Expected a sentence-transformers folder."
+        if reference.count("/") == 1:
+            message += f" For the Hugging Face hub, write hf://{reference}."
+        raise ModelError(message) from None
 
 
 def _fetch_from_hub(reference: str) -> Path:

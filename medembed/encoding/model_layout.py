@@ -70,9 +70,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its
-    class in Python.
-    """
+    """A module of the model in `root`: its path below, "" for the model's own, and its class."""
 
     root: Path
     path: str
@@ -89,9 +87,7 @@ class Module:
 
     @property
     def weights(self) -> list[Path]:
-        """The safetensors files that loading reads. Raises ModelError if some are missing, or are
-        pickles.
-        """
+        """The safetensors files that loading reads. Raises ModelError if there are none."""
         if (self.folder / WEIGHTS).is_file():
             return [self.folder / WEIGHTS]
         if (self.folder / INDEX).is_file():
@@ -136,9 +132,7 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Return whether a model is no sentence-transformers model: nothing ever trained its vectors to
-    be compared.
-    """
+    """Return whether a model is no sentence-transformers model: never trained for vectors."""
     return not (folder / "modules.json").is_file()
 
 
@@ -149,15 +143,12 @@ def list_modules(folder: Path) -> list[Module]:
     """
     if (folder / "modules.json").is_file():
         named = read_json(folder / "modules.json")
-        if (
-            not isinstance(named, list)
-            or not named
-            or not all(isinstance(entry, dict) for entry in named)
-        ):
+        entries = named if isinstance(named, list) else []
+        if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise ModelError(
                 f"{folder}/modules.json: expected a list of modules; the model folder is damaged."
             )
-        places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in named]
+        places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in entries]
     elif (folder / "config.json").is_file():
         # a plain transformer, to which sentence-transformers adds a pooling
         places = [("", _TRANSFORMER)]
@@ -204,9 +195,7 @@ def check_settings(module: Module) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise ModelError for a file that is empty, or that stands for one which Git LFS has not
-    fetched.
-    """
+    """Raise ModelError for a file that is empty, or a pointer of Git LFS."""
     with path.open("rb") as stream:
         begin = stream.read(len(_LFS_POINTER))
     if not begin:

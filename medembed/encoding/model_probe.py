@@ -22,24 +22,19 @@ _LONGEST_REASON = 300
 
 
 def check_loaded(model: Any, folder: Path) -> None:
-    """Raise ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
-    whole.
-    """
+    """Raise ModelError for a SentenceTransformer whose weights or tokenizer are not whole."""
     check_parts(model, folder)
     _check_vectors(model, folder)
 
 
 def check_parts(model: Any, folder: Path) -> None:
-    """Raise ModelError for weights or a tokenizer that are not whole, of an encoder or a
-    cross-encoder.
-    """
+    """Raise ModelError for an encoder or cross-encoder that is not whole."""
     _check_tensors(model, folder)
     _check_tokenizer(model, folder)
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raise ModelError if loading made up a tensor, left one of a layer aside, or read one that is
-    no number.
+    """Raise ModelError for a tensor that is missing, left aside, or no number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
@@ -63,9 +58,7 @@ def _check_tensors(model: Any, folder: Path) -> None:
 
 
 def explain(error: Exception, folder: Path) -> str:
-    """Return what made loading fail: the type of the error and its first line; tensors by name
-    where shapes differ.
-    """
+    """Return why loading failed: type and first line, or the tensors whose shapes differ."""
     if "ignore_mismatched_sizes" in str(error):
         return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

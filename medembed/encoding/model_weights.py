@@ -1,6 +1,4 @@
-"""Reads safetensors files without loading them: checks that they are whole, and hashes what they
-hold.
-"""
+"""Read safetensors files without loading them: check that they are whole, and hash them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -46,9 +44,7 @@ def read_tensors(files: Sequence[Path]) -> list[Tensor]:
 
 
 def check_types(tensors: Sequence[Tensor]) -> None:
-    """Raise ModelError for matrices in integers or 8-bit floats: loading would take them for plain
-    numbers.
-    """
+    """Raise ModelError for quantised matrices: loading would take them for plain numbers."""
     quantised = [tensor for tensor in tensors if _is_matrix(tensor) and tensor.dtype not in _FLOATS]
     if quantised:
         raise ModelError(
@@ -59,9 +55,7 @@ def check_types(tensors: Sequence[Tensor]) -> None:
 
 
 def hash_tensors(tensors: Sequence[Tensor], digest: Any) -> None:
-    """Feed tensors by name, type, shape and bytes; neither the files' free metadata nor their
-    number count.
-    """
+    """Hash tensors by name, type, shape and bytes, whatever files hold them."""
     for tensor in tensors:
         digest.update(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         for block in tensor.blocks():

@@ -30,17 +30,14 @@ _POSITIONS = ("position_embeddings", "position_embedding", "wpe")
 
 
 def fetch_encoder(reference: str) -> Path:
-    """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does
-    not work here.
-    """
+    """`fetch_model` of a model that encodes texts. Raises ModelError for another kind."""
     folder = fetch_model(reference)
     check_modules(folder, reference)
     return folder
 
 
 def check_modules(folder: Path, reference: str) -> None:
-    """Raise ModelError for a model that is no embedding model, or has a module that does not work
-    here.
+    """Raise ModelError for no embedding model, or one with a module that does not work here.
 
     Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts
     beside it, BoW, WordEmbeddings and LSTM read words instead of tokens, and the others make sparse

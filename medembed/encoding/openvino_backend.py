@@ -72,9 +72,7 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
     import torch
 
     class Sentence(torch.nn.Module):
-        """Ids and mask, int64 [B, T] -> the sentence vectors of all the model's modules, float32
-        [B, D].
-        """
+        """Ids and mask, int64 [B, T] -> sentence vectors, float32 [B, D]."""
 
         def __init__(self) -> None:
             super().__init__()

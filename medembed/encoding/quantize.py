@@ -50,9 +50,7 @@ class Ranges:
 
     @property
     def steps(self) -> Vectors:
-        """What one code is worth in each dimension, float32 [D]; 0 where all values are the
-        same.
-        """
+        """What one code is worth in each dimension, float32 [D]; 0 for an empty range."""
         return np.asarray((self.high - self.low) / _STEPS, dtype=np.float32)
 
     @property
@@ -61,9 +59,7 @@ class Ranges:
         return fingerprint([self.low.tolist(), self.high.tolist()])
 
     def widen(self, share: float) -> Self:
-        """Return the same with that share of each range added at both ends, for vectors that the
-        sample did not hold.
-        """
+        """Return wider ranges, by that share at both ends, for vectors outside the sample."""
         margin = (self.high - self.low) * np.float32(share)
         return type(self)(self.low - margin, self.high + margin, self.count)
 
@@ -110,8 +106,7 @@ def calibrate(vectors: Vectors) -> Ranges:
 
 
 def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
-    """Return codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of
-    each range.
+    """Return codes 0 to 255, uint8 [n, D], of full vectors: 255 equal steps of each range.
 
     Values outside a range get its end; a dimension whose range has no width gets code 0 at and
     below its value. Equal to sentence-transformers' `quantize_embeddings(..., ranges=...)`, bit for
@@ -131,8 +126,7 @@ def to_int8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.int8]:
 
 
 def from_uint8(codes: npt.NDArray[np.uint8], ranges: Ranges) -> Vectors:
-    """Return unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
-    Matryoshka prefix.
+    """Return unit rows float32 [n, d] near those that the codes [n, d] came from.
 
     Each code stands for the middle of its step, so that a value inside its range is off by half a
     step at most before rows are scaled to unit length. Raises ModelError for d > D.
@@ -154,8 +148,7 @@ def from_int8(codes: npt.NDArray[np.int8], ranges: Ranges) -> Vectors:
 
 
 def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
-    """Return one bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
-    dimension highest.
+    """Return a bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)].
 
     The last byte is filled up with zeros. As sentence-transformers' "ubinary". Raises ModelError
     for NaN, infinity.

@@ -1,6 +1,4 @@
-"""How a model reads queries and documents, each behind its role's prompt, before they are
-batched.
-"""
+"""How a model reads queries and documents, each behind its role's prompt."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -54,9 +52,7 @@ class Reader:
         return dict(sorted((self.model.prompts or {}).items()))
 
     def prompt(self, role: Role, name: str | None = None) -> str:
-        """Return the text that the checkpoint wants in front of a query or a document, or has under
-        a name; often empty.
-        """
+        """Return the prompt of a role, or the one of this name; often empty."""
         prompts: dict[str, str] = self.model.prompts or {}
         if name is not None:
             return prompts[name]
@@ -69,8 +65,7 @@ class Reader:
         max_length: int | None = None,
         prompt_name: str | None = None,
     ) -> tuple[Tokens, list[bool]]:
-        """Return (the texts behind their prompt, cut at `max_length` or the model's own length;
-        whether each was cut).
+        """Return the texts behind their prompt, and whether each was cut at the maximum length.
 
         `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one
         does not say what it cut: there, a text that fills the maximum counts.
@@ -79,8 +74,7 @@ class Reader:
         return form.read(texts, max_length)
 
     def count(self, texts: Sequence[str], role: Role, prompt_name: str | None = None) -> list[int]:
-        """Return tokens of each text behind its prompt, special tokens included, as if nothing were
-        cut.
+        """Count each text's tokens behind its prompt, special ones included, nothing cut.
 
         A "fast" tokenizer cuts, and its pieces are counted: to switch that off would change it for
         threads that tokenise meanwhile.
@@ -104,9 +98,7 @@ class Reader:
 
 
 def _count_pieces(first: Any) -> int:
-    """Return tokens of an encoding and of what was cut off it, whose pieces each have the special
-    tokens again.
-    """
+    """Count the tokens of an encoding and its cut-off pieces, special tokens once."""
     pieces = [first, *first.overflowing]
     return sum(first.special_tokens_mask) + sum(
         piece.special_tokens_mask.count(0) for piece in pieces

@@ -1,19 +1,18 @@
-"""What a run has finished before its commit: a record per item, beside the table, so that a rerun
-skips it.
+"""What a run has finished before its commit: a record per item, in a folder of the table, so that a
+rerun skips it.
 
 A record names fragments that are written and that no reader sees yet. The folder is named by all
 that determines the items: table version, data set, encoder and storage. A run that dies leaves it;
 the commit ends it.
 """
 
-import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from medembed import storage
-from medembed.encoding.quantize import Ranges
+from medembed.records import Records
 
 FOLDER = "_staging"
-_RANGES = "ranges.json"
 
 
 @dataclass(frozen=True)
@@ -41,49 +40,34 @@ class Finished:
     beyond: int = 0
     seconds: float = 0.0
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Finished":
-        entries = json.loads(text)
-        if entries["encoder"]:
-            facts = entries["encoder"]
-            entries["encoder"] = EncoderFacts(**facts | {"dimensions": tuple(facts["dimensions"])})
-        return cls(**entries)
+    def from_json(cls, entries: dict[str, Any]) -> "Finished":
+        facts = entries["encoder"]
+        if facts:
+            facts = EncoderFacts(**facts | {"dimensions": tuple(facts["dimensions"])})
+        return cls(**entries | {"encoder": facts})
 
 
-class Staging:
-    """The records of one run's items, under the table at `uri` in this version, 0 for none."""
+def open_staging(uri: str, version: int, key: str) -> Records:
+    """Return the records of a run that changes this version of the table at `uri`, 0 for none."""
+    return Records(storage.join(uri, FOLDER, f"{version}-{key}"))
 
-    def __init__(self, uri: str, version: int, key: str) -> None:
-        self.uri = storage.join(uri, FOLDER, f"{version}-{key}")
 
-    def write(self, number: int, finished: Finished) -> None:
-        """Record an item as finished; the record appears whole or not at all."""
-        name = f"{number:07d}.json"
-        storage.write_bytes(storage.join(self.uri, name), finished.to_json().encode())
+def record_finished(staging: Records, number: int, finished: Finished) -> None:
+    """Record an item as finished."""
+    staging.write_json(f"{number:07d}", finished.to_json())
 
-    def read(self) -> dict[int, Finished]:
-        """Return {number: record} of the items that are finished."""
-        records: dict[int, Finished] = {}
-        names = storage.list_files(self.uri) if storage.exists(self.uri) else []
-        for name in names:
-            if name.endswith(".json") and name[:7].isdecimal():
-                text = storage.read_bytes(storage.join(self.uri, name))
-                records[int(name[:7])] = Finished.from_json(text)
-        return records
 
-    def write_ranges(self, ranges: Ranges) -> None:
-        """Keep what the int8 codes of this run mean."""
-        storage.write_bytes(storage.join(self.uri, _RANGES), json.dumps(ranges.to_json()).encode())
-
-    def read_ranges(self) -> Ranges | None:
-        """Return the ranges that an earlier run kept, None if it did not come so far."""
-        uri = storage.join(self.uri, _RANGES)
-        if not storage.exists(uri):
-            return None
-        return Ranges.from_json(json.loads(storage.read_bytes(uri)))
+def read_finished(staging: Records) -> dict[int, Finished]:
+    """Return {number: record} of the items that are finished."""
+    finished = {}
+    for name in staging.names():
+        if name.isdecimal():
+            finished[int(name)] = Finished.from_json(staging.read_json(name))
+    return finished
 
 
 def clear_staging(uri: str, version: int) -> None:
@@ -91,7 +75,7 @@ def clear_staging(uri: str, version: int) -> None:
     folder = storage.join(uri, FOLDER)
     if not storage.exists(folder):
         return
-    for key in {name.partition("/")[0] for name in storage.list_files(folder)}:
-        if int(key.partition("-")[0]) < version:
-            storage.delete_folder(storage.join(folder, key))
+    for run in {name.partition("/")[0] for name in storage.list_files(folder)}:
+        if int(run.partition("-")[0]) < version:
+            storage.delete_folder(storage.join(folder, run))
     storage.delete_empty_folder(folder)

@@ -34,9 +34,7 @@ REPAIR = "The table is damaged: copy it again, or encode the corpus into a new o
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What an embedding table was made from, and how it keeps vectors: `width` values of type
-    `storage` each.
-    """
+    """What an embedding table was made from, and how it keeps its `width` values."""
 
     encoder: str
     dataset: str
@@ -59,9 +57,7 @@ class Shard(TypedDict):
 
 @dataclass(frozen=True)
 class Table:
-    """One version of an embedding table. One that `is_unseen` is for the run that made it: it is no
-    one's newest.
-    """
+    """One version of an embedding table; an `is_unseen` one is for the run that made it."""
 
     uri: str
     version: int
@@ -88,16 +84,6 @@ class Table:
                 }
             )
         return shards
-
-    def head(self, rows: int) -> npt.NDArray[np.float32]:
-        """Return the first embeddings, float32 [at most rows, width], in table order."""
-        parts: list[npt.NDArray[np.float32]] = [np.empty((0, self.info.width), np.float32)]
-        for shard in self.shards():
-            missing = rows - sum(map(len, parts))
-            if missing <= 0:
-                break
-            parts.append(read_shard(shard)[1][:missing])
-        return np.concatenate(parts)
 
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return embeddings of these documents, float32 [n, width], in this order.

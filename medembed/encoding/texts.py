@@ -18,9 +18,7 @@ _TEXTS_PER_ITEM = 1024
 def encode_queries(
     texts: Sequence[str], model: str, config: EncodingConfig, *, steadily: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Return float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's
-    query prompt.
-    """
+    """Return float32 [len(texts), width], unit rows, behind the model's query prompt."""
     return encode_texts({"query": texts}, model, config, steadily=steadily)["query"]
 
 
@@ -31,8 +29,7 @@ def encode_texts(
     *,
     steadily: bool = False,
 ) -> dict[Role, npt.NDArray[np.float32]]:
-    """Return {role: float32 [texts, width]}, unit rows in the order of the texts, behind each
-    role's prompt; `steadily` as in `Encoder.encode`.
+    """Return {role: float32 [texts, width]}, unit rows behind each role's prompt.
 
     As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and
     the model anew.

@@ -1,6 +1,4 @@
-"""Is an embedding table what it says? Ids, widths, norms, numbers; against its data set; against
-its encoder.
-"""
+"""Check an embedding table: ids and numbers, against its data set, against its encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,18 +27,15 @@ _COSINES = {"float32": 0.9999, "float16": 0.9999, "int8": 0.99}
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and the faults found: "3 vectors are no numbers, e.g. id 'd7'"."""
+    """What was looked at in a sound table."""
 
     rows: int
     encoded_again: int
     lowest_cosine: float | None
-    faults: tuple[str, ...]
 
 
 class CheckShard:
-    """Turns {shard, rows} into {rows, read, nan, norm}: ids of vectors that are no numbers, or not
-    of length 1.
-    """
+    """Turns {shard, rows} into {rows, read, nan, norm}, the last two ids of bad vectors."""
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])
@@ -61,7 +56,7 @@ def verify(
 ) -> Verified:
     """Check every vector; ids and hashes against the corpus, if given; with a model, a sample.
 
-    The sample is encoded again, if all else is sound.
+    The sample is encoded again, if all else is sound. Raises StorageError that names all faults.
     """
     items = [{"shard": shard, "rows": shard["rows"]} for shard in table.shards()]
     results = spread(items, CheckShard, {}, workers=config.workers)
@@ -90,13 +85,9 @@ def verify(
             faults.append(
                 f"a sample encoded again has cosine {cosine:.4f} at the lowest; expected {expected}"
             )
-    return Verified(sum(int(row["read"]) for row in rows), again, cosine, tuple(faults))
-
-
-def check_sound(table: Table, verified: Verified) -> None:
-    """Raise StorageError that names all faults of a table, if it has some."""
-    if verified.faults:
-        raise StorageError(f"{table.uri} version {table.version}: {'; '.join(verified.faults)}.")
+    if faults:
+        raise StorageError(f"{table.uri} version {table.version}: {'; '.join(faults)}.")
+    return Verified(sum(int(row["read"]) for row in rows), again, cosine)
 
 
 def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[str]:
@@ -110,9 +101,7 @@ def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[st
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
 ) -> tuple[int, float]:
-    """Return (documents, the lowest cosine between their vectors and new ones), from files evenly
-    spaced over the corpus.
-    """
+    """Return (documents encoded again, the lowest cosine to their vectors)."""
     ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": texts}, model, config)["document"]
     kept = truncate(vectors, table.info.width)

@@ -1,6 +1,4 @@
-"""What an encoding actor does with an item of `changes`: it writes an uncommitted fragment, and a
-record of it.
-"""
+"""Do an item of `changes` in an encoding actor: write an uncommitted fragment, and record it."""
 
 import json
 import time
@@ -16,11 +14,12 @@ from medembed.encoding.batching import count_padding
 from medembed.encoding.commit import write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.staging import EncoderFacts, Finished, Staging
+from medembed.encoding.staging import EncoderFacts, Finished, record_finished
 from medembed.encoding.table import find_column
 from medembed.encoding.target import Target
 from medembed.errors import DataError, MedEmbedError
 from medembed.privacy import show_id
+from medembed.records import Records
 
 
 class EncodeRows:
@@ -30,7 +29,7 @@ class EncodeRows:
     """
 
     def __init__(
-        self, model: str, target: Target, config: EncodingConfig, staging: Staging
+        self, model: str, target: Target, config: EncodingConfig, staging: Records
     ) -> None:
         self.model = model
         self.target = target
@@ -45,12 +44,12 @@ class EncodeRows:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         work = json.loads(item["work"])
         finished = self._copy(work) if "hashes" in work else self._encode(work)
-        self.staging.write(item["number"], finished)
+        record_finished(self.staging, item["number"], finished)
         return {
             "number": item["number"],
             "rows": item["rows"],
             "tokens": finished.tokens,
-            "record": finished.to_json(),
+            "record": json.dumps(finished.to_json()),
         }
 
     def _copy(self, work: dict[str, Any]) -> Finished:

@@ -90,16 +90,16 @@ def write_examples(
 def _to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
     """Return an example as `schema.EXAMPLES` has it."""
     negatives = example.negatives
-    has_second = example.positive.second is not None
+    seconds = None
+    if example.positive.second is not None:
+        seconds = [negative.second for negative in negatives]
     return _pair(example, rows) | {
         "negative_ids": [negative.row_id for negative in negatives],
         "negatives": [rows.text(negative.row_id) for negative in negatives],
         "negative_scores": [negative.score for negative in negatives],
         "negative_ranks": [negative.rank for negative in negatives],
         "negative_judged": [negative.judged for negative in negatives],
-        "negative_second_scores": [negative.second for negative in negatives]
-        if has_second
-        else None,
+        "negative_second_scores": seconds,
     }
 
 

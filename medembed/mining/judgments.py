@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from medembed.encoding.table import Table
 from medembed.mining.texts import CorpusRows
-from medembed.search.float64_scores import pair_scores, unit_rows
+from medembed.search.corpus import Corpus, Pairs, score_pairs
+from medembed.search.float64_scores import Vectors, unit_rows
 
 _PAIRS = 16_384  # judged pairs whose vectors are in memory together
 
@@ -69,7 +68,7 @@ def judged_negatives(
 
 
 def nearest_rows(
-    queries: npt.NDArray[np.float32],
+    queries: Vectors,
     lines: Sequence[int],
     documents: Sequence[str],
     rows: CorpusRows,
@@ -84,33 +83,14 @@ def nearest_rows(
     """
     nearest: list[ScoredRow | None] = []
     for start in range(0, len(documents), _PAIRS):
-        groups = [rows.rows_of([name]) for name in documents[start : start + _PAIRS]]
+        names = documents[start : start + _PAIRS]
+        embeddings = table.find(rows.rows_of(names))
+        parts = [([*embeddings], np.stack([*embeddings.values()]))] if embeddings else []
+        corpus = Corpus.of(parts, [dimensions], by_document=True)
         asked = unit_rows(queries[np.asarray(lines[start : start + _PAIRS])], dimensions)[0]
-        nearest += _nearest_of(asked, groups, table, dimensions)
-    return nearest
-
-
-def _nearest_of(
-    queries: npt.NDArray[np.float32], groups: Sequence[Sequence[str]], table: Table, dimensions: int
-) -> list[ScoredRow | None]:
-    """Return the nearest of each group of rows to the query [n, D] beside it."""
-    embeddings = table.find(chain.from_iterable(groups))
-    line_of = {name: line for line, name in enumerate(embeddings)}
-    names: list[str] = []
-    query_of: list[int] = []
-    for number, group in enumerate(groups):
-        present = [name for name in group if name in line_of]
-        names += present
-        query_of += [number] * len(present)
-    if not names:
-        return [None] * len(groups)
-
-    vectors = unit_rows(np.stack(list(embeddings.values())), dimensions)[0]
-    vector_of = np.array([line_of[name] for name in names], dtype=np.int64)
-    scores = pair_scores(queries, np.array(query_of, dtype=np.int64), vectors, vector_of)
-    nearest: list[ScoredRow | None] = [None] * len(groups)
-    for number, name, score in zip(query_of, names, scores.tolist(), strict=True):
-        best = nearest[number]
-        if best is None or score > best.score:
-            nearest[number] = ScoredRow(name, score)
+        pairs = Pairs(np.arange(len(names)), np.asarray(names, dtype=np.str_))
+        ranking = score_pairs(asked, corpus, pairs)
+        scores = ranking.scores[:, 0].tolist()
+        for name, score in zip(ranking.row_ids[:, 0].tolist(), scores, strict=True):
+            nearest.append(ScoredRow(name, score) if name else None)
     return nearest

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -105,32 +106,36 @@ def places_of(known: int) -> int:
     return places
 
 
+class _Entry(NamedTuple):
+    """A document in a list. Sorted, the best come first."""
+
+    negative_score: float
+    document: str
+    row: str
+
+
 def join(known: EarlierList, more: Nearest, depth: int) -> Nearest:
     """Return the best of an earlier list and of new documents, `depth` at most.
 
     It ends where a document that neither has seen may stand.
     """
-    best: dict[str, tuple[float, str, str]] = {}
+    best: dict[str, _Entry] = {}
     for entry in sorted([*_entries(known.nearest), *_entries(more)]):
-        best.setdefault(entry[1], entry)
+        best.setdefault(entry.document, entry)
     entries = list(best.values())
     if not known.nearest.is_whole and known.last is not None:
         last = -known.last[0], known.last[1]
         entries = [entry for entry in entries if entry[:2] <= last]
     is_whole = known.nearest.is_whole and more.is_whole and len(entries) <= depth
     entries = entries[:depth]
-    return Nearest(
-        [document for _, document, _ in entries],
-        [row for _, _, row in entries],
-        np.array([-score for score, _, _ in entries]),
-        is_whole,
-    )
+    documents = [entry.document for entry in entries]
+    rows = [entry.row for entry in entries]
+    return Nearest(documents, rows, np.array([-entry[0] for entry in entries]), is_whole)
 
 
-def _entries(nearest: Nearest) -> Iterator[tuple[float, str, str]]:
-    """Give (-score, document, row) of each: sorted, the best come first."""
+def _entries(nearest: Nearest) -> Iterator[_Entry]:
     for document, row, score in zip(nearest.documents, nearest.rows, nearest.scores, strict=True):
-        yield -float(score), document, row
+        yield _Entry(-float(score), document, row)
 
 
 def trim_list(nearest: Nearest, unchanged: frozenset[str]) -> EarlierList | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +141,11 @@ def _score_pairs(
         texts = []
         for query_id, row_id in pairs[start : start + _TEXTS_AT_ONCE]:
             texts.append((queries[query_id], rows.text(row_id)))
-        name = opinion.name(texts)
-        if not opinion.records.has(name):
-            opinion.records.write(name, {"scores": _score(texts, opinion)})
-        yield opinion.records.read(name)["scores"]
+        yield opinion.records.once(opinion.name(texts), partial(_score, texts, opinion))["scores"]
 
 
-def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> Floats:
-    """Score pairs of texts on workers."""
+def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> dict[str, Floats]:
+    """Score pairs of texts on workers; return {"scores": float64 [pairs]}."""
     items = []
     for start in range(0, len(texts), _PAIRS_PER_ITEM):
         queries, documents = zip(*texts[start : start + _PAIRS_PER_ITEM], strict=True)
@@ -165,7 +163,7 @@ def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> Floats:
     done = {}
     for row in track(counted, len(texts), "second opinion", "pairs"):
         done[row["number"]] = row["scores"]
-    return np.concatenate([done[number] for number in sorted(done)])
+    return {"scores": np.concatenate([done[number] for number in sorted(done)])}
 
 
 class ScorePairs:

@@ -14,14 +14,7 @@ from medembed.mining.examples import Examples
 from medembed.mining.rules import highest_score
 from medembed.schema import EXAMPLES, fingerprint
 
-_LISTS = (
-    "negative_ids",
-    "negatives",
-    "negative_scores",
-    "negative_ranks",
-    "negative_judged",
-    "negative_second_scores",
-)
+_LISTS = [name for name in EXAMPLES.names if name.startswith("negative")]
 MOST = 64  # negatives that a pool may hold for each pair
 
 

@@ -1,6 +1,4 @@
-"""Exact search in rows that are in memory: the k best of each query, and the score of each pair
-that is asked for.
-"""
+"""Search rows in memory exactly: the k best of each query, and the score of each asked pair."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,18 +27,14 @@ class Pairs:
     documents: Names
 
     def within(self, start: int, stop: int) -> "Pairs":
-        """Return the pairs of the queries from `start` to `stop`, which are counted from
-        `start`.
-        """
+        """Return the pairs of the queries from `start` to `stop`, counted from `start`."""
         here = (self.lines >= start) & (self.lines < stop)
         return Pairs(self.lines[here] - start, self.documents[here])
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Rows of a corpus in the order in which ties fall, and their first values as `unit_rows` at
-    some dimensions.
-    """
+    """Rows in the order in which ties fall, and their `unit_rows` at some dimensions."""
 
     rows: Rows
     vectors: Mapping[int, Vectors]
@@ -53,9 +47,7 @@ class Corpus:
         *,
         by_document: bool,
     ) -> "Corpus":
-        """Sort and truncate the rows of (ids, embeddings [n, D]). Raises StorageError that names a
-        row of no use.
-        """
+        """Sort and truncate rows (ids, embeddings [n, D]). Raises StorageError for a bad row."""
         names: list[str] = []
         blocks = {dimension: [np.zeros((0, dimension), np.float32)] for dimension in dimensions}
         for ids, vectors in parts:
@@ -77,8 +69,7 @@ def top_k(
     *,
     by_document: bool = False,
 ) -> Ranking:
-    """Return the k rows nearest to each query by their first `dimensions`, or with `by_document`
-    the k documents.
+    """Return the k rows nearest to each query, or with `by_document` the k documents.
 
     queries [Q, D] and vectors [N, D]; None takes all dimensions.
     """
@@ -113,8 +104,7 @@ def search_corpus(
 
 
 def score_pairs(queries: Vectors, corpus: Corpus, pairs: Pairs) -> Ranking:
-    """Return the row of each pair's document that its query scores highest, as a ranking [P, 1];
-    ties to smaller ids.
+    """Return the best row of each pair's document, as a ranking [P, 1]; ties to smaller ids.
 
     queries [Q, d] are `unit_rows` of a dimension that the corpus has. A document that is not here
     has an empty place.

@@ -1,6 +1,4 @@
-"""Find documents in one of three ways: exactly, by a funnel, or by a vector index; measure how much
-the last two miss.
-"""
+"""Find documents exactly, by a funnel, or by a vector index; measure what the last two miss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""Score pairs in float64, added in one order that no machine changes; bound how far a float32
-multiply may err.
-"""
+"""Score pairs in float64, in one order of addition; bound the error of a float32 multiply."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +15,7 @@ _PAIRS_AT_ONCE = 256  # 0.8 MB of products at 384 dimensions: they stay in a cor
 
 
 def error_bound(dimensions: int) -> float:
-    """Bound how far a float32 product of two rows of `unit_rows` lies from their `pair_scores`,
-    whoever computes it.
+    """Bound how far a float32 product of two `unit_rows` lies from their `pair_scores`.
 
     In any order of summation, with fused multiply-add or without, |fl(x.y) - x.y| <= gamma |x||y|,
     gamma = d u / (1 - d u), u = 2^-24 (Higham 2002, Accuracy and Stability of Numerical Algorithms,
@@ -30,8 +27,7 @@ def error_bound(dimensions: int) -> float:
 
 
 def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
-    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of the rows that are no
-    use.
+    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of useless ones.
 
     Those are rows that hold NaN or infinity anywhere, or numbers so large or small that their
     length cannot be computed. Rows of zeros are fine and stay zeros.
@@ -48,8 +44,7 @@ def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
 
 
 def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numbers) -> Scores:
-    """Return the dot products of queries[lines[p]] and documents[rows[p]], float64 [P], the same
-    bits on every machine.
+    """Return the products of queries[lines[p]] and documents[rows[p]], float64 [P].
 
     The product of two float32 is exact in float64. Columns of 64 products are added one after the
     other, then the second half of the 64 sums to the first, until one is left. Each step adds whole

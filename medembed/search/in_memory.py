@@ -34,8 +34,7 @@ _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 
 class RowsInMemory:
-    """Rows of documents in the order in which ties fall: by document, then by row. Documents are
-    ranked, not chunks.
+    """Rows in the order in which ties fall, of which whole documents are ranked.
 
     A class, so that the matrix and the lengths of its rows are made once. Any number of threads may
     search.
@@ -76,8 +75,7 @@ class RowsInMemory:
     def funnel(
         self, queries: Vectors, k: int, funnel: Funnel, among: Among | None = None
     ) -> Ranking:
-        """Return what `funnel_search` finds for each query [Q, D], with `among` in these rows
-        alone.
+        """Return what `funnel_search` finds for each query [Q, D] `among` these rows.
 
         Raises the errors of `Funnel.check`.
         """
@@ -92,9 +90,7 @@ class RowsInMemory:
         return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
 
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
-        """Return (rows int64 [Q, k], scores float64 [Q, k]) of the k best documents, as `best_rows`
-        does.
-        """
+        """Return (rows, scores) [Q, k] of the k best documents, as `best_rows` does."""
         check_dimensions([dimensions], self.width)
         asked = truncate(queries, dimensions)
         matrix = self._matrix(dimensions, among)
@@ -109,9 +105,7 @@ class RowsInMemory:
         return places, scores
 
     def _rows_beside(self, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all rows of the documents that these rows [Q, n] belong to, by
-        line, then by row.
-        """
+        """Return (lines, rows) of all rows of the documents of these rows [Q, n], sorted."""
         places = np.sort(places, axis=1)
         lines, columns = np.nonzero(places >= 0)
         rows = places[lines, columns]
@@ -175,9 +169,7 @@ class Prefixes:
 
 
 class PrefixProducts(NumpyProducts):
-    """`Products` of such rows and queries [Q, d]. A multiply takes a block's first columns as they
-    lie.
-    """
+    """`Products` of `Prefixes` and queries [Q, d], from a block's first columns as they lie."""
 
     def __init__(self, matrix: Prefixes, block: int, queries: Vectors) -> None:
         super().__init__(matrix.blocks[0], block, queries)
@@ -197,8 +189,7 @@ class PrefixProducts(NumpyProducts):
 
 
 def _place(rows: Rows, parts: Iterable[Vectors], cuts: Sequence[int]) -> list[Vectors]:
-    """Put the vectors in the order of the sorted rows, in blocks [N, n] of the columns between two
-    cuts.
+    """Return the vectors in the order of the sorted rows, in blocks of columns [N, n].
 
     Raises DataError for NaN or infinity.
     """

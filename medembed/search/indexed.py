@@ -1,6 +1,7 @@
 """Search by a vector index of the table: a few rows of each query instead of all."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,21 @@ Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
 _MORE = 4
 
 
+class _Hit(NamedTuple):
+    """A document or a row of a query, and the row that gave its cosine."""
+
+    id: str
+    row_id: str
+    cosine: float
+
+
+_NOTHING = _Hit("", "", -np.inf)
+
+
 def index_search(
     nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False
 ) -> Ranking:
-    """Return the k best rows of each query [Q, D] that `nearest` gives, or with `by_document` the k
-    documents.
+    """Return the k best rows of each query [Q, D], or with `by_document` the k documents.
 
     `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all
     that there are. Each document ranks by its best chunk. Where n rows belong to fewer than k
@@ -25,7 +36,7 @@ def index_search(
     cost time, but no documents. Ties go to the smaller id, except between the last row given and
     those left out.
     """
-    best: list[list[tuple[str, str, float]]] = [[] for _ in range(len(queries))]
+    best: list[list[_Hit]] = [[] for _ in range(len(queries))]
     todo = np.arange(len(queries))
     rows = k
     while len(todo):
@@ -39,32 +50,21 @@ def index_search(
     return _to_ranking(best, k, has_rows=by_document)
 
 
-def _rank(
-    names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool
-) -> list[tuple[str, str, float]]:
-    """Return (id, row id, cosine), best first; of each document only its best row. Ties to smaller
-    ids.
-    """
-    best: dict[str, tuple[str, float]] = {}
+def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[_Hit]:
+    """Return what each document's best row gives, best first; ties to smaller ids."""
+    best: dict[str, _Hit] = {}
     for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
-        best.setdefault(document_of(name) if by_document else name, (name, -score))
-    hits = [(name, row, score) for name, (row, score) in best.items()]
-    return sorted(hits, key=lambda hit: (-hit[2], hit[0]))
+        owner = document_of(name) if by_document else name
+        best.setdefault(owner, _Hit(owner, name, -score))
+    return sorted(best.values(), key=lambda hit: (-hit.cosine, hit.id))
 
 
-def _to_ranking(
-    best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool
-) -> Ranking:
-    ids = []
-    rows = []
-    scores = []
+def _to_ranking(best: Sequence[Sequence[_Hit]], k: int, *, has_rows: bool) -> Ranking:
+    hits: list[_Hit] = []
     for of_query in best:
-        missing = k - len(of_query)
-        ids.append([name for name, _, _ in of_query] + [""] * missing)
-        rows.append([row for _, row, _ in of_query] + [""] * missing)
-        scores.append([score for _, _, score in of_query] + [-np.inf] * missing)
+        hits += [*of_query, *[_NOTHING] * (k - len(of_query))]
     shape = (len(best), k)
-    row_ids = np.array(rows, np.str_).reshape(shape) if has_rows else None
-    return Ranking.of(
-        np.array(ids, np.str_).reshape(shape), np.array(scores).reshape(shape), row_ids
-    )
+    ids = np.array([hit.id for hit in hits], np.str_).reshape(shape)
+    rows = np.array([hit.row_id for hit in hits], np.str_).reshape(shape)
+    scores = np.array([hit.cosine for hit in hits]).reshape(shape)
+    return Ranking.of(ids, scores, rows if has_rows else None)

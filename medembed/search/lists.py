@@ -1,6 +1,4 @@
-"""Best lists of a search in stripes of the corpus and blocks of queries: recorded, merged, found
-again.
-"""
+"""Record, merge and read the best lists of a search in stripes of corpus, blocks of queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +8,13 @@ from medembed.records import Arrays, Records, pack
 from medembed.search.plan import Plan
 from medembed.search.ranking import Ranking, merge
 
-_PAIR = "pair "
+_BEST = "best"
+_PAIR = "pair"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is searched for: the `k` best at each dimension, documents or rows; k is 0 if only pairs
-    are asked for.
-    """
+    """What is searched: the `k` best rows or documents at each dimension, 0 for pairs alone."""
 
     k: int
     dimensions: tuple[int, ...]
@@ -26,8 +23,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the queries from `start` to `stop` found, by dimension: their best lists, and the rows
-    of their pairs.
+    """What the queries from `start` to `stop` found at each dimension: best lists and pairs.
 
     The pairs are a ranking [P, 1], whose score is the pair's; its place is empty if the corpus
     lacks the document.
@@ -41,8 +37,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lists:
-    """The best lists of the search `name`: for a block of queries, those in the stripes [first,
-    last).
+    """Best lists of the search `name`: of a block of queries in the stripes [first, last).
 
     Without `records` nothing is kept of them.
     """
@@ -53,9 +48,7 @@ class Lists:
     asked: Asked
 
     def has(self, block: int, first: int, last: int, names: set[str] | None = None) -> bool:
-        """Return whether they are recorded; `names` are those of all records, if the caller has
-        asked for them.
-        """
+        """Return whether they are recorded; `names` are those of all records, if known."""
         if self.records is None:
             return False
         name = self._name(block, first, last)
@@ -79,36 +72,21 @@ class Lists:
 
     def unpacked(self, block: int, arrays: Arrays) -> Answer:
         """Return the lists of a block that `keep` has made these arrays of."""
-        fields: dict[str, dict[str, Any]] = {}
-        for name, array in arrays.items():
-            ranking, _, field = name.rpartition(" ")
-            fields.setdefault(ranking, {})[field] = array
-        made = {name: Ranking(**values) for name, values in fields.items()}
         start, stop = self.plan.blocks[block]
-        return Answer(
-            start,
-            stop,
-            {int(name): ranking for name, ranking in made.items() if not name.startswith(_PAIR)},
-            {
-                int(name.removeprefix(_PAIR)): ranking
-                for name, ranking in made.items()
-                if name.startswith(_PAIR)
-            },
-        )
+        return Answer(start, stop, _rankings(arrays, _BEST), _rankings(arrays, _PAIR))
 
-    def merge(self, one: Answer, other: Answer) -> Answer:
+    def merge(self, first: Answer, second: Answer) -> Answer:
         """Return what the same queries found in two parts of the corpus together."""
-        rankings = {
-            dimension: merge(
-                ranking, other.rankings[dimension], self.asked.k, by_document=self.asked.by_document
+        rankings = {}
+        for dimension, ranking in first.rankings.items():
+            best = second.rankings[dimension]
+            rankings[dimension] = merge(
+                ranking, best, self.asked.k, by_document=self.asked.by_document
             )
-            for dimension, ranking in one.rankings.items()
-        }
-        pairs = {
-            dimension: merge(ranking, other.pairs[dimension], 1, by_document=False)
-            for dimension, ranking in one.pairs.items()
-        }
-        return Answer(one.start, one.stop, rankings, pairs)
+        pairs = {}
+        for dimension, ranking in first.pairs.items():
+            pairs[dimension] = merge(ranking, second.pairs[dimension], 1, by_document=False)
+        return Answer(first.start, first.stop, rankings, pairs)
 
     def todo(self) -> list[dict[str, int]]:
         """Return {block, stripe} of what neither is recorded nor part of what is."""
@@ -127,9 +105,7 @@ class Lists:
 
 
 def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
-    """Return the nodes [first, last) above a stripe, from its own parent up to the root; children
-    are halves.
-    """
+    """Return the nodes [first, last) above a stripe, up to the root; children are halves."""
     first = 0
     last = stripes
     above = []
@@ -141,12 +117,20 @@ def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
 
 
 def _to_arrays(answer: Answer) -> dict[str, Any]:
-    """Return the arrays of all rankings, by dimension and field."""
-    arrays: dict[str, Any] = {}
-    for dimension, ranking in answer.rankings.items():
-        arrays |= {f"{dimension} {name}": array for name, array in ranking.to_arrays().items()}
-    for dimension, ranking in answer.pairs.items():
-        arrays |= {
-            f"{_PAIR}{dimension} {name}": array for name, array in ranking.to_arrays().items()
-        }
+    """Return the arrays of all rankings, named by kind, dimension and field."""
+    arrays = {}
+    for kind, rankings in ((_BEST, answer.rankings), (_PAIR, answer.pairs)):
+        for dimension, ranking in rankings.items():
+            for field, array in ranking.to_arrays().items():
+                arrays[f"{kind} {dimension} {field}"] = array
     return arrays
+
+
+def _rankings(arrays: Arrays, wanted: str) -> dict[int, Ranking]:
+    """Return the rankings of a kind by dimension."""
+    fields: dict[int, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        kind, dimension, field = name.split()
+        if kind == wanted:
+            fields.setdefault(int(dimension), {})[field] = array
+    return {dimension: Ranking(**values) for dimension, values in fields.items()}

@@ -1,6 +1,4 @@
-"""Float32 products of queries and rows, block by block, of which only those above a floor are
-given: NumPy or torch.
-"""
+"""Multiply queries and rows in float32, block by block, and give what reaches a floor."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +16,7 @@ _DEVICE_BLOCK = 16 * BLOCK  # a step costs a GPU a wait, whatever its size
 
 
 class Hits(NamedTuple):
-    """Products above a floor: lines int64 [P], rows int64 [P] and values float32 [P], by line, then
-    by row.
-    """
+    """Products above a floor, [P] each, by line, then by row."""
 
     lines: Numbers
     rows: Numbers
@@ -47,9 +43,7 @@ class Matrix(Protocol):
     def products(self, queries: Vectors) -> Products: ...
 
     def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        """Return the exact scores [P] of the pairs of a query's line and a row, as `pair_scores`
-        has them.
-        """
+        """Return the exact scores [P] of pairs of a query's line and a row."""
 
 
 Library = Callable[[Vectors], Matrix]  # takes unit rows float32 [n, d]
@@ -141,9 +135,7 @@ def _line_by_line(width: int) -> Iterator[None]:
 
 
 class TorchProducts:
-    """`Products` of a tensor [n, d] and queries [Q, d]; scores stay on its device, survivors leave
-    it.
-    """
+    """`Products` of a tensor [n, d] and queries [Q, d], on the tensor's device."""
 
     def __init__(self, vectors: Any, block: int, queries: Vectors) -> None:
         import torch

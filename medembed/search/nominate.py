@@ -25,8 +25,7 @@ _LOWEST = np.finfo(np.float32).min  # a product of -inf is that of a row that mu
 def best_rows(
     queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, worst: Scores
 ) -> Best:
-    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf where there are
-    fewer.
+    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf for none.
 
     queries [Q, d] and the matrix [n, d] are those of `unit_rows`. Equal scores stand in the order
     of their rows. Of rows with one number in `document` [n], which does not fall, only the best
@@ -79,9 +78,7 @@ class Nominees:
         return np.where(self.crowded, np.float32(np.inf), self.floor)
 
     def raise_floor(self, scores: Floats) -> None:
-        """Raise it by scores [Q, n] of the first rows: without that, all of them would be
-        candidates.
-        """
+        """Raise it by scores [Q, n] of the first rows; else all of them would be candidates."""
         if self.document is not None:
             document = self.document[: scores.shape[1]]
             starts = np.flatnonzero(np.diff(document, prepend=document[:1] - 1))
@@ -110,9 +107,7 @@ class Nominees:
         self.count += new
 
     def finish(self) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all that may be among the best, by line, then row; none of
-        crowded queries.
-        """
+        """Return (lines, rows) of all that may be best, sorted; none of crowded queries."""
         nothing = np.zeros(0, dtype=np.int64)
         self._compact(
             np.flatnonzero(~self.crowded),
@@ -127,9 +122,7 @@ class Nominees:
     def _compact(
         self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int
     ) -> None:
-        """Raise the floor of the queries `full` by what they have and get, and keep what reaches
-        it, if few do.
-        """
+        """Raise the floor of the queries `full`, and keep what reaches it, if few do."""
         number = np.zeros(len(self.count), dtype=np.int64)
         number[full] = np.arange(len(full))
         new = np.bincount(number[lines], minlength=len(full))
@@ -184,9 +177,7 @@ class Nominees:
 def _search_crowded(
     queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, floor: Floats
 ) -> Best:
-    """Do what `best_rows` does, but score each row above the floor at once; the exact k best so far
-    raise the floor.
-    """
+    """Do what `best_rows` does, but score each row above the floor at once, to raise it."""
     bound = error_bound(queries.shape[1] + _ROUNDINGS)
     products = matrix.products(queries)
     rows = np.full((len(queries), k), -1)
@@ -221,8 +212,7 @@ def best_of(
 
 
 def keep_best(rows: Numbers, scores: Scores, k: int, document: Numbers | None) -> Best:
-    """Return the k best of each line [Q, n], best first; of a document only the best. n is at least
-    k.
+    """Return the k best of each line [Q, n >= k], best first; of a document only the best.
 
     Equal scores stay in the order in which they come.
     """

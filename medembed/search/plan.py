@@ -19,9 +19,7 @@ _READ_COST = 5  # of a row, read and sorted: as much as so many candidates that 
 
 @dataclass(frozen=True)
 class Plan:
-    """Stripes of the corpus, each a list of parts, each a list of shards; bounds of the query
-    blocks.
-    """
+    """Stripes of parts of shards, and the bounds of the query blocks."""
 
     stripes: list[list[list[Any]]]
     blocks: list[tuple[int, int]]
@@ -30,8 +28,7 @@ class Plan:
 def plan_work(
     shards: Sequence[tuple[Any, int]], count: int, width: int, k: int, workers: int
 ) -> Plan:
-    """Cut up a search for so many queries, for the k best of each; `width` is how many values of a
-    row are compared.
+    """Cut up a search for the k best of `count` queries, by `width` values of each row.
 
     Each item reads its stripe, unless its worker still has it; each stripe scores k candidates of
     each query again. The cheapest number of stripes is taken that leaves some items for each

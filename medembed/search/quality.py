@@ -14,8 +14,7 @@ Search = Callable[[npt.NDArray[np.float32]], Ranking]
 
 @dataclass(frozen=True)
 class SearchQuality:
-    """What a search finds of exact search's best k, a mean over queries, and seconds of both for
-    those queries.
+    """What a search finds of exact search's best k, a mean over queries, and its seconds.
 
     Seconds are those of the whole search: workers that start and shards that are read included.
     """
@@ -29,9 +28,7 @@ class SearchQuality:
 def measure_search(
     search: Search, exact: Search, queries: npt.NDArray[np.float32], *, sample: int = 200
 ) -> SearchQuality:
-    """Run exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
-    among them.
-    """
+    """Run exact search, then the other, for at most `sample` evenly spaced queries [Q, D]."""
     chosen = queries[
         np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))
     ]
@@ -44,9 +41,7 @@ def measure_search(
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """Return the share of the exact ranking's ids that are found, a mean over queries; 1 for a
-    query that has none.
-    """
+    """Return the mean share of the exact ranking's ids that are found; 1 where it has none."""
     shares = []
     for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):
         best = {name for name in wanted if name}

@@ -77,8 +77,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the order in which ties fall: ids [N] sorted, by document first where documents are
-    ranked.
+    """Rows in the order in which ties fall: ids [N] sorted, by document first if these rank.
 
     `place` int64 [N] is where each row as it came stands in that order. Where documents have
     several rows, `owners` [N] are the sorted rows' documents, and `document` int64 [N] their
@@ -115,19 +114,19 @@ class Rows:
         return Ranking(self.ids[used], renumbered, scores, owners)
 
 
-def merge(one: Ranking, other: Ranking, k: int, *, by_document: bool) -> Ranking:
+def merge(first: Ranking, second: Ranking, k: int, *, by_document: bool) -> Ranking:
     """Return the k best of the same queries in two parts of a corpus.
 
     A document that is in both keeps its better row.
     """
-    names = np.concatenate([one.names, other.names])
+    names = np.concatenate([first.names, second.names])
     rows = Rows.of(names, by_document=by_document)
     moved = np.append(rows.place, -1)  # the last is for places -1
-    shifted = np.where(other.places >= 0, other.places + len(one.names), -1)
-    places = moved[np.hstack([one.places, shifted])]
+    shifted = np.where(second.places >= 0, second.places + len(first.names), -1)
+    places = moved[np.hstack([first.places, shifted])]
     order = np.argsort(places, axis=1, kind="stable")
     places = np.take_along_axis(places, order, axis=1)
-    scores = np.take_along_axis(np.hstack([one.scores, other.scores]), order, axis=1)
+    scores = np.take_along_axis(np.hstack([first.scores, second.scores]), order, axis=1)
     best, best_scores = keep_best(places, scores, k, rows.document if len(names) else None)
     return rows.rank(best, best_scores)
 

@@ -48,8 +48,7 @@ def search_shards(
     device: str | None = None,
     gpus: float = 0,
 ) -> Iterator[Answer]:
-    """Search for the k best rows of each query [Q, D], or documents by their best rows, block after
-    block of queries.
+    """Search for the k best rows, or documents, of each query [Q, D], block after block.
 
     `shards` are (shard, its rows), `read` gives a shard's ids and embeddings [n, D], on the
     workers. At each dimension both sides are truncated. Order: float64 score (`pair_scores`)
@@ -95,9 +94,7 @@ def rank_shards(
     by_document: bool = False,
     workers: Workers = 2,
 ) -> dict[int, Ranking]:
-    """Return what all queries find, by dimension: for so many that their lists may be in memory
-    together.
-    """
+    """Return what all queries find, by dimension: for lists that fit into memory together."""
     blocks = search_shards(
         shards, read, queries, k, dimensions, by_document=by_document, workers=workers
     )
@@ -154,11 +151,10 @@ def _search(
                 answer = lists.unpacked(block, unpack(row["lists"]))
                 best = unrecorded.get(block)
                 unrecorded[block] = answer if best is None else lists.merge(best, answer)
-        yield (
-            unrecorded.pop(number)
-            if number in unrecorded
-            else lists.read(number, 0, len(plan.stripes))
-        )
+        if number in unrecorded:
+            yield unrecorded.pop(number)
+        else:
+            yield lists.read(number, 0, len(plan.stripes))
     for _ in tracked:  # so that the bar ends
         pass
 

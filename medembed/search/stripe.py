@@ -1,6 +1,4 @@
-"""Search a stripe of the corpus for a block of queries: what a worker does, and one process for a
-small search.
-"""
+"""Search a stripe of the corpus for a block of queries, on a worker or in this process."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,8 +23,7 @@ class Block(NamedTuple):
 
 
 class SearchStripe:
-    """Does {block, stripe}: finds the block's best lists in that stripe, records them and what can
-    be merged with them.
+    """Finds the best lists of {block, stripe}, records them and merges what can be merged.
 
     Gives {block, stripe, lists}, the last packed if nothing is recorded.
     """
@@ -76,9 +73,7 @@ class SearchStripe:
         return best
 
     def _climb(self, block: int, stripe: int) -> None:
-        """Merge while the other half is there. Of two workers that end together one at least sees
-        both.
-        """
+        """Merge while the other half is there; of two workers at least one sees both."""
         for first, last in parents(stripe, len(self.lists.plan.stripes)):
             middle = (first + last) // 2
             if not (self.lists.has(block, first, middle) and self.lists.has(block, middle, last)):

@@ -21,7 +21,6 @@ from medembed.encoding.batching import Batch, Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ConfigError
-from tests.tiny import WIDTH
 
 OPENVINO, AUTO, TORCH = (EncodingConfig(backend=name) for name in ("openvino", "auto", "torch"))
 TEXTS = [
@@ -71,8 +70,8 @@ def test_torch_on_a_cpu_computes_linear_layers_by_onednn_to_the_same_vectors(
     monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
     monkeypatch.setitem(sys.modules, "openvino", None)
     packed = Encoder.load(str(encoder_folder), config)
-    assert [type(one) for one in packed.model.modules()].count(torch.nn.Linear) == 0
-    assert [type(one) for one in plain.model.modules()].count(torch.nn.Linear) > 0
+    assert [type(module) for module in packed.model.modules()].count(torch.nn.Linear) == 0
+    assert [type(module) for module in plain.model.modules()].count(torch.nn.Linear) > 0
     assert np.abs(packed.encode(TEXTS * 3) - plain.encode(TEXTS * 3)).max() < 1e-5
 
 
@@ -99,25 +98,6 @@ def test_where_onednn_computes_otherwise_or_is_missing_torch_is_as_it_was_loaded
         encoder = Encoder.load(str(encoder_folder), TORCH)
     assert "torch without oneDNN" in caplog.text
     np.testing.assert_array_equal(encoder.encode(TEXTS), exact)
-
-
-def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(
-    encoder_folder: Path, tmp_path: Path, model: Any
-):
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Dense
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    modules = [model[0], Pooling(WIDTH, "cls"), Dense(WIDTH, 12)]
-    SentenceTransformer(modules=modules, device="cpu").save_pretrained(
-        str(tmp_path / "m"), create_model_card=False
-    )
-    encoder = Encoder.load(str(tmp_path / "m"), OPENVINO)
-    stock = SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(
-        TEXTS, normalize_embeddings=True
-    )
-    assert (encoder.backend.name, stock.shape) == ("openvino", (5, 12))
-    assert np.abs(encoder.encode(TEXTS) - stock).max() < 1e-5
 
 
 @pytest.mark.parametrize(

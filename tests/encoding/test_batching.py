@@ -76,7 +76,7 @@ def test_texts_of_other_settings_do_not_fit_and_those_that_fit_are_joined_in_ord
 def test_the_masked_tokens_of_all_batches_are_the_texts_tokens(
     tokens: list[list[int]], budget: int
 ):
-    found = {
+    masked = {
         position: ids[mask == 1].tolist()
         for batch in make_batches(Tokens({"input_ids": tokens}), budget)
         for position, ids, mask in zip(
@@ -86,7 +86,7 @@ def test_the_masked_tokens_of_all_batches_are_the_texts_tokens(
             strict=True,
         )
     }
-    assert found == dict(enumerate(tokens))
+    assert masked == dict(enumerate(tokens))
 
 
 def test_padding_is_what_batches_are_filled_up_with():
@@ -105,9 +105,9 @@ def test_steady_batches_have_one_shape_for_each_length_no_padding_and_every_text
         (1, 700),
     }
     assert all(batch.features["attention_mask"].all() for batch in batches)
-    told = {
+    row_at = {
         position: row.tolist()
         for batch in batches
         for position, row in zip(batch.positions, batch.features["input_ids"], strict=True)
     }
-    assert [told[n] for n in range(len(tokens))] == tokens
+    assert [row_at[n] for n in range(len(tokens))] == tokens

@@ -40,8 +40,12 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "items_of", lambda rows, most: rows_per_item)
         patch.setattr(database, "_ROWS_PER_READ", 3)
-        with compare(keys(new, rows_per_file), keys(old, rows_per_fragment)) as found:
-            items, dead, counts = list(found.deal(files, 1024)), list(found.dead()), found.counts
+        with compare(keys(new, rows_per_file), keys(old, rows_per_fragment)) as changes:
+            items, dead, counts = (
+                list(changes.deal(files, 1024)),
+                list(changes.dead()),
+                changes.counts,
+            )
     assert [item["number"] for item in items] == list(range(len(items)))
     kept = dict(old)
     for fragment, ids in dead:
@@ -81,8 +85,8 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
 
 def test_a_new_corpus_makes_an_item_of_each_file():
     corpus = keys({f"d{n}": f"text {n}" for n in range(300)}, 100)
-    with compare(corpus, []) as found:
-        items = list(found.deal([("a", 100), ("b", 100), ("c", 100)], 1024))
+    with compare(corpus, []) as changes:
+        items = list(changes.deal([("a", 100), ("b", 100), ("c", 100)], 1024))
     assert [item["parts"] for item in items] == [
         [{"file": name, "ranges": [[0, 100]]}] for name in "abc"
     ]
@@ -130,8 +134,8 @@ def test_keys_that_outgrow_memory_lie_on_disk_and_too_little_of_either_is_a_one_
     for limit, does_fit in (("40MB", True), ("10MB", False)):
         monkeypatch.setattr(database, "SETTINGS", database.SETTINGS | {"memory_limit": limit})
         if does_fit:
-            with compare(corpus, []) as found:
-                assert found.counts["encoded"] == rows
+            with compare(corpus, []) as changes:
+                assert changes.counts["encoded"] == rows
         else:
             with pytest.raises(StorageError, match="comparing keys in /.*: "), compare(corpus, []):
                 pass

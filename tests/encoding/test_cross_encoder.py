@@ -60,7 +60,6 @@ def test_pairs_score_as_the_stock_cross_encoder_scores_them_and_are_cut_as_it_cu
     tokens, cut = model.tokenize(PAIRS)
     assert cut == [False, True, True, False, False, False]
     assert max(tokens.lengths) == model.max_length
-    assert model.activation == ("Identity" if kind == "saved with its activation" else "Sigmoid")
 
 
 def test_a_pair_that_just_fits_is_not_cut(cross: Path):
@@ -83,10 +82,10 @@ def test_a_cross_encoder_is_told_by_its_settings_however_it_was_saved(
 
 
 def test_the_fingerprint_is_of_what_it_computes(cross: Path, tmp_path: Path):
-    other = save_with_identity(tmp_path / "saved", cross)
-    found = CrossEncoder.load(str(cross), CONFIG).fingerprint
-    assert found == model_fingerprint(cross)
-    assert found != CrossEncoder.load(str(other), CONFIG).fingerprint
+    saved = save_with_identity(tmp_path / "saved", cross)
+    fingerprint = CrossEncoder.load(str(cross), CONFIG).fingerprint
+    assert fingerprint == model_fingerprint(cross)
+    assert fingerprint != CrossEncoder.load(str(saved), CONFIG).fingerprint
 
 
 def without(*beginnings: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -201,8 +200,8 @@ def test_a_model_that_is_read_otherwise_than_by_stock_is_refused(
     columns = CrossEncoder.load(str(cross), CONFIG).form.columns
 
     def forget(_: Any, features: Any) -> dict[str, list[list[int]]]:
-        found = columns(features)
-        return found | {"token_type_ids": [[0] * len(ids) for ids in found["input_ids"]]}
+        read = columns(features)
+        return read | {"token_type_ids": [[0] * len(ids) for ids in read["input_ids"]]}
 
     monkeypatch.setattr("medembed.encoding.form.Form.columns", forget)
     with pytest.raises(

@@ -60,8 +60,8 @@ def test_a_changed_text_is_added_and_no_longer_what_it_was(table: Table, tmp_pat
 def test_rows_that_a_rollback_brings_back_count_as_added(table: Table, tmp_path: Path):
     new = write_corpus(tmp_path / "new", [{"document_id": "n"}], 9)
     mined = change(table, [1, 4, 5], new)
-    found, there = since(rollback(table.uri, table.version), mined)
-    assert found == ["d0", "d1", "d4", "d5"], "the whole fragments of what came back"
+    added, there = since(rollback(table.uri, table.version), mined)
+    assert added == ["d0", "d1", "d4", "d5"], "the whole fragments of what came back"
     assert there == ["d2", "d3"]
 
 

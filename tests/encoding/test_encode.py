@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from medembed.data.dataset import Dataset, to_table
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus, update_table
+from medembed.encoding.encode import update_table
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table, find_table, read_shard
 from medembed.encoding.texts import encode_queries
@@ -19,6 +20,7 @@ from medembed.errors import DataError, StorageError
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
 from tests.inline_spread import alone
+from tests.tables import encode_dataset
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = EncodingConfig(workers=1)
@@ -30,13 +32,7 @@ def test_the_table_holds_each_documents_embedding_whatever_the_number_of_workers
     corpus = dataset.corpus()
     expected = Encoder.load(str(encoder_folder), CONFIG).encode(corpus["text"].to_pylist())
     tables = [
-        encode_corpus(
-            dataset.corpus_files(),
-            dataset.fingerprint,
-            str(encoder_folder),
-            str(tmp_path / f"t{workers}.lance"),
-            EncodingConfig(workers=workers),
-        )
+        encode_dataset(dataset, encoder_folder, tmp_path / f"t{workers}.lance", workers)
         for workers in (1, 2)
     ]
     rows = [lance.dataset(table.uri).to_table() for table in tables]
@@ -51,12 +47,11 @@ def test_the_table_holds_each_documents_embedding_whatever_the_number_of_workers
 def test_an_unchanged_corpus_is_found_again_and_another_encoder_is_refused(
     dataset: Dataset, encoder_folder: Path, prompted_folder: Path, tmp_path: Path
 ):
-    place = str(tmp_path / "t.lance")
-    arguments = (dataset.corpus_files(), dataset.fingerprint)
-    first = encode_corpus(*arguments, str(encoder_folder), place, CONFIG)
-    assert encode_corpus(*arguments, str(encoder_folder), place, CONFIG) == first
+    place = tmp_path / "t.lance"
+    first = encode_dataset(dataset, encoder_folder, place)
+    assert encode_dataset(dataset, encoder_folder, place) == first
     with pytest.raises(StorageError, match="never compared"):
-        encode_corpus(*arguments, str(prompted_folder), place, CONFIG)
+        encode_dataset(dataset, prompted_folder, place)
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_kept(
@@ -65,13 +60,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(StorageError, match=r"found 'thesis.txt'"):
-        encode_corpus(
-            dataset.corpus_files(),
-            dataset.fingerprint,
-            str(encoder_folder),
-            str(tmp_path / "mine"),
-            CONFIG,
-        )
+        encode_dataset(dataset, encoder_folder, tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
@@ -92,23 +81,13 @@ def test_a_run_that_dies_leaves_no_table_and_the_next_goes_on_from_there(
             update_table(*arguments)
     assert find_table(place) is None
     with alone():
-        found = update_table(*arguments)
-    assert found.resumed == 100
-    assert found.counts == {
-        "added": 120,
-        "changed": 0,
-        "deleted": 0,
-        "unchanged": 0,
-        "encoded": 120,
-    }
+        encoded = update_table(*arguments)
+    assert (encoded.resumed, encoded.counts["added"], encoded.counts["encoded"]) == (100, 120, 120)
     assert not list((tmp_path / "t.lance").glob("_staging/*"))
-    expected = Encoder.load(str(encoder_folder), CONFIG).encode(
-        dataset.corpus()["text"].to_pylist()
-    )
-    assert (
-        np.abs(found.table.lookup(dataset.corpus()["document_id"].to_pylist()) - expected).max()
-        < 1e-6
-    )
+    corpus = dataset.corpus()
+    expected = Encoder.load(str(encoder_folder), CONFIG).encode(corpus["text"].to_pylist())
+    vectors = encoded.table.lookup(corpus["document_id"].to_pylist())
+    assert np.abs(vectors - expected).max() < 1e-6
 
 
 def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
@@ -122,14 +101,12 @@ def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
 
 def read_hashes(table: Table) -> dict[str, str]:
     """{id: content hash} of a table in which no id stands twice."""
-    blocks = list(table.keys())
-    pairs = [
-        pair
-        for keys in blocks
-        for pair in zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)
-    ]
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
+    hashes: dict[str, str] = {}
+    fragments = table.keys()
+    for keys in fragments:
+        hashes |= zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)
+    assert len(hashes) == table.rows
+    return hashes
 
 
 @pytest.mark.usefixtures("no_actors")
@@ -190,35 +167,21 @@ def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_
     monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 10)
     place, model = str(tmp_path / "t.lance"), str(encoder_folder)
     old = {f"d{n}": f"heart pain {n}" for n in range(30)}
+    files = [write_corpus_file(tmp_path / "a", old)]
     first = update_table(
-        [write_corpus_file(tmp_path / "a", old)],
-        "one",
-        model,
-        place,
-        CONFIG,
-        storage_type="int8",
-        dimensions=8,
+        files, "one", model, place, CONFIG, storage_type="int8", dimensions=8
     ).table
     new = {name: text for name, text in old.items() if not "d10" <= name <= "d19"}
     new |= {"e0": "heart pain 31", "e1": "heart pain 7"}
+    files = [write_corpus_file(tmp_path / "b", new)]
     with pytest.raises(
         StorageError, match="keeps 8 dimensions as int8, but 8 as float16 were asked for"
     ):
-        update_table(
-            [write_corpus_file(tmp_path / "b", new)],
-            "two",
-            model,
-            place,
-            CONFIG,
-            storage_type="float16",
-        )
-    second = update_table([write_corpus_file(tmp_path / "b", new)], "two", model, place, CONFIG)
+        update_table(files, "two", model, place, CONFIG, storage_type="float16")
+    second = update_table(files, "two", model, place, CONFIG)
     assert second.counts == {"added": 2, "changed": 0, "deleted": 10, "unchanged": 20, "encoded": 1}
-    assert (
-        (first.info.storage, first.info.width)
-        == (second.table.info.storage, second.table.info.width)
-        == ("int8", 8)
-    )
+    assert (first.info.storage, first.info.width) == ("int8", 8)
+    assert second.table.info == replace(first.info, dataset="two")
     ranges = [table.codec().ranges for table in (first, second.table)]
     assert ranges[0].fingerprint == ranges[1].fingerprint
     rows = lance.dataset(place).to_table().to_pylist()
@@ -251,15 +214,7 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost_or_doubled(
             return super().__call__(item)
 
     monkeypatch.setattr("medembed.encoding.encode.EncodeRows", Mortal)
-    table = encode_corpus(
-        dataset.corpus_files(),
-        dataset.fingerprint,
-        str(encoder_folder),
-        str(tmp_path / "t.lance"),
-        CONFIG,
-    )
+    table = encode_dataset(dataset, encoder_folder, tmp_path / "t.lance")
     assert marker.exists()
-    assert (
-        lance.dataset(table.uri).to_table()["document_id"].to_pylist()
-        == dataset.corpus()["document_id"].to_pylist()
-    )
+    ids = lance.dataset(table.uri).to_table()["document_id"].to_pylist()
+    assert ids == dataset.corpus()["document_id"].to_pylist()

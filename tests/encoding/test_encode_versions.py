@@ -1,5 +1,6 @@
 """A table's versions: runs that overtake each other, rollbacks, another data set with the same corpus."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -25,38 +26,34 @@ def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
     assert (again.table.version, again.table.info.dataset) == (first.version + 1, "same texts")
 
 
+def is_refused(since: int) -> AbstractContextManager[object]:
+    message = f"another run has changed the table since version {since}; this one"
+    return pytest.raises(StorageError, match=message)
+
+
 @pytest.mark.usefixtures("no_actors")
 def test_a_run_that_was_overtaken_changes_nothing(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
     stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
-    other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 1; this one"
-    ):
-        commit_table(
-            place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])]
-        )
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 0; this one"
-    ):
+    newer = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
+    dead = [(0, next(stale.keys()).ids.to_pylist()[:1])]
+    with is_refused(since=1):
+        commit_table(place, [], stale.info, base=stale, dead=dead)
+    with is_refused(since=0):
         commit_table(place, [], stale.info)
     # it commits just after our look
     monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 1; this one"
-    ):
+    with is_refused(since=1):
         commit_table(place, [], stale.info, base=stale)
-    assert find_table(place) == other
+    assert find_table(place) == newer
     monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: None)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 0; this one"
-    ):
+    with is_refused(since=0):
         commit_table(place, [], stale.info)
-    found = find_table(place)
-    assert found is not None
-    assert (found.info, read_hashes(found)) == (other.info, read_hashes(other))
+    table = find_table(place)
+    assert table is not None
+    assert (table.info, read_hashes(table)) == (newer.info, read_hashes(newer))
 
 
 @pytest.mark.usefixtures("no_actors")

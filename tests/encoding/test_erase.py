@@ -51,17 +51,17 @@ def test_no_file_or_version_has_an_erased_vector_and_the_rest_is_what_it_was(
     # nothing is rewritten but for its deletions
     monkeypatch.setattr("medembed.encoding.erase.ROWS_PER_FRAGMENT", 1)
     build_index(table, "IVF_FLAT", 1)
-    found = find_erasable(table.uri, among("d1", "d35", "nobody"))
-    assert (found.rows, found.is_torn) == ({"d1", "d35"}, False), (
+    erasable = find_erasable(table.uri, among("d1", "d35", "nobody"))
+    assert (erasable.rows, erasable.is_torn) == ({"d1", "d35"}, False), (
         "one that is only marked as deleted is there still"
     )
     assert files_with(table.uri, VECTORS[35]), "else this test could not fail"
-    told: list[Table] = []
-    last = erase_rows(table.uri, found.rows, told.append)
-    assert told == [last]
+    given: list[Table] = []
+    last = erase_rows(table.uri, erasable.rows, given.append)
+    assert given == [last]
     assert files_with(table.uri, VECTORS[1]) == files_with(table.uri, VECTORS[35]) == []
     assert find_index(last) is None
-    assert [(one.version, one.tags, one.dataset) for one in list_versions(table.uri)] == [
+    assert [(each.version, each.tags, each.dataset) for each in list_versions(table.uri)] == [
         (last.version, ("by-hand.by-hand",), "by hand")
     ]
     assert find_erasable(table.uri, among("d1", "d35")).rows == set()

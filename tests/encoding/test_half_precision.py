@@ -15,12 +15,12 @@ from tests.encoding.test_backends import Bend, with_module
 from tests.tiny import WIDTH
 
 
-@pytest.mark.parametrize(("asked", "found"), [("auto", torch.float16), ("float32", torch.float32)])
+@pytest.mark.parametrize(("asked", "dtype"), [("auto", torch.float16), ("float32", torch.float32)])
 def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(
-    model: Any, asked: Any, found: torch.dtype
+    model: Any, asked: Any, dtype: torch.dtype
 ):
     half = in_precision(model, asked)
-    assert {parameter.dtype for parameter in half.parameters()} == {found}
+    assert {parameter.dtype for parameter in half.parameters()} == {dtype}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     probe = make_probe(model)
     vectors = [unit_vectors(TorchBackend(each), probe, WIDTH) for each in (model, half)]

@@ -53,10 +53,10 @@ def nearest(table: Table, k: int = 8) -> list[list[str]]:
 
 
 def exact(vectors: dict[str, Vectors], k: int = 8) -> list[list[str]]:
-    found: list[list[str]] = top_k(
+    names: list[list[str]] = top_k(
         QUERIES, [*vectors], np.stack([*vectors.values()]), k
     ).ids.tolist()
-    return found
+    return names
 
 
 def change(table: Table, dead: list[int], new: dict[str, Vectors]) -> Table:
@@ -86,10 +86,10 @@ def test_an_index_gives_exact_searchs_rows_and_cosines_where_it_looks_everywhere
     tmp_path: Path, kind: IndexKind
 ):
     table = build_index(make(tmp_path), kind, partitions=1 if "HNSW" in kind else 6)
-    found = OpenIndex(table, ALL, refine=50)(QUERIES, 8)
+    hits = OpenIndex(table, ALL, refine=50)(QUERIES, 8)
     wanted = top_k(QUERIES, NAMES, VECTORS, 8)
-    assert [names for names, _ in found] == wanted.ids.tolist()
-    assert np.allclose([scores for _, scores in found], wanted.scores, atol=1e-6)
+    assert [names for names, _ in hits] == wanted.ids.tolist()
+    assert np.allclose([scores for _, scores in hits], wanted.scores, atol=1e-6)
     index = check_index(table)
     assert (index.kind, index.rows) == (kind, len(NAMES))
     assert index.size_bytes > 1000
@@ -143,12 +143,12 @@ def test_the_log_says_which_versions_have_an_index_and_the_tag_goes_with_it(tmp_
     tag_version(table)
     changed = change(build_index(table), [5], {"n0": QUERIES[0]})
     listed = list_versions(changed.uri)
-    assert [one.index and (one.index.kind, one.index.rows, one.rows) for one in listed] == [
+    assert [each.index and (each.index.kind, each.index.rows, each.rows) for each in listed] == [
         None,
         ("IVF_RQ", 600, 600),
         ("IVF_RQ", 599, 600),
     ]
-    assert [one.tags for one in listed] == [(), ("by-hand.by-hand",), ()]
+    assert [each.tags for each in listed] == [(), ("by-hand.by-hand",), ()]
     compacted, _ = compact(changed.uri, keep_days=30)
     assert list_versions(changed.uri)[-1].tags == ("by-hand.by-hand",)
     assert compacted.version == list_versions(changed.uri)[-1].version
@@ -159,8 +159,9 @@ def test_measured_recall_is_the_share_of_the_nearest_rows_that_the_index_finds(t
     rows = np.linspace(0, 599, 7).astype(int)
     own = draw(600, width=64)
     wanted = top_k(own[rows], NAMES, own, 20).ids.tolist()
-    found = [names for names, _ in OpenIndex(table)(own[rows], 20)]
-    by_hand = np.mean([len({*one} & {*best}) / 20 for one, best in zip(found, wanted, strict=True)])
+    hits = OpenIndex(table)(own[rows], 20)
+    shares = [len({*ids} & {*best}) / 20 for (ids, _), best in zip(hits, wanted, strict=True)]
+    by_hand = np.mean(shares)
     assert measure_recall(table, k=20, sample=7) == pytest.approx(by_hand)
     assert 0 < by_hand < 1
     assert measure_recall(build_index(table, "IVF_FLAT", partitions=1), k=20) == 1

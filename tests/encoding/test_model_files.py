@@ -26,13 +26,6 @@ def test_a_reference_that_names_no_model_is_a_one_line_error(reference: str):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_weights_is_refused(tmp_path: Path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ModelError, match="no .safetensors"):
-        fetch_model(str(tmp_path))
-
-
 def test_a_hub_model_is_loaded_from_the_local_cache(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -86,17 +79,6 @@ def test_weights_that_have_lain_still_are_read_once_and_new_bytes_in_the_same_fi
     assert len(reads) == 2
 
 
-def test_prompts_are_part_of_the_fingerprint(encoder_folder: Path, prompted_folder: Path):
-    assert model_fingerprint(encoder_folder) != model_fingerprint(prompted_folder)
-
-
-def test_the_maximum_length_is_part_of_the_fingerprint(encoder_folder: Path, tmp_path: Path):
-    folder = shutil.copytree(encoder_folder, tmp_path / "m")
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 16}))
-    assert model_fingerprint(folder) != model_fingerprint(encoder_folder)
-
-
 def test_a_pickle_in_one_module_is_refused_even_beside_safe_weights_in_another(
     encoder_folder: Path, tmp_path: Path
 ):
@@ -136,6 +118,7 @@ def cut(file: Path, length: int) -> None:
             r"model.safetensors: cut off, or no safetensors file",
         ),
         (lambda m: cut(m / "model.safetensors", 0), r"model.safetensors: empty"),
+        (lambda m: (m / "model.safetensors").unlink(), r"no .safetensors weights there"),
         (
             lambda m: (m / "model.safetensors").write_text(POINTER),
             r"model.safetensors: a Git LFS pointer.*git lfs pull",
@@ -215,7 +198,15 @@ def test_files_that_loading_does_not_read_are_neither_refused_nor_part_of_the_fi
 
 
 @pytest.mark.parametrize(
-    "name", ["1_Pooling/config.json", "sentence_bert_config.json", "vocab.txt", "added_tokens.json"]
+    "name",
+    [
+        "1_Pooling/config.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",  # prompts
+        "tokenizer_config.json",  # the maximum length
+        "vocab.txt",
+        "added_tokens.json",
+    ],
 )
 def test_a_file_that_loading_reads_is_part_of_the_fingerprint(
     encoder_folder: Path, tmp_path: Path, name: str

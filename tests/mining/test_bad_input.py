@@ -48,12 +48,12 @@ def test_settings_that_the_data_cannot_serve_are_refused(
     refuse(small, tmp_path, message, **settings)
 
 
-@pytest.mark.parametrize("other", ["model", "data set"])
+@pytest.mark.parametrize("another", ["model", "data set"])
 def test_a_table_of_another_model_or_data_set_is_refused(
-    small: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path, other: str
+    small: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path, another: str
 ):
     dataset, table, model = small
-    if other == "model":
+    if another == "model":
         message = "vectors of different encoders are never compared"
         refuse((dataset, table, str(prompted_folder)), tmp_path, message)
     else:

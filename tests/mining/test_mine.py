@@ -4,54 +4,22 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import Dataset
-from medembed.data.prepare import prepare
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
-from tests.inline_spread import alone
+from tests.mining.conftest import ENCODING, Minable
 
-ENCODING = EncodingConfig(workers=1)
-
-
-@pytest.fixture(scope="module")
-def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare(
-        SourceConfig(path=str(pairs_file)),
-        SplitConfig(),
-        str(tmp_path_factory.mktemp("mined") / "data"),
-    )
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
-@pytest.fixture(scope="module")
-def table(
-    dataset: Dataset,
-    encoder_folder: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    ray_local: None,
-) -> Table:
-    place = str(tmp_path_factory.mktemp("table") / "t.lance")
-    with alone():
-        return encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, ENCODING
-        )
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local", "no_actors")
-def test_examples_equal_a_brute_force_search_and_load_as_parquet(
-    dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path
-):
+def test_examples_equal_a_brute_force_search_and_load_as_parquet(minable: Minable, tmp_path: Path):
     config = MiningConfig(negatives=2, window=10, margin=0.0)
-    model = str(encoder_folder)
-    examples = mine(dataset, table, model, str(tmp_path / "examples"), config, ENCODING)
-    corpus, qrels = dataset.corpus().to_pylist(), dataset.qrels()
-    encoder = Encoder.load(model, ENCODING)
+    examples = mine(*minable, str(tmp_path / "examples"), config, ENCODING)
+    corpus = minable.dataset.corpus().to_pylist()
+    qrels = minable.dataset.qrels()
+    pairs = select_pairs(minable.dataset, config)
+    encoder = Encoder.load(minable.model, ENCODING)
     documents = encoder.encode([row["text"] for row in corpus])
     for row in examples.read()[:40]:
         scores = (documents @ encoder.encode([row["query"]], "query")[0]).tolist()
@@ -69,19 +37,15 @@ def test_examples_equal_a_brute_force_search_and_load_as_parquet(
     loaded = load_dataset(
         "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
     )
-    assert loaded.num_rows == examples.manifest.example_count == len(select_pairs(dataset, config))
+    assert loaded.num_rows == examples.manifest.example_count == len(pairs)
     assert np.ndim(loaded[0]["negatives"]) == 1
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local", "no_actors")
-def test_unchanged_inputs_find_the_examples_again(
-    dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path
-):
-    model, place = str(encoder_folder), str(tmp_path / "{key}")
-    first = mine(dataset, table, model, place, MiningConfig(max_pairs=20), ENCODING)
+def test_unchanged_inputs_find_the_examples_again(minable: Minable, tmp_path: Path):
+    place = str(tmp_path / "{key}")
+    first = mine(*minable, place, MiningConfig(max_pairs=20), ENCODING)
     stamp = Path(first.uri, "manifest.json").stat().st_mtime_ns
-    again = mine(dataset, table, model, place, MiningConfig(max_pairs=20), ENCODING)
-    other = mine(dataset, table, model, place, MiningConfig(max_pairs=21), ENCODING)
+    again = mine(*minable, place, MiningConfig(max_pairs=20), ENCODING)
+    different = mine(*minable, place, MiningConfig(max_pairs=21), ENCODING)
     assert (again, Path(again.uri, "manifest.json").stat().st_mtime_ns) == (first, stamp)
-    assert other.uri != first.uri
+    assert different.uri != first.uri

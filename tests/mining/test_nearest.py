@@ -96,15 +96,15 @@ def test_a_query_with_many_positives_alone_gets_a_long_list(tmp_path: Path):
     table = write_table(tmp_path / "t.lance", dataset, vectors)
     scope = Scope(table, 8, EncodingConfig(workers=1), Records(str(tmp_path / "run")), tmp_path)
     lists = find_nearest(vectors[:3], [6, 25, 7], 5, scope, {}, NO_DELTA)
-    assert [len(one.rows) for one in lists] == [21, 69, 21]
-    assert [one.rows[0] for one in lists] == ["d00", "d01", "d02"]
-    assert not any(one.is_whole for one in lists)
+    assert [len(nearest.rows) for nearest in lists] == [21, 69, 21]
+    assert [nearest.rows[0] for nearest in lists] == ["d00", "d01", "d02"]
+    assert not any(nearest.is_whole for nearest in lists)
     known = {
         line: EarlierList(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
         for line in (0, 1)
     }
     mended = find_nearest(vectors[:3], [6, 25, 7], 5, scope, known, NO_DELTA)
-    assert [one.rows[0] for one in mended] == ["x", "d01", "d02"], (
+    assert [nearest.rows[0] for nearest in mended] == ["x", "d01", "d02"], (
         "a list that is too short is made anew"
     )
     (whole,) = find_nearest(vectors[:1], [90], 5, scope, {}, NO_DELTA)

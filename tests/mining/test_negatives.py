@@ -4,11 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.mining.config import MiningConfig
-from medembed.mining.negatives import Negative, choose, choose_negatives
-from medembed.mining.rules import KEPT, Window
+from medembed.mining.negatives import choose
 
 ROWS = [f"d{number}" for number in range(40)]
-WINDOW = Window(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
 
 
 def pick(
@@ -64,25 +62,3 @@ def test_samples_differ_between_queries_and_seeds_and_favour_no_rank():
     assert len(drawn) == 40
     assert drawn.min() > 140, "of 200 expected, standard deviation 13"
     assert drawn.max() < 260
-
-
-def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_the_candidates():
-    judged = [
-        Negative("low", 0.1, None, True),
-        Negative("high", 0.95, None, True),
-        Negative("also high", 0.95, 3, True),
-    ]
-    verdicts = np.full(40, KEPT, np.int8)
-    config = MiningConfig(negatives=4)
-    chosen = choose_negatives("q", WINDOW, verdicts, None, judged, config)
-    assert [negative.row_id for negative in chosen] == ["also high", "high", "low", "d0"]
-    assert chosen[-1] == Negative("d0", 0.9, 0)
-    two = choose_negatives("q", WINDOW, verdicts, None, judged, MiningConfig(negatives=2))
-    assert [negative.row_id for negative in two] == ["also high", "high"]
-
-
-def test_a_mined_negative_has_both_its_scores_and_its_rank():
-    verdicts = np.zeros(40, np.int8)
-    verdicts[7] = KEPT
-    chosen = choose_negatives("q", WINDOW, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
-    assert chosen == (Negative("d7", float(WINDOW.scores[7]), 7, second=7.0),)

@@ -16,12 +16,12 @@ from medembed.data.dataset import Dataset, open_dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import changes_since, list_files
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from medembed.errors import DataError
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.mine import mine
+from tests.tables import encode_dataset
 from tests.tiny import SIGNS, SUBJECTS
 
 ENCODING = EncodingConfig(workers=1)
@@ -77,13 +77,7 @@ def first(
     """A folder with a table of 150 documents and examples from it."""
     root = tmp_path_factory.mktemp("grow")
     dataset = write_data(root / "1", texts_of(150))
-    table = encode_corpus(
-        dataset.corpus_files(),
-        dataset.fingerprint,
-        str(encoder_folder),
-        str(root / "t.lance"),
-        ENCODING,
-    )
+    table = encode_dataset(dataset, encoder_folder, root / "t.lance")
     mined(dataset, table, encoder_folder, root / "examples")
     return root, table
 
@@ -105,9 +99,7 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
         for n in range(9)
     }
     dataset = write_data(root / "2", texts)
-    table = encode_corpus(
-        dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), before.uri, ENCODING
-    )
+    table = encode_dataset(dataset, encoder_folder, before.uri)
     delta = changes_since(table, list_files(before), before.version)
     assert gone
     assert delta.still_there(texts_of(150)) == texts_of(150).keys() - {"d148", "d149", *gone}
@@ -162,13 +154,7 @@ def test_after_any_changes_what_is_mended_is_what_is_mined_anew(
         for kind, n in changes:
             change(texts, questions, kind, n)
         dataset = write_data(root / str(number), texts, questions)
-        table = encode_corpus(
-            dataset.corpus_files(),
-            dataset.fingerprint,
-            str(encoder_folder),
-            str(root / "t.lance"),
-            ENCODING,
-        )
+        table = encode_dataset(dataset, encoder_folder, root / "t.lance")
         anew = mined(dataset, table, encoder_folder, root / f"anew{number}")
         if previous is not None:
             mended = mined(
@@ -185,16 +171,8 @@ def test_lists_of_other_vectors_are_refused(
 ):
     root, table = first
     dataset = open_dataset(str(root / "1/data"))
-    with pytest.raises(
-        DataError,
-        match="mining.previous .*examples: mined with dimensions 32, but this run has 8; leave",
-    ):
-        mined(
-            dataset,
-            table,
-            encoder_folder,
-            tmp_path / "out",
-            previous=str(root / "examples"),
-            dimensions=8,
-        )
+    settings = {"previous": str(root / "examples"), "dimensions": 8}
+    message = "mining.previous .*examples: mined with dimensions 32, but this run has 8; leave"
+    with pytest.raises(DataError, match=message):
+        mined(dataset, table, encoder_folder, tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists()

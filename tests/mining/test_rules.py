@@ -22,29 +22,22 @@ SCORES = np.array([0.95, 0.9, 0.88, 0.8, 0.7, 0.1])
 FREE = np.full(4, KEPT, np.int8)
 
 
-def test_ranks_count_documents_that_are_no_known_positive():
-    window = take_window(
-        NAMES, [f"{name}#chunk-1" for name in NAMES], SCORES, {"positive", "other positive"}, 4
-    )
-    assert window.documents == ["a", "b", "c", "d"]
-    assert window.rows == ["a#chunk-1", "b#chunk-1", "c#chunk-1", "d#chunk-1"]
-    assert window.scores.tolist() == [0.95, 0.88, 0.8, 0.1]
-    assert window.positives_passed == 2
-
-
 @pytest.mark.parametrize(
-    ("window", "documents", "known"), [(1, ["a"], 0), (2, ["a", "b"], 1), (3, ["a", "b", "c"], 1)]
+    ("window", "documents", "passed"),
+    [(1, ["a"], 0), (2, ["a", "b"], 1), (4, ["a", "b", "c", "d"], 2), (9, ["a", "b", "c", "d"], 2)],
 )
-def test_known_positives_behind_the_window_are_not_looked_at(
-    window: int, documents: list[str], known: int
+def test_ranks_count_documents_that_are_no_known_positive_and_none_behind_the_window(
+    window: int, documents: list[str], passed: int
 ):
-    taken = take_window(NAMES, NAMES, SCORES, {"positive", "other positive"}, window)
-    assert (taken.documents, taken.positives_passed) == (documents, known)
+    chunks = [f"{name}#chunk-1" for name in NAMES]
+    taken = take_window(NAMES, chunks, SCORES, {"positive", "other positive"}, window)
+    assert taken.documents == documents
+    assert taken.rows == [f"{name}#chunk-1" for name in documents]
+    assert taken.scores.tolist() == [0.95, 0.88, 0.8, 0.1][:window]
+    assert taken.positives_passed == passed
 
 
-def test_a_corpus_smaller_than_the_window_gives_what_it_has():
-    taken = take_window(NAMES, NAMES, SCORES, {"positive"}, 100)
-    assert (len(taken.documents), taken.positives_passed) == (5, 1)
+def test_a_search_that_found_nothing_gives_an_empty_window():
     assert take_window([], [], np.zeros(0), {"positive"}, 100).documents == []
 
 
@@ -74,22 +67,10 @@ def test_the_margins_say_what_a_negative_may_score(
 
 def test_a_candidate_counts_under_the_first_rule_that_refuses_it():
     config = MiningConfig(margin=0.1, max_score=0.85, min_score=0.2, first_rank=1)
-    assert sift(SCORES[[0, 2, 3, 5]], FREE, 1.0, config).tolist() == [
-        BEFORE_FIRST,
-        ABOVE_MAX,
-        KEPT,
-        BELOW_MIN,
-    ]
-    assert sift(SCORES[[0, 2, 3, 5]], FREE, 0.9, config).tolist() == [
-        BEFORE_FIRST,
-        ABOVE_MARGIN,
-        KEPT,
-        BELOW_MIN,
-    ]
+    scores = SCORES[[0, 2, 3, 5]]
+    verdicts = [BEFORE_FIRST, ABOVE_MAX, KEPT, BELOW_MIN]
+    assert sift(scores, FREE, 1.0, config).tolist() == verdicts
+    verdicts = [BEFORE_FIRST, ABOVE_MARGIN, KEPT, BELOW_MIN]
+    assert sift(scores, FREE, 0.9, config).tolist() == verdicts
     known = np.array([SAME_WORDS, JUDGED, SAME_CONTENT, KEPT], np.int8)
-    assert sift(SCORES[[0, 2, 3, 5]], known, 0.9, config).tolist() == [
-        SAME_WORDS,
-        JUDGED,
-        SAME_CONTENT,
-        BELOW_MIN,
-    ]
+    assert sift(scores, known, 0.9, config).tolist() == [*known[:3], BELOW_MIN]

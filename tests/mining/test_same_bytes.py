@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import Dataset
-from medembed.data.prepare import prepare
-from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import update_table
@@ -17,52 +13,33 @@ from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
+from tests.mining.conftest import ENCODING, Minable
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
-@pytest.fixture(scope="module")
-def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare(
-        SourceConfig(path=str(pairs_file)),
-        SplitConfig(),
-        str(tmp_path_factory.mktemp("bytes") / "data"),
-    )
-
-
-@pytest.mark.parametrize(("storage", "dimensions"), [("int8", 16)])
 def test_fragments_and_workers_change_no_byte_of_examples_and_counts(
-    dataset: Dataset,
-    encoder_folder: Path,
-    tmp_path: Path,
-    storage: Storage,
-    dimensions: int | None,
-    monkeypatch: pytest.MonkeyPatch,
+    minable: Minable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)  # on workers, however small
-    model, files = str(encoder_folder), dataset.corpus_files()
+    dataset = minable.dataset
     whole = update_table(
-        files,
+        dataset.corpus_files(),
         dataset.fingerprint,
-        model,
+        minable.model,
         str(tmp_path / "whole.lance"),
-        EncodingConfig(workers=1),
-        storage_type=storage,
-        dimensions=dimensions,
+        ENCODING,
+        storage_type="int8",
+        dimensions=16,
     ).table
+    config = MiningConfig(negatives=3, window=20, margin=0.02)
     written = []
-    for number, (rows, workers) in enumerate(((1000, 1), (7, 2))):
-        table = recut(whole, str(tmp_path / f"{number}.lance"), rows)
+    for rows, workers in ((1000, 1), (7, 2)):
+        table = recut(whole, str(tmp_path / f"{rows}.lance"), rows)
         assert len(table.shards()) == -(-whole.rows // rows)
-        config = MiningConfig(negatives=3, window=20, margin=0.02)
-        examples = mine(
-            dataset,
-            table,
-            model,
-            str(tmp_path / f"out{number}"),
-            config,
-            EncodingConfig(workers=workers),
-        )
+        encoding = EncodingConfig(workers=workers)
+        output = str(tmp_path / f"out{rows}")
+        examples = mine(dataset, table, minable.model, output, config, encoding)
         names = examples.manifest.files
         written.append({name: Path(examples.uri, name).read_bytes() for name in names})
     assert written[0] == written[1]

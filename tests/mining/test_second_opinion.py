@@ -6,47 +6,24 @@ import numpy as np
 import pytest
 from sentence_transformers import CrossEncoder
 
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import Dataset
-from medembed.data.prepare import prepare
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.table import Table
 from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from tests.cross import make_cross_encoder
-from tests.inline_spread import alone
+from tests.mining.conftest import ENCODING, Minable
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
-ENCODING = EncodingConfig(workers=1)
 
 
-@pytest.fixture(scope="module")
-def work(
-    pairs_file: Path,
-    encoder_folder: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    ray_local: None,
-) -> tuple[Dataset, Table, str]:
-    root, model = tmp_path_factory.mktemp("work"), str(encoder_folder)
-    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
-    with alone():
-        table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING
-        )
-    return dataset, table, model
-
-
-def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> Examples:
+def mine_some(minable: Minable, second: Path, output: Path) -> Examples:
     """Of 8 pairs, with a window as large as the corpus, one negative to a row, at fewer
     dimensions.
     """
     config = MiningConfig(
         negatives=3,
-        window=work[1].rows - 1,
+        window=minable.table.rows - 1,
         margin=0,
         second_opinion=str(second),
         format="rows",
@@ -54,30 +31,30 @@ def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> E
         max_pairs=8,
         dimensions=8,
     )
-    examples = mine(*work, str(output), config, ENCODING)
+    examples = mine(*minable, str(output), config, ENCODING)
     counted = examples.read_counts()
     counts = counted["counts"]
     assert counts["pairs"] == 8
     assert counts["negatives"] == examples.manifest.example_count == len(examples.read())
     fates = sum(counted["dropped"].values()) + counts["kept"] + counts["judged"]
-    assert counts["documents looked at"] == fates == 8 * work[1].rows
+    assert counts["documents looked at"] == fates == 8 * minable.table.rows
     return examples
 
 
 def test_an_encoder_gives_its_cosines_with_its_own_prompts(
-    work: tuple[Dataset, Table, str],
+    minable: Minable,
     prompted_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr("medembed.mining.second_opinion._TEXTS_AT_ONCE", 70)
-    assert work[1].rows > 70
-    rows = mine_some(work, prompted_folder, tmp_path / "out").read()
+    assert minable.table.rows > 70
+    rows = mine_some(minable, prompted_folder, tmp_path / "out").read()
     assert rows
     assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
     for column, model, dimensions in (
         ("second_score", str(prompted_folder), 32),
-        ("score", work[2], 8),
+        ("score", minable.model, 8),
     ):
         encoder = Encoder.load(model, ENCODING)
         left = truncate(encoder.encode([row["query"] for row in rows], "query"), dimensions)
@@ -88,10 +65,10 @@ def test_an_encoder_gives_its_cosines_with_its_own_prompts(
 
 
 def test_a_cross_encoder_gives_its_own_scores(
-    work: tuple[Dataset, Table, str], encoder_folder: Path, tmp_path: Path
+    minable: Minable, encoder_folder: Path, tmp_path: Path
 ):
     second = make_cross_encoder(tmp_path / "cross", encoder_folder)
-    rows = mine_some(work, second, tmp_path / "out").read()
+    rows = mine_some(minable, second, tmp_path / "out").read()
     assert rows
     assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
     model = CrossEncoder(str(second), device="cpu")

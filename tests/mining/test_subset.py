@@ -4,42 +4,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.prepare import prepare
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.errors import DataError
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.mining.subset import cut_examples, pool_of
+from tests.mining.conftest import ENCODING, Minable
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "no_actors")
 def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path
+    minable: Minable, tmp_path: Path
 ):
-    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
-    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
-    table = encode_corpus(
-        dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding
-    )
     base = MiningConfig(max_pairs=60, window=20)
-    pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.5, 0.0]), encoding)
+    pool = mine(*minable, f"{tmp_path}/pool", pool_of(base, [0.5, 0.0]), ENCODING)
     gaps = [
         1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]
     ]
     # which half of the pool's negatives are too near for
     middle, counts = float(np.median(gaps)), {}
     for negatives, margin in ((3, 0.0), (3, middle)):
-        mined = mine(
-            dataset,
-            table,
-            model,
-            f"{tmp_path}/{{key}}",
-            base.model_copy(update={"negatives": negatives, "margin": margin}),
-            encoding,
-        )
+        config = base.model_copy(update={"negatives": negatives, "margin": margin})
+        mined = mine(*minable, f"{tmp_path}/{{key}}", config, ENCODING)
         cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
         assert cut.read() == mined.read()
         counts[margin] = sum(len(row["negatives"]) for row in cut.read())

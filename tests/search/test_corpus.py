@@ -7,38 +7,23 @@ from hypothesis import strategies as st
 
 from medembed.errors import StorageError
 from medembed.schema import document_of
-from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus, top_k
+from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus
 from medembed.search.float64_scores import unit_rows
 from medembed.search.ranking import merge
-from tests.search.test_nominate import by_hand, draw_corpus
-
-
-def test_a_documents_score_is_its_best_chunks_and_its_other_chunks_take_no_place():
-    ids = ["a#chunk-0", "a#chunk-1", "a#chunk-2", "b", "c#chunk-0"]
-    rows = np.array([[0, 1], [4, 3], [4, 3], [3, 4], [-1, 0]], np.float32)
-    ranking = top_k(np.array([[2, 0]], np.float32), ids, rows, 2, by_document=True)
-    assert ranking.ids.tolist() == [["a", "b"]]
-    assert ranking.row_ids.tolist() == [["a#chunk-1", "b"]]
-    assert ranking.scores.tolist() == [[float(np.float32(0.8)), float(np.float32(0.6))]]
-
-
-def test_fewer_dimensions_are_the_first_ones_at_unit_length():
-    rows = np.array([[3, 4, 12], [1, 0, 0]], np.float32)
-    ranking = top_k(np.array([[1, 0, 0]], np.float32), ["a", "b"], rows, 3, 2)
-    assert ranking.ids.tolist() == [["b", "a", ""]]
-    assert ranking.scores.tolist() == [[1.0, float(np.float32(0.6)), -np.inf]]
+from tests.search.by_hand import by_hand, draw_corpus
 
 
 def test_no_rows_and_no_queries_give_empty_lists():
-    nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
-    empty = Corpus.of([([], nothing)], [4], by_document=True)
-    found = search_corpus(unit_rows(one, 4)[0], empty, 3)
-    assert found.ids.tolist() == [["", "", ""]]
-    assert found.scores.tolist() == [[-np.inf] * 3]
-    full = Corpus.of([(["a"], one)], [4], by_document=True)
-    best = search_corpus(unit_rows(one, 4)[0], full, 3)
-    assert merge(found, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
-    assert merge(best, found, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    nothing = np.zeros((0, 4), np.float32)
+    row = np.ones((1, 4), np.float32)
+    query = unit_rows(row, 4)[0]
+    empty = search_corpus(query, Corpus.of([([], nothing)], [4], by_document=True), 3)
+    assert empty.ids.tolist() == [["", "", ""]]
+    assert empty.scores.tolist() == [[-np.inf] * 3]
+    full = Corpus.of([(["a"], row)], [4], by_document=True)
+    best = search_corpus(query, full, 3)
+    assert merge(empty, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert merge(best, empty, 3, by_document=True).ids.tolist() == [["a", "", ""]]
     assert search_corpus(nothing, full, 3).ids.shape == (0, 3)
 
 
@@ -64,5 +49,5 @@ def test_a_pairs_score_is_that_of_its_documents_best_row_however_low_it_ranks(
     for line, document, row, score in zip(
         lines, documents, ranking.row_ids[:, 0].tolist(), ranking.scores[:, 0].tolist(), strict=True
     ):
-        found = {name: (best, value) for name, best, value in expected[line]}
-        assert (row, score) == found.get(document, ("", -np.inf))
+        of_query = {name: (best, value) for name, best, value in expected[line]}
+        assert (row, score) == of_query.get(document, ("", -np.inf))

@@ -8,20 +8,7 @@ from hypothesis import strategies as st
 
 from medembed.matryoshka import truncate
 from medembed.search.float64_scores import error_bound, pair_scores, unit_rows
-
-
-def add_up(products: list[float]) -> float:
-    """The sum in the promised order, by Python's floats."""
-    lanes = products[:64]
-    for place, product in enumerate(products[64:]):
-        lanes[place % 64] += product
-    while len(lanes) > 1:
-        half = (len(lanes) + 1) // 2
-        rest = lanes[half:]
-        lanes = [left + right for left, right in zip(lanes, rest, strict=False)] + lanes[
-            len(rest) : half
-        ]
-    return lanes[0]
+from tests.search.by_hand import add_up
 
 
 def sums(products: np.ndarray) -> list[float]:
@@ -33,7 +20,7 @@ def sums(products: np.ndarray) -> list[float]:
         np.sort(products)[::-1],
         np.sort(np.abs(products)),
     )
-    front = [float(np.cumsum(one, dtype=np.float32)[-1]) for one in orders[:4]]
+    front = [float(np.cumsum(order, dtype=np.float32)[-1]) for order in orders[:4]]
     return [*front, float(products.sum(dtype=np.float32))]
 
 
@@ -51,15 +38,15 @@ def test_no_order_of_summation_leaves_the_bound(width: int, seed: int, spread: f
     rows[2:] = np.abs(rows[2:])
     rows, useless = unit_rows(rows.astype(np.float32), width)
     assert not len(useless)
-    for one, other in itertools.product(range(4), repeat=2):
-        exact = pair_scores(rows, np.array([one]), rows, np.array([other]))[0]
-        products = rows[one] * rows[other]
-        found = [
+    for left, right in itertools.product(range(4), repeat=2):
+        exact = pair_scores(rows, np.array([left]), rows, np.array([right]))[0]
+        products = rows[left] * rows[right]
+        values = [
             *sums(products),
-            float(rows[one] @ rows[other]),
-            float((rows[one : one + 1] @ rows.T)[0, other]),
+            float(rows[left] @ rows[right]),
+            float((rows[left : left + 1] @ rows.T)[0, right]),
         ]
-        assert max(abs(value - exact) for value in found) <= error_bound(width)
+        assert max(abs(value - exact) for value in values) <= error_bound(width)
 
 
 def test_the_bound_holds_where_every_addition_rounds_the_same_way():
@@ -88,7 +75,7 @@ def test_a_pairs_score_is_the_promised_sum_of_exact_products_whatever_stands_bes
     scores = pair_scores(queries, lines, documents, rows)
     for pair in (0, 7, 255, 256, 299):
         left, right = queries[lines[pair]].tolist(), documents[rows[pair]].tolist()
-        products = [one * other for one, other in zip(left, right, strict=True)]
+        products = [x * y for x, y in zip(left, right, strict=True)]
         assert scores[pair] == add_up(products)
         assert scores[pair] == pytest.approx(math.fsum(products), abs=1e-13)
         alone = pair_scores(

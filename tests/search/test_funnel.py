@@ -2,99 +2,27 @@ import numpy as np
 import pytest
 
 from medembed.errors import ConfigError, ModelError
-from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search import funnel as module
 from medembed.search.corpus import top_k
 from medembed.search.funnel import Funnel, funnel_search
-
-Vectors = np.ndarray
-SIZES = (40, 0, 33, 27)
+from tests.search.by_hand import Reader, draw, draw_corpus, funnel_by_hand, listed
 
 
-class Reader:
-    """Shards are numbers; rows are dealt to them in order."""
-
-    def __init__(self, ids: list[str], vectors: Vectors, sizes: tuple[int, ...] = SIZES) -> None:
-        self.ids, self.vectors, self.sizes = ids, vectors, sizes
-
-    def __call__(self, shard: int) -> tuple[list[str], Vectors]:
-        start = sum(self.sizes[:shard])
-        rows = slice(start, start + self.sizes[shard])
-        return self.ids[rows], self.vectors[rows]
-
-    @property
-    def shards(self) -> list[tuple[int, int]]:
-        return list(enumerate(self.sizes))
-
-
-def draw(rows: int, width: int = 16, seed: int = 0) -> Vectors:
-    return truncate(
-        np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32), width
-    )
-
-
-def by_hand(
-    queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel
-) -> list[list[str]]:
-    """Best rows by document at the first dimensions, then all rows of those documents at the
-    others.
-    """
-    found = []
-    few, many = (
-        (truncate(queries, d), truncate(vectors, d))
-        for d in (funnel.first_dimensions, funnel.dimensions)
-    )
-    for line in range(len(queries)):
-        scores = [
-            dict(zip(ids, (one[line] @ other.T).tolist(), strict=True))
-            for one, other in (few, many)
-        ]
-        best: list[dict[str, float]] = [{}, {}]
-        for of_rows, of_documents in zip(scores, best, strict=True):
-            for name, score in of_rows.items():
-                document = document_of(name)
-                of_documents[document] = max(score, of_documents.get(document, -2.0))
-        first = sorted(best[0], key=lambda name: (-best[0][name], name))[: funnel.candidates]
-        found.append(sorted(first, key=lambda name: (-best[1][name], name))[:k])
-    return found
-
-
-def test_few_dimensions_choose_and_many_dimensions_rank():
-    ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(6, seed=1)
-    read, funnel = Reader(ids, vectors), Funnel(4, 12, 9)
-    expected = by_hand(queries, ids, vectors, 5, funnel)
-    exact = top_k(queries, ids, vectors, 5, 12)
-    assert expected != exact.ids.tolist()  # nine candidates by four dimensions miss some
-    found = funnel_search(read.shards, read, queries, 5, funnel)
-    assert found.ids.tolist() == expected
-    assert found.owners is None
-    everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
-    assert everything.ids.tolist() == exact.ids.tolist()
-    assert everything.scores.tobytes() == exact.scores.tobytes()
-
-
-def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
-    ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
-    rows = np.array(
-        [
-            [0.9, -0.4, 0.2],
-            [0.8, 0.6, 0.0],
-            [0.7, 0.1, 0.7],
-            [0.6, 0.0, 0.8],
-            [0.6, 0.0, 0.8],
-            [0.0, 1.0, 0.0],
-            [-1.0, 0.0, 0.0],
-        ],
-        dtype=np.float32,
-    )
-    read = Reader(ids, truncate(rows, 3), (3, 2, 2))
-    query = truncate(np.array([[0.6, 0.0, 0.8]], dtype=np.float32), 3)
-    found = funnel_search(read.shards, read, query, 4, Funnel(2, 3, 4), by_document=True)
-    # By 2 dimensions: a and c 1.0 (their second chunks), b 0.8, d 0.0. By 3: a and c tie at 1.0.
-    assert found.ids.tolist() == [["a", "c", "b", "d"]]
-    assert found.row_ids.tolist() == [["a#chunk-1", "c#chunk-1", "b", "d"]]
-    assert np.allclose(found.scores, [[1.0, 1.0, 0.48, 0.0]], atol=1e-6)
+@pytest.mark.parametrize("chunks", [False, True])
+def test_few_dimensions_choose_and_many_dimensions_rank_each_documents_best_chunk(chunks: bool):
+    ids, vectors = draw_corpus(100, 16, 3, chunks=chunks)
+    queries = draw(6, seed=1)
+    read = Reader(ids, vectors)
+    funnel = Funnel(4, 12, 9)
+    ranking = funnel_search(read.shards, read, queries, 5, funnel, by_document=chunks)
+    assert listed(ranking) == funnel_by_hand(queries, ids, vectors, 5, funnel)
+    assert (ranking.owners is None) != chunks
+    exact = top_k(queries, ids, vectors, 5, 12, by_document=chunks)
+    assert listed(ranking) != listed(exact)  # nine candidates by four dimensions miss some
+    everything = Funnel(4, 12, 100)
+    ranking = funnel_search(read.shards, read, queries, 5, everything, by_document=chunks)
+    assert listed(ranking) == listed(exact)
 
 
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
@@ -110,13 +38,13 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
     vectors = draw(30, seed=2)[generator.integers(0, 30, size=100)]
     queries, read, funnel = draw(5, seed=3), Reader(ids, vectors), Funnel(3, 16, 60)
     monkeypatch.setattr(module, "_CANDIDATES_AT_ONCE", 2 * funnel.candidates)
-    found = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
+    ranking = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
     exact = top_k(queries, ids, vectors, 60, by_document=True)
     assert len({document_of(name) for name in ids}) < 60
-    assert found.ids.tolist() == exact.ids.tolist()
-    assert found.row_ids.tolist() == exact.row_ids.tolist()
-    assert found.scores.tobytes() == exact.scores.tobytes()
-    assert found.ids[0, -1] == ""
+    assert ranking.ids.tolist() == exact.ids.tolist()
+    assert ranking.row_ids.tolist() == exact.row_ids.tolist()
+    assert ranking.scores.tobytes() == exact.scores.tobytes()
+    assert ranking.ids[0, -1] == ""
 
 
 @pytest.mark.parametrize(

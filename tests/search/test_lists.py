@@ -12,8 +12,7 @@ from medembed.search.lists import Answer, Asked, Lists, parents
 from medembed.search.plan import Plan
 from medembed.search.shards import Blocks
 from medembed.search.stripe import SearchStripe
-from tests.search.test_funnel import Reader, draw
-from tests.search.test_nominate import draw_corpus
+from tests.search.by_hand import Reader, draw, draw_corpus
 
 
 def joined(answers: list[Answer]) -> list[object]:
@@ -53,8 +52,8 @@ def draw_lists(
 
 @pytest.mark.parametrize("chunks", [False, True])
 def test_stripes_are_merged_in_a_tree_by_whoever_ends_last(chunks: bool, tmp_path: Path):
-    expected, one, _ = draw_lists(tmp_path / "1", 1, chunks=chunks)
-    one({"block": 0, "stripe": 0})
+    expected, whole, _ = draw_lists(tmp_path / "1", 1, chunks=chunks)
+    whole({"block": 0, "stripe": 0})
     lists, stage, _ = draw_lists(tmp_path / "5", 5, chunks=chunks)
     for stripe in (3, 0, 4, 1):
         stage({"block": 0, "stripe": stripe})

@@ -24,9 +24,9 @@ def test_torch_multiplies_in_full_float32_whatever_the_process_allows():
     seen = []
     multiply, before = torch.Tensor.__matmul__, torch.get_float32_matmul_precision()
 
-    def watch(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def watch(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         seen.append(torch.get_float32_matmul_precision())
-        return multiply(one, other)
+        return multiply(left, right)
 
     torch.set_float32_matmul_precision("medium")
     try:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medembed.schema import document_of
 from medembed.search import corpus as searching
 from medembed.search import nominate
 from medembed.search.corpus import Corpus, search_corpus
@@ -17,10 +16,7 @@ from medembed.search.float64_scores import error_bound, unit_rows
 from medembed.search.multiply import Library, NumpyMatrix, NumpyProducts, Products, TorchMatrix
 from medembed.search.nominate import Nominees, best_rows
 from medembed.search.ranking import Ranking, merge
-from tests.search.test_float64_scores import add_up
-
-Vectors = np.ndarray
-Found = list[list[tuple[str, str, float]]]
+from tests.search.by_hand import Vectors, by_hand, draw_corpus, listed
 
 
 class Erring(NumpyProducts):
@@ -41,62 +37,6 @@ class ErringMatrix(NumpyMatrix):
 LIBRARIES: dict[str, Library] = {"NumPy": NumpyMatrix, "torch": TorchMatrix, "erring": ErringMatrix}
 
 
-def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors]:
-    """Repeated rows, rows one unit in the last place or about the bound from another, opposite rows
-    and zeros, in no order of ids."""
-    drawn = np.random.default_rng(seed)
-    distinct = drawn.normal(size=(max(1, rows // 4), width)).astype(np.float32)
-    vectors = distinct[drawn.integers(0, len(distinct), size=rows)]
-    nudged = np.flatnonzero(drawn.random(rows) < 0.4)
-    place = drawn.integers(0, width, size=len(nudged))
-    vectors[nudged, place] = np.nextafter(vectors[nudged, place], np.float32(np.inf))
-    moved = np.flatnonzero(drawn.random(rows) < 0.4)
-    vectors[moved] += 10.0 ** -drawn.integers(5, 8, size=(len(moved), 1)) * drawn.normal(
-        size=(len(moved), width)
-    )
-    vectors[drawn.random(rows) < 0.1] *= -1
-    vectors[drawn.random(rows) < 0.05] = 0
-    numbers = drawn.permutation(rows).tolist()
-    if not chunks:
-        return [f"d{number}" for number in numbers], vectors
-    # "!" stands before "#": the order of documents is not that of their rows.
-    owners = drawn.integers(0, max(1, rows // 3), size=rows).tolist()
-    ids = [
-        f"d{number}" if number % 5 == 0 else f"d{'!' * (owner % 9)}{owner}#chunk-{number}"
-        for number, owner in zip(numbers, owners, strict=True)
-    ]
-    return ids, vectors
-
-
-def by_hand(
-    queries: Vectors,
-    ids: list[str],
-    vectors: Vectors,
-    k: int,
-    *,
-    by_document: bool,
-    dimensions: int | None = None,
-) -> Found:
-    """(ranked id, row id, score) of every query's k best, by sorting all."""
-    dimensions = dimensions or vectors.shape[1]
-    rows = unit_rows(vectors, dimensions)[0].tolist()
-    found = []
-    for query in unit_rows(queries, dimensions)[0].tolist():
-        best: dict[str, tuple[float, str]] = {}
-        for name, row in zip(ids, rows, strict=True):
-            owner = document_of(name) if by_document else name
-            entry = (-add_up([one * other for one, other in zip(query, row, strict=True)]), name)
-            best[owner] = min(entry, best.get(owner, entry))
-        ranked = sorted((score, owner, name) for owner, (score, name) in best.items())[:k]
-        found.append([(owner, name, -score) for score, owner, name in ranked])
-    return found
-
-
-def listed(found: Ranking) -> Found:
-    lines = zip(found.ids.tolist(), found.row_ids.tolist(), found.scores.tolist(), strict=True)
-    return [[one for one in zip(*line, strict=True) if one[0]] for line in lines]
-
-
 def search(
     queries: Vectors,
     ids: list[str],
@@ -114,8 +54,8 @@ def search(
             [([ids[row] for row in part], vectors[part])], [width], by_document=chunks
         )
         worst = None if shards == 2 else best
-        found = search_corpus(asked, corpus, k, worst=worst, library=library)
-        best = found if best is None else merge(best, found, k, by_document=chunks)
+        ranking = search_corpus(asked, corpus, k, worst=worst, library=library)
+        best = ranking if best is None else merge(best, ranking, k, by_document=chunks)
     assert best is not None
     return best
 
@@ -151,10 +91,10 @@ def test_shards_blocks_libraries_and_any_error_within_the_bound_change_nothing(
         patch.object(searching, "_QUERIES_AT_ONCE", at_once),
         patch.object(nominate, "_SLACK", slack),
     ):
-        found = search(
+        ranking = search(
             queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks
         )
-    assert listed(found) == by_hand(queries, ids, vectors, k, by_document=chunks)
+    assert listed(ranking) == by_hand(queries, ids, vectors, k, by_document=chunks)
 
 
 @pytest.mark.parametrize("chunks", [False, True])
@@ -179,11 +119,13 @@ def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(
         return search_crowded(asked, *rest)
 
     with patch.object(nominate, "_search_crowded", count):
-        found = search(queries, ids, vectors, 10, 1, partial(LIBRARIES[library], block=256), chunks)
+        ranking = search(
+            queries, ids, vectors, 10, 1, partial(LIBRARIES[library], block=256), chunks
+        )
     assert sum(crowded) >= 1  # the query that is equal to them
-    assert listed(found) == by_hand(queries, ids, vectors, 10, by_document=chunks)
+    assert listed(ranking) == by_hand(queries, ids, vectors, 10, by_document=chunks)
     if not apart:
-        assert found.row_ids[0].tolist() == sorted(ids[row] for row in equal)[:10]
+        assert ranking.row_ids[0].tolist() == sorted(ids[row] for row in equal)[:10]
 
 
 def test_the_float32_order_alone_would_be_wrong():
@@ -193,13 +135,9 @@ def test_the_float32_order_alone_would_be_wrong():
     exact = by_hand(vectors[:20], ids, vectors, 50, by_document=False)
     scores = rows[:20] @ rows[order].T
     plain = np.asarray(ids)[order][np.argsort(-scores, axis=1, kind="stable")[:, :50]]
-    assert (
-        sum(
-            [name for name, _, _ in one] != other
-            for one, other in zip(exact, plain.tolist(), strict=True)
-        )
-        > 5
-    )
+    names = [[name for name, _, _ in line] for line in exact]
+    differing = [line for line, other in zip(names, plain.tolist(), strict=True) if line != other]
+    assert len(differing) > 5
 
 
 def test_a_row_in_the_window_is_kept_and_one_below_it_is_not():

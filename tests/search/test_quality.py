@@ -9,8 +9,8 @@ from medembed.search.ranking import Ranking
 
 def test_recall_counts_ids_that_exact_search_has_and_no_empty_places():
     exact = Ranking.of(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
-    found = Ranking.of(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
-    assert recall_of(found, exact) == pytest.approx((0.5 + 1 + 1) / 3)
+    ranking = Ranking.of(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
+    assert recall_of(ranking, exact) == pytest.approx((0.5 + 1 + 1) / 3)
 
 
 def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it():
@@ -29,7 +29,7 @@ def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it(
         )
 
     queries = np.arange(16, dtype=np.float32).reshape(8, 2)
-    found = measure_search(search, exact, queries, sample=3)
-    assert (found.recall, found.queries) == (pytest.approx(0.5), 3)
-    assert all(np.array_equal(one, queries[[0, 3, 7]]) for one in asked)
-    assert found.seconds > 0 < found.exact_seconds
+    quality = measure_search(search, exact, queries, sample=3)
+    assert (quality.recall, quality.queries) == (pytest.approx(0.5), 3)
+    assert all(np.array_equal(sample, queries[[0, 3, 7]]) for sample in asked)
+    assert quality.seconds > 0 < quality.exact_seconds

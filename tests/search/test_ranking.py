@@ -1,37 +1,19 @@
 import numpy as np
 
 from medembed.search.corpus import top_k
-from medembed.search.ranking import Ranking, merge, stack
-from tests.search.test_funnel import draw
+from medembed.search.ranking import Ranking, stack
+from tests.search.by_hand import draw
 
 
 def test_documents_of_one_row_each_are_ranked_as_rows_are():
     """No row id carries the mark: the same arrays, and nothing about documents to store or send."""
     ids = [f"d{number}" for number in range(50)]
-    one, other = (
-        top_k(draw(4), ids, draw(50, seed=3), 5, by_document=flag) for flag in (True, False)
-    )
-    assert one.owners is None
-    assert (one.ids.tobytes(), one.scores.tobytes()) == (
-        other.ids.tobytes(),
-        other.scores.tobytes(),
-    )
-
-
-def test_shards_with_and_without_chunks_merge():
-    query = np.array([[1, 0]], np.float32)
-    rows = np.array([[3, 4], [0, 1], [0, 1], [4, 3]], np.float32)
-    whole = top_k(query, ["b", "c"], rows[:2], 3, by_document=True)
-    parts = top_k(query, ["a#chunk-0", "a#chunk-1"], rows[2:], 3, by_document=True)
-    for merged in (
-        merge(whole, parts, 3, by_document=True),
-        merge(parts, whole, 3, by_document=True),
-    ):
-        assert merged.ids.tolist() == [["a", "b", "c"]]
-        assert merged.row_ids.tolist() == [["a#chunk-1", "b", "c"]]
-    assert set(merge(whole, parts, 1, by_document=True).names) == {"a#chunk-1"}, (
-        "no name that is in no list any more"
-    )
+    vectors = draw(50, seed=3)
+    documents = top_k(draw(4), ids, vectors, 5, by_document=True)
+    rows = top_k(draw(4), ids, vectors, 5, by_document=False)
+    assert documents.owners is None
+    assert documents.ids.tobytes() == rows.ids.tobytes()
+    assert documents.scores.tobytes() == rows.scores.tobytes()
 
 
 def test_a_ranking_is_what_its_ids_scores_and_rows_say():

@@ -13,9 +13,8 @@ from medembed.search import shards as searching
 from medembed.search.corpus import Pairs, top_k
 from medembed.search.plan import plan_work
 from medembed.search.shards import rank_shards, search_shards
-from tests.search.test_funnel import Reader, draw
+from tests.search.by_hand import Reader, by_hand, draw, draw_corpus, listed
 from tests.search.test_lists import joined
-from tests.search.test_nominate import by_hand, draw_corpus, listed
 
 SIZES = (300, 0, 41, 159, 200)
 NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.str_))
@@ -125,13 +124,13 @@ def test_recorded_lists_answer_the_same_search_alone(
     assert search(draw(3), 5, 16) == first
     assert records.names() == names
     pairs = Pairs(np.array([1]), np.array(["d1"]))
-    for other in (
+    for changed in (
         (draw(3, seed=2), 5, 16),
         (draw(3), 6, 16),
         (draw(3), 5, 8),
         (draw(3), 5, 16, pairs),
     ):
-        search(*other)
+        search(*changed)
         assert not records.names() <= names
         names = records.names()
 
@@ -166,12 +165,12 @@ def test_a_documents_chunks_in_different_shards_count_once():
     (answer,) = search_shards(read.shards, read, query, 3, [2, 1], pairs=asked, by_document=True)
     assert np.allclose(answer.pairs[2].scores[:, 0], [1.0, -0.6, -np.inf, 0.6])
     assert answer.pairs[1].scores[:, 0].tolist() == [1.0, -1.0, -np.inf, 1.0]
-    found = answer.rankings
-    assert found[2].ids.tolist() == [["b", "a", "c"]]
-    assert found[2].row_ids.tolist() == [["b#chunk-1", "a#chunk-0", "c"]]
-    assert np.allclose(found[2].scores, [[1.0, 0.6, 0.0]])
+    rankings = answer.rankings
+    assert rankings[2].ids.tolist() == [["b", "a", "c"]]
+    assert rankings[2].row_ids.tolist() == [["b#chunk-1", "a#chunk-0", "c"]]
+    assert np.allclose(rankings[2].scores, [[1.0, 0.6, 0.0]])
     # all 1 or 0: ties go to smaller ids
-    assert found[1].row_ids.tolist() == [["a#chunk-0", "b#chunk-0", "c"]]
+    assert rankings[1].row_ids.tolist() == [["a#chunk-0", "b#chunk-0", "c"]]
 
 
 def test_all_lists_are_put_together_in_the_order_of_the_queries(monkeypatch: pytest.MonkeyPatch):
@@ -179,8 +178,8 @@ def test_all_lists_are_put_together_in_the_order_of_the_queries(monkeypatch: pyt
     ids, vectors = draw_corpus(90, 8, 3, chunks=False)
     read = Reader(ids, vectors, (40, 50))
     assert len(plan_work(read.shards, 5, 8, 4, 2).blocks) > 1
-    found = rank_shards(read.shards, read, draw(5, 8), 4, [8, 2])
+    rankings = rank_shards(read.shards, read, draw(5, 8), 4, [8, 2])
     for dimension in (8, 2):
         expected = top_k(draw(5, 8), ids, vectors, 4, dimension)
-        assert found[dimension].ids.tolist() == expected.ids.tolist()
-        assert found[dimension].scores.tobytes() == expected.scores.tobytes()
+        assert rankings[dimension].ids.tolist() == expected.ids.tolist()
+        assert rankings[dimension].scores.tobytes() == expected.scores.tobytes()

@@ -10,9 +10,8 @@ from medembed.search.lists import Asked, Lists
 from medembed.search.plan import Plan
 from medembed.search.shards import Blocks
 from medembed.search.stripe import SearchStripe, prepare
-from tests.search.test_funnel import draw
+from tests.search.by_hand import draw, draw_corpus
 from tests.search.test_lists import Counting
-from tests.search.test_nominate import draw_corpus
 
 NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.str_))
 
