@@ -14,12 +14,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from jobs.demo_sets import make_demo_sets
-from jobs.finetune import result_lines, run_loop
+from jobs.finetune import run_loop
 from jobs.session import Summary, run_job
 from medembed import storage
 from medembed.encoding.table import Table, read_shard
 from medembed.finetuning.config import FinetuneConfig
-from medembed.finetuning.finetune import Finetuned, summarize
+from medembed.finetuning.finetune import Finetuned
+from medembed.finetuning.screen import describe_finetuned, summarize_finetuned
 from medembed.schema import document_of
 from medembed.search.shards import rank_shards
 from serve.operate.run import find_port, serving
@@ -59,7 +60,7 @@ def run(job: DemoJob) -> Summary:
         asked = product(job.questions, job.answer_dimensions)
         answers = [(*each, _ask(url, *each, result.trained.table)) for each in asked]
     lines = [
-        *result_lines(result, registry),
+        *describe_finetuned(result, registry),
         "",
         f"asked over HTTP at {url}/v1/embeddings:",
         *_show(answers, result),
@@ -70,7 +71,7 @@ def run(job: DemoJob) -> Summary:
     ]
     return {
         "output": storage.absolute(job.output),
-        **summarize(result),
+        **summarize_finetuned(result),
         "answers": answered,
         "lines": lines,
     }

@@ -55,7 +55,8 @@ Publish = Callable[[Version, str | None], list[str]]
 class Retrained:
     """What came of it.
 
-    `outcome` is "nothing new", "documents added", "promoted", "waits", "not better" or "worse".
+    `outcome` is "nothing new", "documents added", "promoted", "waits", "not better", "worse" or
+    "busy".
     """
 
     outcome: str

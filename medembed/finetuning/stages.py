@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from medembed import storage
 from medembed.data.dataset import Dataset, describe, format_counts, require_queries
@@ -25,11 +26,27 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.progress import stage
+from medembed.registry.models import Registry
+from medembed.registry.resolve import resolve_models
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.curves import CURVES
 from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.run.enough import check_settings
 
 logger = logging.getLogger(__name__)
+
+SomeConfig = TypeVar("SomeConfig", bound=StagesConfig)
+
+
+def check_run(config: SomeConfig, registry: Registry, *, on_cluster: bool) -> SomeConfig:
+    """Return the config with models that any node can load.
+
+    Raises the error of a setting, an output or a model that would show only after hours.
+    """
+    registry.check_output(config.output)
+    config = resolve_models(config, config.registry, on_cluster=on_cluster)
+    check_settings(config.training, config.mining, config.output)
+    return config
 
 
 @dataclass

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from sentence_transformers import SentenceTransformer
 
-from jobs.train import resolve_guide
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
@@ -21,6 +20,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.registry.resolve import resolve_models
 from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
@@ -88,7 +88,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
         registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={}
     )
     named = TrainingConfig(loss=LossConfig(guide=f"models:/{version.name}/{version.version}"))
-    assert resolve_guide(named, where).loss.guide == checkpoint.uri
+    assert resolve_models(named, where, on_cluster=False).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")
     assert [entry.step for entry in logged] == list(range(1, steps + 1))
     assert {"curves.png", "history.json"} <= {
