@@ -52,7 +52,7 @@ class DemoJob(FinetuneConfig):
         return self
 
 
-class Answer(NamedTuple):
+class DemoAnswer(NamedTuple):
     """The row of the corpus that the served model ranks first for a question."""
 
     question: str
@@ -95,7 +95,7 @@ def _with_sets(job: DemoJob) -> DemoJob:
     return job.model_copy(update={"retention": job.retention.model_copy(update={"sets": sets})})
 
 
-def _ask(url: str, question: str, dimensions: int, table: Table) -> Answer:
+def _ask(url: str, question: str, dimensions: int, table: Table) -> DemoAnswer:
     body = json.dumps({"model": "medembed", "input": question, "dimensions": dimensions}).encode()
     request = urllib.request.Request(
         f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}
@@ -105,10 +105,10 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> Answer:
     query = np.array([embedding], dtype=np.float32)
     shards = [(shard, shard["rows"]) for shard in table.shards()]
     best = rank_shards(shards, read_shard, query, 1, [dimensions])[dimensions]
-    return Answer(question, dimensions, str(best.ids[0, 0]))
+    return DemoAnswer(question, dimensions, str(best.ids[0, 0]))
 
 
-def _show(answers: Sequence[Answer], dataset: Dataset) -> list[str]:
+def _show(answers: Sequence[DemoAnswer], dataset: Dataset) -> list[str]:
     texts = dataset.texts_of([answer.row_id for answer in answers])
     return [
         f'  "{answer.question}" at {answer.dimensions:>3} dimensions -> {answer.row_id}: '

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed.registry.resolve import resolve_models
-from medembed.tables.search import SearchConfig, search_table
+from medembed.tables.search import TableSearchConfig, search_table
 
 
-class SearchJob(SearchConfig):
+class SearchJob(TableSearchConfig):
     """Config of `medembed search`."""
 
 

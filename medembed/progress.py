@@ -63,7 +63,7 @@ def _token_rate(tokens: int, bar: Any, units: int) -> str:
     return f"{rate * tokens / max(finished, 1):,.0f} tokens/s"
 
 
-class Report:
+class Progress:
     """Where a remote worker leaves how far it is; made a Ray actor by `watch`."""
 
     def __init__(self) -> None:
@@ -80,12 +80,12 @@ class Report:
 
 @contextmanager
 def watch(total: int, name: str, unit: str) -> Iterator[Any]:
-    """Yield the handle of a Report that a worker may `write.remote(done, note)` to; a bar here
+    """Yield the handle of a Progress that a worker may `write.remote(done, note)` to; a bar here
     follows it.
     """
     import ray
 
-    report = ray.remote(num_cpus=0)(Report).remote()
+    report = ray.remote(num_cpus=0)(Progress).remote()
     finished = threading.Event()
 
     def show(bar: Any) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from medembed import storage
 from medembed.artifact import NewOutput, read_manifest
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
 from medembed.lineage import EvaluationManifest
 from medembed.schema import BEST
@@ -63,7 +63,7 @@ def read_evaluation(uri: str, name: str) -> Evaluation:
     if "must_rank.json" in manifest.files:
         read = json.loads(storage.read_bytes(storage.join(uri, "must_rank.json")))
         families["must_rank"] = {
-            int(d): tuple(Outcome(**case) for case in row) for d, row in read.items()
+            int(d): tuple(CaseOutcome(**case) for case in row) for d, row in read.items()
         }
     return Evaluation(name, uri, manifest.encoder, **families)
 

@@ -46,7 +46,7 @@ class Case(Config):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """The cosines that a case has under a model at one dimension."""
 
     name: str
@@ -93,14 +93,14 @@ def load_cases(uri: str) -> tuple[Case, ...]:
 
 def judge(
     cases: Sequence[Case], above: Mapping[int, Values], below: Mapping[int, Values]
-) -> dict[int, tuple[Outcome, ...]]:
+) -> dict[int, tuple[CaseOutcome, ...]]:
     """Return {dimension: an outcome per case}, in the order of `above`.
 
     above, below {dimension: float64 [cases]}: cosines of each case's query with its two documents.
     """
     return {
         dimension: tuple(
-            Outcome(case.name, float(high), float(low))
+            CaseOutcome(case.name, float(high), float(low))
             for case, high, low in zip(cases, values, below[dimension], strict=True)
         )
         for dimension, values in above.items()

@@ -9,7 +9,7 @@ from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 from medembed.evaluation.checks import check_request
 from medembed.evaluation.compare import Comparison
-from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.words import lost_to
 from medembed.evaluation.side_by_side import Contender, SideBySide
 from medembed.finetuning.config import FinetuneConfig
@@ -86,7 +86,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     with stages.stage("measure after"):
         after = stages.measure(dataset, trained.table, checkpoint.uri, "fine-tuned")
     with stages.stage("measure elsewhere"):
-        models = (Model("fine-tuned", checkpoint.uri), Model("base model", config.model))
+        models = (NamedModel("fine-tuned", checkpoint.uri), NamedModel("base model", config.model))
         retention = measure_retention(
             sets, models, stages.root, config.dimensions, config.retention, config.encoding
         )

@@ -13,7 +13,8 @@ from typing import Literal
 from medembed.errors import DataError
 from medembed.evaluation.bootstrap import Cell, OneSided, draw_differences, one_sided
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.result import Evaluation, principal_metrics
+from medembed.evaluation.metrics import principal_metrics
+from medembed.evaluation.result import Evaluation
 from medembed.evaluation.retention.judge import Retained, Retention
 from medembed.evaluation.retention.words import explain_losses
 from medembed.evaluation.shrink import risks_of_loss
@@ -25,7 +26,7 @@ Verdict = Literal["pass", "fail", "undecided"]
 
 
 @dataclass(frozen=True)
-class Row:
+class GateRow:
     """One difference: of the objective (dimension 0, every language) or of a cell.
 
     `part` is the test queries that it is about: those of before, the new ones, or all where one
@@ -64,9 +65,9 @@ def make_row(
     *,
     risk: float | None,
     verdict: Verdict,
-) -> Row:
+) -> GateRow:
     """Return a judged difference."""
-    return Row(
+    return GateRow(
         part,
         dimension,
         language,
@@ -92,7 +93,7 @@ class Decision:
     outcome: Outcome
     reasons: tuple[str, ...]
     metric: str
-    rows: tuple[Row, ...]
+    rows: tuple[GateRow, ...]
     retention: Retention | None = None
 
     def refuse(self, reasons: Sequence[str]) -> "Decision":
@@ -161,7 +162,7 @@ def hold_to_retention(
 
 def _judge(
     questions: Sequence[Question], config: GateConfig, measured: EvaluationConfig
-) -> tuple[Row, ...]:
+) -> tuple[GateRow, ...]:
     """Answer each question by its bounds and its risk; cells of too few queries are undecided.
 
     The objective's parts are judged together, and so are the cells.
@@ -204,7 +205,7 @@ def _judge(
     return tuple(rows)
 
 
-def _conclude(rows: tuple[Row, ...], metric: str, config: GateConfig) -> Decision:
+def _conclude(rows: tuple[GateRow, ...], metric: str, config: GateConfig) -> Decision:
     """Return what the rows say together."""
     too_much = f"more than {config.tolerance:g}"
     objective = [row for row in rows if row.dimension == 0]

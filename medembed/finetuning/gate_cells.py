@@ -26,7 +26,7 @@ class Question:
     cell: Cell
 
 
-class Pair(NamedTuple):
+class BeforeAfter(NamedTuple):
     """A metric of each query, of the champion and of the candidate."""
 
     before: Values
@@ -50,15 +50,14 @@ def make_questions(
     min_queries: int,
 ) -> list[Question]:
     """Return the objective's differences first, then those of each dimension and subset."""
-    names, position = np.unique(np.asarray(after.units.groups), return_inverse=True)
-    grouping = Grouping(position, len(names))
+    grouping = Grouping.of(after.units.groups)
     parts = _split_by_age(after, old)
     pairs = {}
     for dimension in dimensions:
-        pairs[dimension] = Pair(
+        pairs[dimension] = BeforeAfter(
             _values(before, metric, dimension), _values(after, metric, dimension)
         )
-    mean = Pair(
+    mean = BeforeAfter(
         np.mean([pair.before for pair in pairs.values()], axis=0),
         np.mean([pair.after for pair in pairs.values()], axis=0),
     )
@@ -79,11 +78,10 @@ def _values(measured: Measured, metric: str, dimension: int) -> Values:
     return measured.values[width][metric]
 
 
-def _ask(pair: Pair, subset: Subset, dimension: int, grouping: Grouping) -> list[Question]:
+def _ask(pair: BeforeAfter, subset: Subset, dimension: int, grouping: Grouping) -> list[Question]:
     """The question about a subset; none where nothing can be compared."""
-    inside = Grouping(grouping.position[subset.mask], grouping.count)
-    weights = np.ones(int(subset.mask.sum()))
-    cell = mean_cell(pair.before[subset.mask], pair.after[subset.mask], weights, inside)
+    inside = grouping.take(subset.mask)
+    cell = mean_cell(pair.before[subset.mask], pair.after[subset.mask], inside)
     return [Question(subset.part, dimension, subset.language, cell)] if cell else []
 
 

@@ -10,7 +10,7 @@ from scipy import special
 
 from medembed.evaluation.retention.words import format_retention
 from medembed.evaluation.words import label
-from medembed.finetuning.gate import Decision, Row
+from medembed.finetuning.gate import Decision, GateRow
 
 # Standard deviation of the difference in NDCG@10 between a champion and its successor, from one
 # question to another.
@@ -67,7 +67,7 @@ def show_decision(decision: Decision, champion: str) -> list[str]:
     return [*lines, *(f"{verdict}: {reason}" for reason in decision.reasons)]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: GateRow) -> list[str]:
     return [
         row.part,
         str(row.dimension) if row.dimension else "mean of all",

@@ -29,7 +29,7 @@ from medembed.finetuning.champion import Champion, read_current
 from medembed.finetuning.gate import Decision
 from medembed.finetuning.gate_screen import show_decision, show_power
 from medembed.finetuning.incoming import Incoming, find_incoming
-from medembed.finetuning.judge import Judged, judge
+from medembed.finetuning.judge import JudgedCandidate, judge
 from medembed.finetuning.new_queries import find_new
 from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.finetuning.stages import Stages
@@ -97,7 +97,7 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     return _Retraining(config, registry, champion, incoming, attempt, Stages(config)).run(publish)
 
 
-class _Trained(NamedTuple):
+class _Candidate(NamedTuple):
     checkpoint: Checkpoint
     lineage: Lineage  # what it was made from
     counts: dict[str, int]  # how many queries of which kind it was trained on
@@ -200,7 +200,7 @@ class _Retraining:
 
     def _train(
         self, dataset: Dataset, table: Table, new: Collection[str], sets: Sequence[RetentionSet]
-    ) -> _Trained:
+    ) -> _Candidate:
         config = self.config
         champion = self.champion
         stages = self.stages
@@ -231,9 +231,9 @@ class _Retraining:
             mined_by=champion.encoder,
             increments=str(0 if full else champion.increments + 1),
         )
-        return _Trained(checkpoint, lineage, {"new": len(new), "replayed": len(old)})
+        return _Candidate(checkpoint, lineage, {"new": len(new), "replayed": len(old)})
 
-    def _register(self, trained: _Trained, judged: Judged) -> Version:
+    def _register(self, trained: _Candidate, judged: JudgedCandidate) -> Version:
         """The candidate as a version, with the decision and the files that it was made from."""
         decision = judged.decision
         compared = judged.compared

@@ -16,7 +16,8 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from medembed.evaluation.checks import check_data
 from medembed.evaluation.evaluate import evaluate
-from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
+from medembed.evaluation.metrics import principal_metrics
+from medembed.evaluation.result import Evaluation, baseline_dimensions
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models

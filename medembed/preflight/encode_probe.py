@@ -20,7 +20,7 @@ _ROWS_PER_ITEM = 1024
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSample:
     """The sample, encoded: float32 [queries, D] and [documents, D], unit rows, in order."""
 
     max_length: int
@@ -43,7 +43,7 @@ class EncodeCost:
 class EncodeProbe:
     """The encoded sample, the tokens of each of its documents before any cut, and the cost."""
 
-    encoded: Encoded
+    encoded: EncodedSample
     lengths: npt.NDArray[np.int64]
     cost: EncodeCost
 
@@ -73,7 +73,7 @@ def probe_encoding(
     embeddings = np.concatenate([row["embeddings"] for row in timed])
     nothing = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
     return EncodeProbe(
-        Encoded(int(rows[0]["max_length"]), np.concatenate([nothing, *asked]), embeddings),
+        EncodedSample(int(rows[0]["max_length"]), np.concatenate([nothing, *asked]), embeddings),
         np.concatenate([np.asarray(row["lengths"], dtype=np.int64) for row in timed]),
         EncodeCost(
             rows=len(embeddings),

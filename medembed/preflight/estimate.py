@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Interval:
+class MeanInterval:
     """A mean with its 95% interval."""
 
     value: float
@@ -140,7 +140,7 @@ def share_above(scores: Floats, threshold: float, shape: float) -> float:
 
 def interval(
     values: Floats, groups: Sequence[str], *, is_sampled: bool, together: int = 1
-) -> Interval:
+) -> MeanInterval:
     """The mean with Wilson's interval (1927) for as many trials as there are groups.
 
     Queries of one group are not independent, so a group counts once: too wide rather than too
@@ -156,12 +156,12 @@ def interval(
         z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
     )
     margin = SAMPLING_ERROR if is_sampled else 0.0
-    return Interval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
+    return MeanInterval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
 
 
 def ratio_interval(
     values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1
-) -> Interval:
+) -> MeanInterval:
     """The ratio of two means over the same queries, with its 95% interval (Cochran 1977, 6.3).
 
     Groups vary, not queries. What makes a query hard for both values cancels out.
@@ -173,7 +173,7 @@ def ratio_interval(
         to.sum()
     )
     half = reach(together) * error
-    return Interval(ratio, max(ratio - half, 0.0), ratio + half)
+    return MeanInterval(ratio, max(ratio - half, 0.0), ratio + half)
 
 
 def reach(together: int) -> float:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
 from medembed.preflight.encode_probe import EncodeCost
-from medembed.preflight.sample import Corpus
+from medembed.preflight.sample import CorpusSample
 from medembed.preflight.train_probe import TrainCost
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import RANKING
@@ -67,7 +67,7 @@ class TrainPlan:
         return self.loss == RANKING
 
 
-def row_weights(corpus: Corpus) -> Floats:
+def row_weights(corpus: CorpusSample) -> Floats:
     """[rows of the sample] how many rows of the corpus each stands for; forced ones for 1."""
     rest = corpus.rows - len(corpus.forced)
     return np.concatenate(

@@ -22,9 +22,9 @@ from medembed.preflight.plan import (
     typical_length,
 )
 from medembed.preflight.quality import Survey, survey
-from medembed.preflight.queries import Queries, choose_queries, find_positives
+from medembed.preflight.queries import QuerySample, choose_queries, find_positives
 from medembed.preflight.resources import Resources, check_fit, find_resources
-from medembed.preflight.sample import Corpus, make_examples, read_corpus, read_languages
+from medembed.preflight.sample import CorpusSample, make_examples, read_corpus, read_languages
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
@@ -129,7 +129,7 @@ def _check_room(resources: Resources, encoding: EncodingConfig, training: Traini
     return check_fit("encoding", resources, workers, encoding.cpus_per_worker, gpus)
 
 
-def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFacts:
+def _describe_sample(queries: QuerySample, corpus: CorpusSample, split: str) -> SampleFacts:
     return SampleFacts(
         split=split,
         queries=queries.core,
@@ -154,7 +154,7 @@ def _without_wider(training: TrainingConfig, width: int) -> TrainingConfig:
 
 def _time_training(
     pairs: Sequence[Pair],
-    corpus: Corpus,
+    corpus: CorpusSample,
     model: str,
     config: PreflightConfig,
     mining: MiningConfig,

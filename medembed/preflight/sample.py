@@ -16,7 +16,7 @@ CorpusRow = tuple[str, str, str | None]  # (row id, text, class)
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSample:
     """What one pass over the corpus kept and counted.
 
     `forced` are the rows of documents that were asked for by id, `drawn` those of documents that a
@@ -59,7 +59,7 @@ def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
 
 def read_corpus(
     dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int
-) -> Corpus:
+) -> CorpusSample:
     """One pass, file by file; in memory are the rows that are kept and one file."""
     files = dataset.corpus_files()
     rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
@@ -72,7 +72,7 @@ def draw_corpus(
     forced: Collection[str],
     extra: Collection[str],
     size: int,
-) -> Corpus:
+) -> CorpusSample:
     """All rows of `forced` documents, and of those others that have the smallest hashes, `size`
     documents in all.
 
@@ -105,10 +105,12 @@ def draw_corpus(
     drawn: list[Row] = []
     for _, name in sorted(largest, reverse=True):
         drawn += sorted(kept[name])
-    return Corpus(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
+    return CorpusSample(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
 
 
-def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list[dict[str, Any]]:
+def make_examples(
+    pairs: Sequence[Pair], corpus: CorpusSample, negatives: int
+) -> list[dict[str, Any]]:
     """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads
     them.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
-from medembed.preflight.quality import ALL, Cell, Survey
+from medembed.preflight.quality import ALL, RecallCell, Survey
 from medembed.preflight.queries import SMALLEST_SLICE
 
 _WIDTH = 100
@@ -77,7 +77,7 @@ def _slices(survey: Survey) -> list[str]:
     """Recall@10 of all queries and the worst slices by dimension, then slices too small to
     judge.
     """
-    rows: dict[str, list[Cell]] = {}
+    rows: dict[str, list[RecallCell]] = {}
     for cell in survey.cells:
         rows.setdefault(cell.name, []).append(cell)
     worst = sorted(rows, key=lambda name: (name != ALL, min(cell.sure.high for cell in rows[name])))

@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from medembed.preflight.estimate import Interval
-from medembed.preflight.quality import ALL, Cell, Kept, Survey
+from medembed.preflight.estimate import MeanInterval
+from medembed.preflight.quality import ALL, Kept, RecallCell, Survey
 
 ENOUGH_PAIRS = 1000
 TOO_FEW_PAIRS = 500
@@ -93,7 +93,7 @@ def _judge_pairs(pairs: int) -> _Finding:
     return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
 
 
-def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
+def _judge_order(outranked: MeanInterval | None) -> Iterator[_Finding]:
     """What an order by chance says; nothing where the base model orders documents at all."""
     if outranked is not None and outranked.low > CHANCE:
         yield _Finding(
@@ -105,7 +105,7 @@ def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
         )
 
 
-def _judge_mean(cell: Cell, split: str) -> _Finding:
+def _judge_mean(cell: RecallCell, split: str) -> _Finding:
     """What the published rule looks at: all queries at full width, by their own interval."""
     answer: Answer = "marginal"
     meaning = f"too near to {GOOD_RECALL:.2f} to tell; more queries narrow it"
@@ -145,7 +145,7 @@ def _judge_cells(surveyed: Survey) -> Iterator[_Finding]:
     )
 
 
-def _judge_cell(cell: Cell) -> Answer:
+def _judge_cell(cell: RecallCell) -> Answer:
     """A slice does well if its mean does: its interval is too wide to ask for more."""
     if cell.sure.high < GOOD_RECALL:
         return "fine-tune"

@@ -31,7 +31,7 @@ from medembed.search.results import (
 )
 
 
-class SearchConfig(Config):
+class TableSearchConfig(Config):
     """What is searched for, in which table, and which way."""
 
     table: InputUri = Field(
@@ -107,7 +107,7 @@ class SearchConfig(Config):
         return self
 
 
-def search_table(config: SearchConfig) -> dict[str, Any]:
+def search_table(config: TableSearchConfig) -> dict[str, Any]:
     """Search, keep the results if an output is named, and return the summary."""
     questions = {"query": config.query or ""}
     if config.queries:
@@ -137,7 +137,7 @@ def search_table(config: SearchConfig) -> dict[str, Any]:
     }
 
 
-def choose_way(config: SearchConfig, info: TableInfo) -> Way:
+def choose_way(config: TableSearchConfig, info: TableInfo) -> Way:
     """Return the way that is asked for. Raises ModelError or ConfigError if the table has none."""
     dimensions = config.dimensions or info.width
     funnel = None
@@ -148,7 +148,9 @@ def choose_way(config: SearchConfig, info: TableInfo) -> Way:
     return way
 
 
-def _find(config: SearchConfig, table: Table, way: Way, queries: Sequence[str]) -> MeasuredRanking:
+def _find(
+    config: TableSearchConfig, table: Table, way: Way, queries: Sequence[str]
+) -> MeasuredRanking:
     nearest = OpenIndex(table, config.probes, config.refine) if config.use_index else None
     vectors = encode_queries(queries, config.model, config.encoding)
     return find_documents(
@@ -167,14 +169,14 @@ def _how(way: Way, table: Table, index: VectorIndex | None) -> str:
     return describe_way(way, index.kind, table.rows - index.rows)
 
 
-def _read_texts(config: SearchConfig, results: pa.Table) -> dict[str, str]:
+def _read_texts(config: TableSearchConfig, results: pa.Table) -> dict[str, str]:
     """Return {row id: text} of the results, if they may be shown."""
     if not config.show_text or config.data is None:
         return {}
     return open_dataset(storage.absolute(config.data)).texts_of(results["row_id"].to_pylist())
 
 
-def _keep(config: SearchConfig, results: pa.Table) -> str | None:
+def _keep(config: TableSearchConfig, results: pa.Table) -> str | None:
     """Write the results to the output, if one is named, and return the file."""
     if config.output is None:
         return None

@@ -10,7 +10,7 @@ from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.sets import open_retention
 from medembed.evaluation.retention.words import format_retention, lost_to
 from medembed.mining.examples import open_examples
@@ -58,7 +58,7 @@ def train_and_register(
     elsewhere = draw_retention_samples(sets, config.retention)
     training = resolved.training
     checkpoint = train(dataset, examples, resolved.model, output, training, elsewhere=elsewhere)
-    models = (Model("trained", checkpoint.uri), Model("base model", resolved.model))
+    models = (NamedModel("trained", checkpoint.uri), NamedModel("base model", resolved.model))
     retention = measure_retention(
         sets, models, beside, training.dimensions, config.retention, EncodingConfig()
     )
