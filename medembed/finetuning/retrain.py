@@ -206,16 +206,14 @@ class _Retraining:
         stages = self.stages
         full = champion.is_full_due(config.increment.full_every)
         old: list[str] = []
-        chosen = None
+        if not full:
+            known = set(dataset.queries("train")["query_id"].to_pylist()).difference(new)
+            old = choose_replay(known, len(new), config.increment)
         with stages.stage("mine hard negatives"):
             previous = find_mined(self.registry, table, config)
-            if not full:
-                place = stages.place("examples/{key}")
-                old, mined = choose_replay(dataset, new, champion, table, config, place)
-                chosen = [*new, *old]
-                previous = mined or previous
             mining = config.mining.model_copy(update={"previous": previous})
-            examples = stages.mine(dataset, table, champion.model, mining, only=chosen)
+            only = None if full else [*new, *old]
+            examples = stages.mine(dataset, table, champion.model, mining, only=only)
         with stages.stage("train"):
             how = "anew" if full else f"from the champion, {len(new)} new, {len(old)} old queries"
             logger.info("train %s", how)
