@@ -38,8 +38,7 @@ def track(
     unit: str,
     tokens: Callable[[Item], int] | None = None,
 ) -> Iterator[Item]:
-    """Yield the items, each given with how many units it finishes, while a bar counts them up to
-    `total`.
+    """Yield the items, each given with the units it finishes, while a bar counts up to `total`.
 
     With `tokens`, which says how many are in an item, the bar shows their rate too.
     """
@@ -54,9 +53,7 @@ def track(
 
 
 def _token_rate(tokens: int, bar: Any, units: int) -> str:
-    """Return tokens per second: as many as the units so far have had, at the rate at which the bar
-    counts units now.
-    """
+    """Return tokens per second: those of an average unit, at the bar's rate of units."""
     state = bar.format_dict
     finished = state["n"] + units
     rate = state["rate"] or finished / max(state["elapsed"], 1e-9)

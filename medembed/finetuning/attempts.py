@@ -1,6 +1,4 @@
-"""What the registry remembers of retrainings: which files were tried with which outcome, and what
-was mined.
-"""
+"""Find what the registry remembers of retrainings: files, their outcome, and what was mined."""
 
 import json
 from collections.abc import Iterator

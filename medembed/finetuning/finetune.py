@@ -32,9 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """A round's examples, None where the loss reads none, its checkpoint, and the embedding table
-    of that checkpoint.
-    """
+    """A round's examples, if the loss reads any, its checkpoint, and that one's table."""
 
     examples: Examples | None
     checkpoint: Checkpoint

@@ -48,7 +48,7 @@ class GateRow:
     verdict: Verdict
 
     def describe(self, metric: str) -> str:
-        """ "ndcg@10 0.500 -> 0.520, +0.020 [+0.010, +0.030], risk 1%"."""
+        """Write "ndcg@10 0.500 -> 0.520, +0.020 [+0.010, +0.030], risk 1%"."""
         difference = (
             f"{metric} {self.before:.3f} -> {self.after:.3f}, {self.mean:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}]"
@@ -97,7 +97,7 @@ class Decision:
     retention: Retention | None = None
 
     def refuse(self, reasons: Sequence[str]) -> "Decision":
-        """The decision with more reasons against a candidate; no better one if there are any."""
+        """Return the decision with more reasons against the candidate, then not "better"."""
         outcome = "not better" if reasons and self.outcome == "better" else self.outcome
         return replace(self, outcome=outcome, reasons=(*self.reasons, *reasons))
 

@@ -1,4 +1,4 @@
-"""Which differences the gate judges: the objective's, and each dimension's and language's. Pure."""
+"""Choose the differences that the gate judges: of objective, dimensions and languages. Pure."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,20 +73,20 @@ def make_questions(
 
 
 def _values(measured: Measured, metric: str, dimension: int) -> Values:
-    """Of each query at this dimension, or at the widest of a narrower model."""
+    """Return each query's value at this dimension, or at the widest of a narrower model."""
     width = dimension if dimension in measured.values else max(measured.values)
     return measured.values[width][metric]
 
 
 def _ask(pair: BeforeAfter, subset: Subset, dimension: int, grouping: Grouping) -> list[Question]:
-    """The question about a subset; none where nothing can be compared."""
+    """Return the question about a subset; none where nothing can be compared."""
     inside = grouping.take(subset.mask)
     cell = mean_cell(pair.before[subset.mask], pair.after[subset.mask], inside)
     return [Question(subset.part, dimension, subset.language, cell)] if cell else []
 
 
 def _split_by_age(measured: Measured, old: Collection[str]) -> dict[str, Mask]:
-    """Old and new test queries; all together where one part has too few groups to judge alone."""
+    """Split old from new test queries, if each part has enough groups to be judged alone."""
     is_old = np.array([name in old for name in measured.units.ids], dtype=np.bool_)
     groups = np.asarray(measured.units.groups)
     everything = np.ones(len(is_old), dtype=np.bool_)

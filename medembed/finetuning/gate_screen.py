@@ -1,6 +1,4 @@
-"""What a test set can show, and what was decided by it, as people read it in a terminal and in
-MLflow.
-"""
+"""Write for people what a test set can show, and what the gate has decided by it."""
 
 import math
 from collections import Counter

@@ -1,6 +1,4 @@
-"""What a data set that grew has new for training, against the one before. Pure but for reading
-both.
-"""
+"""Find the training queries that a data set has and the one before had not."""
 
 from medembed.data.dataset import Dataset
 from medembed.schema import content_hash, document_of

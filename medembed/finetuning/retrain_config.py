@@ -1,4 +1,4 @@
-"""What a retraining takes in, how it trains on, and when the result may replace the champion."""
+"""Configure retraining: what it reads, how it trains, when the result replaces the champion."""
 
 from typing import Self
 
@@ -84,7 +84,7 @@ class TriggerConfig(Config):
     """What starts a retraining under `watch=true`."""
 
     every_s: float = Field(
-        default=300, gt=0, description="seconds between two looks at the landing place"
+        default=300, gt=0, description="seconds between two looks at the place where files land"
     )
     min_rows: int = Field(
         default=100, ge=1, description="rows in new files that start a retraining"
@@ -92,7 +92,7 @@ class TriggerConfig(Config):
     max_age_s: float = Field(
         default=7 * 86_400,
         gt=0,
-        description="... or so many seconds since the oldest new file, whatever its rows",
+        description="... or so many seconds after the oldest new file landed, whatever its rows",
     )
 
 

@@ -118,9 +118,7 @@ class Stages:
         mining: MiningConfig,
         only: Collection[str] | None = None,
     ) -> Examples:
-        """Return examples of the queries in `only`, or of all, with negatives that `model` finds
-        hard.
-        """
+        """Return examples of the queries in `only`, or of all, with the model's hard negatives."""
         place = self.place("examples/{key}")
         examples = mine(dataset, table, model, place, mining, self.config.encoding, only=only)
         logger.info("examples: %s", format_counts(examples.manifest.counts))

@@ -28,7 +28,7 @@ class Due:
 
 
 class Watch:
-    """Looks at the place where files land.
+    """A place where files land, and what is known of them.
 
     Files that an attempt has judged wait for others, and do not count with them; after a fault they
     are due again, ever later while it lasts.
@@ -104,12 +104,12 @@ class Watch:
         return Due(reason, frozenset(file.content for file in incoming.new))
 
     def settle(self, due: Due) -> None:
-        """An attempt with these files has come to its end, whatever that was."""
+        """Note that an attempt has judged these files, whatever it said."""
         self._judged |= due.files
         self._faults = 0
 
     def put_off(self, now: float | None = None) -> float:
-        """The attempt could not be made; returns the seconds until it is tried again."""
+        """Note that an attempt failed; return the seconds until it is tried again."""
         now = time.time() if now is None else now
         every_s = self.trigger.every_s
         wait_s = min(every_s * 2**self._faults, max(_LONGEST_WAIT_S, every_s))

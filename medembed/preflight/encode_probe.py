@@ -1,4 +1,4 @@
-"""Encodes the sample as `encode` would, on the same kind of actors, and measures the cost."""
+"""Encode the sample as `encode` would, on the same kind of actors, and measures the cost."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def probe_encoding(
     workers: int,
     config: EncodingConfig,
 ) -> EncodeProbe:
-    """Encodes both on so many actors. There is at least one document."""
+    """Encode both on so many actors. There is at least one document."""
     items = list(_make_items(queries, documents, workers))
     results = spread(
         items,
@@ -113,7 +113,7 @@ class EncodeItem:
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
-    """Tokens of each text behind its prompt as if nothing were cut."""
+    """Count the tokens of each text behind its prompt as if nothing were cut."""
     counts = encoder.reader.count([text[:_COUNTED] for text in texts], role)
     return [
         count * max(len(text), 1) // max(min(len(text), _COUNTED), 1)
@@ -124,7 +124,7 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
 def _make_items(
     queries: Sequence[str], documents: Sequence[str], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """The documents in as many items as there are workers, or more; then the queries."""
+    """Yield the documents in as many items as there are workers, or more; then the queries."""
     size = min(-(-len(documents) // workers), _ROWS_PER_ITEM)
     number = 0
     for start in range(0, len(documents), size):

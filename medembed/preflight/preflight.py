@@ -1,4 +1,4 @@
-"""Says whether fine-tuning is worth it, from counts and a sample, before it costs anything."""
+"""Say whether fine-tuning is worth it, from counts and a sample, before it costs anything."""
 
 import logging
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def preflight(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> Preflight:
-    """Counts the data set, encodes a sample and makes a few training steps on the resources.
+    """Count the data set, encode a sample and make a few training steps.
 
     Raises ConfigError if Ray has no room for one worker.
     """
@@ -121,7 +121,7 @@ def preflight(
 
 
 def _check_room(resources: Resources, encoding: EncodingConfig, training: TrainingConfig) -> int:
-    """How many encoding workers have room. Raises ConfigError if one of either kind has none."""
+    """Return how many encoding workers have room. Raises ConfigError if a kind has none."""
     workers = training.most_workers
     check_fit("training", resources, workers, training.cpus_per_worker, int(training.use_gpu))
     workers = encoding.most_workers
@@ -144,7 +144,7 @@ def _describe_sample(queries: QuerySample, corpus: CorpusSample, split: str) -> 
 
 
 def _without_wider(training: TrainingConfig, width: int) -> TrainingConfig:
-    """The config without dimensions above the model's width, which training would refuse."""
+    """Leave out dimensions above the model's width, which training would refuse."""
     weights = training.weights or (1.0,) * len(training.dimensions)
     weight_of = dict(zip(training.dimensions, weights, strict=True))
     kept = {of: weight for of, weight in weight_of.items() if of <= width} or {width: 1.0}

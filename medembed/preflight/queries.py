@@ -1,4 +1,4 @@
-"""Chooses the queries that measure the base model: a sample, and enough of each slice. Pure."""
+"""Choose the queries that measure the base model: a sample, and enough of each slice. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class MeasurableQuery(NamedTuple):
 def find_positives(
     rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]
 ) -> set[str]:
-    """Documents that answer one of the queries."""
+    """Return the documents that answer one of the queries."""
     names: set[str] = set()
     for row in rows:
         names |= _positives(qrels.get(row["query_id"], {})).keys()

@@ -1,4 +1,4 @@
-"""Draws documents and training pairs by a hash of ids, in one pass over the corpus."""
+"""Draw documents and training pairs by a hash of ids, in one pass over the corpus."""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -46,7 +46,7 @@ class CorpusSample:
 
 
 def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """{document_id: language} of these documents by their first rows; "und" without one."""
+    """Return {document_id: language} by the first rows of these documents; "und" without one."""
     languages: dict[str, str] = {}
     for uri, _ in dataset.corpus_files():
         table = storage.read_parquet(uri, ["document_id", "language"])
@@ -60,7 +60,7 @@ def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
 def read_corpus(
     dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int
 ) -> CorpusSample:
-    """One pass, file by file; in memory are the rows that are kept and one file."""
+    """Draw the sample in one pass, with the rows that are kept and one file in memory."""
     files = dataset.corpus_files()
     rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
     return draw_corpus(rows, dataset.manifest.document_count, forced, extra, size)
@@ -73,8 +73,7 @@ def draw_corpus(
     extra: Collection[str],
     size: int,
 ) -> CorpusSample:
-    """All rows of `forced` documents, and of those others that have the smallest hashes, `size`
-    documents in all.
+    """Draw all rows of `forced` documents, and of others by their hash, `size` documents in all.
 
     At least half of `size` is drawn. `documents` is how many the rows belong to; in whatever order
     they come, the same documents are drawn.
@@ -111,8 +110,7 @@ def draw_corpus(
 def make_examples(
     pairs: Sequence[Pair], corpus: CorpusSample, negatives: int
 ) -> list[dict[str, Any]]:
-    """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads
-    them.
+    """Return examples, as training reads them, of pairs whose positive is in `corpus.extra`.
 
     Negatives are drawn documents in turn: for time and memory it does not matter how hard they are.
     """
