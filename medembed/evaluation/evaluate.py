@@ -20,7 +20,7 @@ from medembed.evaluation.files import RANKS_KEPT, best_documents, read_evaluatio
 from medembed.evaluation.knn import Labelled, classify, find_labelled
 from medembed.evaluation.measure import MeasuredQuestions, judge_cases, measure_questions
 from medembed.evaluation.metrics import identify_metrics
-from medembed.evaluation.must_rank import Case, open_cases
+from medembed.evaluation.must_rank import Case, load_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
@@ -82,7 +82,7 @@ def evaluate(
     asked = config.dimensions or table.info.dimensions or (table.info.width,)
     dimensions = tuple(sorted(set(asked), reverse=True))
     check_dimensions(dimensions, table.info.width)
-    cases = open_cases(config.must_rank)
+    cases = load_cases(config.must_rank)
     request = Request(dataset, table, model, config, encoding, cases, dimensions)
     output = place(output, request.key)
     records = Records.of_output(storage.absolute(output), request.key)

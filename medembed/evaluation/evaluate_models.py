@@ -196,7 +196,7 @@ def _log_run(
         dataset=Source(dataset.fingerprint),
         encoder=compared.page.model.encoder,
         output=storage.absolute(config.output),
-        evaluation=fingerprint([settings, [e.uri for e in compared.evaluations]]),
+        evaluation=fingerprint([settings, [e.uri for e in compared.page.evaluations]]),
     )
     tags = lineage.to_tags()
     run_id = registry.find_run(tags)

@@ -64,17 +64,14 @@ class CaseOutcome:
         return self.above > self.below
 
 
-def open_cases(uri: str | None) -> tuple[Case, ...]:
-    """Load the cases of a file, none without one."""
-    return load_cases(uri) if uri else ()
-
-
-def load_cases(uri: str) -> tuple[Case, ...]:
+def load_cases(uri: str | None) -> tuple[Case, ...]:
     """Load the cases of a YAML file: a list of query, above and below, each named if you like.
 
-    A case without a name is called "case 3" by its place. Raises DataError that names file, case
-    and key and quotes no text, StorageError if the file cannot be read.
+    None without a file. A case without a name is called "case 3" by its place. Raises DataError
+    that names file, case and key and quotes no text, StorageError if the file cannot be read.
     """
+    if uri is None:
+        return ()
     rows = _parse(uri)
     cases = tuple(_check(uri, number, row) for number, row in enumerate(rows, start=1))
     places: dict[str, int] = {}

@@ -95,7 +95,7 @@ def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str |
 
 
 def _open_mined(version: Version) -> Examples | None:
-    """The examples that a version was trained on; None if they were removed since."""
+    """Return the examples that a version was trained on; None if they were removed since."""
     mined = version.lineage.examples
     try:
         return open_examples(mined.uri) if mined and mined.uri else None

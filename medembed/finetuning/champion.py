@@ -90,7 +90,7 @@ def _read_version(registry: Registry) -> Version | None:
 
 
 def _check_loads(version: Version) -> str:
-    """The fingerprint of a version's model, which was loaded and has encoded a text."""
+    """Return the fingerprint of a version's model, which was loaded and has encoded a text."""
     try:
         # no conversion for a text
         encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))

@@ -55,7 +55,7 @@ class Finetuned:
     @property
     def comparison(self) -> Comparison:
         """The new model against the base model."""
-        return self.compared.comparisons[0]
+        return self.compared.page.comparisons[0]
 
 
 def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
@@ -196,7 +196,7 @@ def _promote(
     is_new: bool,
 ) -> bool:
     """Make the version champion if it deserves it, and say whether it did."""
-    comparison = compared.comparisons[0]
+    comparison = compared.page.comparisons[0]
     gain = comparison.differences[comparison.objective][config.training.select_dimension]
     champion = read_champion(registry, version.name)
     lost = lost_to(compared.page.retention)

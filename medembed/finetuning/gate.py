@@ -151,10 +151,7 @@ def hold_to_retention(
     known = {(row.set, row.dimension) for row in before if row.is_lost}
     reasons = []
     for number, entry in enumerate(retention.against):
-        lost = entry.lost
-        if number > 0:
-            lost = tuple(row for row in lost if (row.set, row.dimension) not in known)
-        reason = explain_losses(lost, retention.model, entry.baseline, retention.tolerance)
+        reason = explain_losses(retention, entry, known if number > 0 else ())
         if reason:
             reasons.append(reason.rstrip("."))
     return replace(decision.refuse(reasons), retention=retention)

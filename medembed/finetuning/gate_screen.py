@@ -45,7 +45,7 @@ def show_power(languages: Sequence[str], confidence: float) -> str:
 
 
 def _loss_shown(count: int, confidence: float) -> str:
-    """The one-sided bound of the mean of so many differences, in points of NDCG@10."""
+    """Return the one-sided bound of the mean of so many differences, in points of NDCG@10."""
     reach = float(special.ndtri(confidence))
     return f"{100 * reach * _SPREAD_OF_A_QUESTION / math.sqrt(count):.1f}"
 

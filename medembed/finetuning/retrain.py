@@ -181,7 +181,7 @@ class _Retraining:
         )
 
     def _encode(self, dataset: Dataset, *, is_unseen: bool = False) -> Table:
-        """The corpus by the champion, in its own table if it has one."""
+        """Encode the corpus with the champion, into its own table if it has one."""
         place = self.champion.table.uri if self.champion.table else None
         return self.stages.encode(dataset, self.champion.model, place, is_unseen=is_unseen)
 
@@ -232,7 +232,7 @@ class _Retraining:
         return _Candidate(checkpoint, lineage, {"new": len(new), "replayed": len(old)})
 
     def _register(self, trained: _Candidate, judged: JudgedCandidate) -> Version:
-        """The candidate as a version, with the decision and the files that it was made from."""
+        """Register the candidate with the decision and the files that it was made from."""
         decision = judged.decision
         compared = judged.compared
         lineage = replace(
@@ -263,7 +263,7 @@ class _Retraining:
         return version
 
     def _add_documents(self, dataset: Dataset, publish: Publish) -> Retrained:
-        """No new training pair: the champion stays, with the new documents in its table."""
+        """Add the new documents to the champion's table, as there is no new training pair."""
         version = self.champion.version
         if version is None:
             raise DataError(

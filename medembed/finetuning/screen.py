@@ -52,7 +52,7 @@ def summarize_finetuned(result: Finetuned) -> dict[str, Any]:
     checkpoint = result.trained.checkpoint
     parent = checkpoint.manifest.origin.parent
     retention = result.compared.page.retention
-    after, before = result.compared.evaluations
+    after, before = result.compared.page.evaluations
     return {
         "headline": headline(result.comparison),
         "metrics": {

@@ -164,7 +164,7 @@ def ratio_interval(
 ) -> MeanInterval:
     """Return the ratio of two means over the same queries, with its 95% interval.
 
-    Cochran 1977, 6.3. Groups vary, not queries. What makes a query hard for both values cancels out.
+    Cochran 1977, 6.3: groups vary, not queries; what makes a query hard for both cancels out.
     """
     names, position = np.unique(np.asarray(groups), return_inverse=True)
     ratio = float(values.sum() / to.sum())

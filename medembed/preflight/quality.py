@@ -105,7 +105,7 @@ def _estimate(
 
 
 def _recall(estimates: Estimates, queries: QuerySample, entry: Slice) -> Floats:
-    """Each query's share of the positives that count in the slice and are among the first ten."""
+    """Return each query's share of the slice's positives that are among the first ten."""
     if entry.document_language is None:
         return estimates.recall[list(entry.lines)]
     shares = []
