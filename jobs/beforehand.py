@@ -39,7 +39,7 @@ def check_outputs(config: Config) -> None:
         if role != "output" or not storage.is_local(uri):
             continue
         folder = storage.local_path(uri)
-        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
         if not nearest.is_dir():
             raise ConfigError(
                 f"{key}: {nearest} is a file, expected a folder or a new one; choose another {key}."

@@ -128,10 +128,9 @@ def _from_table(rows: pa.Table) -> Measured:
     dimensions = rows["dimension"].to_numpy()
     units = rows.slice(0, 0)
     for dimension in dict.fromkeys(dimensions.tolist()):
-        part = rows.filter(pa.array(dimensions == dimension))
-        units = part
-        for name in part.column_names[1 + len(_UNITS) :]:
-            column = part[name].to_numpy().astype(np.float64)
+        units = rows.filter(pa.array(dimensions == dimension))
+        for name in units.column_names[1 + len(_UNITS) :]:
+            column = units[name].to_numpy().astype(np.float64)
             if name.startswith(_WEIGHT):
                 weights[name.removeprefix(_WEIGHT)] = column
             elif name.startswith(_COSINE):

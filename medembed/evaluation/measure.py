@@ -179,7 +179,8 @@ def _score_pairs(asked: Questions, cosines: Mapping[int, Values]) -> Scored | No
     if not kept.any():
         return None
     lines = asked.lines[kept]
-    queries, documents = asked.ids, asked.documents[kept].tolist()
+    queries = asked.ids
+    documents = asked.documents[kept].tolist()
     ids = [f"{queries[line]}\t{name}" for line, name in zip(lines.tolist(), documents, strict=True)]
     return Scored(
         asked.units(lines, ids), similarity[kept], {d: row[kept] for d, row in cosines.items()}

@@ -119,9 +119,9 @@ def _parse(uri: str) -> list[Any]:
             f"{place}: not valid YAML; put texts that have a colon or # into quotes."
         ) from None
     if not isinstance(rows, list) or not rows:
-        found = "keys" if isinstance(rows, dict) else "one value"
+        top = "keys" if isinstance(rows, dict) else "one value"
         raise DataError(
-            f"{uri}: found {found if rows else 'nothing'} at the top; expected a list of cases, "
+            f"{uri}: found {top if rows else 'nothing'} at the top; expected a list of cases, "
             "each '- query: ...'."
         )
     return rows

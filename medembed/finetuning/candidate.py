@@ -45,7 +45,8 @@ def train_candidate(
 
 def of_increment(config: RetrainConfig) -> TrainingConfig:
     """Return how the champion is trained on: more gently than a model from elsewhere."""
-    training, increment = config.training, config.increment
+    training = config.training
+    increment = config.increment
     changes: dict[str, float] = {
         "learning_rate": training.learning_rate * increment.learning_rate_share,
         "epochs": training.epochs * increment.epochs_share,
