@@ -1,43 +1,84 @@
-"""What can be known before the first stage: outputs that can be written, workers that have room."""
+"""Check before the first stage what can be known there: places, models, room for workers."""
 
 import os
 
+from jobs.cluster import IN_RAY_JOB
 from medembed import storage
 from medembed.config import Config
 from medembed.encoding.config import EncodingConfig
-from medembed.errors import ConfigError
+from medembed.encoding.model_files import fetch_model
+from medembed.errors import ConfigError, ModelError
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
 from medembed.training.config import TrainingConfig
-from medembed.uris import list_uris
+from medembed.uris import list_models, list_uris
+
+
+def check_config(config: Config) -> None:
+    """Raise a MedEmbedError for what can be seen to fail before Ray starts."""
+    if IN_RAY_JOB in os.environ:
+        check_places(config)
+    check_outputs(config)
+    check_models(config)
+
+
+def check_places(config: Config) -> None:
+    """Raise ConfigError if a config for a cluster names a place on one node's disk."""
+    for key, role, uri in list_uris(config):
+        if storage.is_local(uri):
+            places = "s3://, gs://, package:// or hf://" if role == "input" else "s3://, gs://"
+            raise ConfigError(
+                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a "
+                f"job's folder; give {places}."
+            )
 
 
 def check_outputs(config: Config) -> None:
-    """Raises ConfigError if an output on this machine's disk cannot be a folder that this user
-    writes to.
-    """
+    """Raise ConfigError for an output on this disk that cannot be a folder, or be written to."""
     for key, role, uri in list_uris(config):
         if role != "output" or not storage.is_local(uri):
             continue
-        place = storage.local_path(uri)
-        there = next(each for each in (place, *place.parents) if each.exists())
-        if not there.is_dir():
+        folder = storage.local_path(uri)
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not nearest.is_dir():
             raise ConfigError(
-                f"{key}: {there} is a file, expected a folder or a new one; choose another {key}."
+                f"{key}: {nearest} is a file, expected a folder or a new one; choose another {key}."
             )
-        if not os.access(there, os.W_OK):
+        if not os.access(nearest, os.W_OK):
             raise ConfigError(
-                f"{key}: {there} cannot be written to; choose another {key}, or change its "
+                f"{key}: {nearest} cannot be written to; choose another {key}, or change its "
                 "permissions."
             )
+
+
+def check_models(config: Config) -> None:
+    """Raise a MedEmbedError with the key of a model that is not there, or not whole.
+
+    A model on an object store, or in the registry of a cluster, is seen when its job fetches it.
+    """
+    registry = getattr(config, "registry", None)
+    for key, reference in list_models(config):
+        folder = reference
+        if reference.startswith("models:/") and isinstance(registry, RegistryConfig):
+            if os.environ.get("RAY_ADDRESS"):
+                continue
+            folder = resolve_model(reference, registry, on_cluster=False)
+        if storage.scheme(folder) in storage.REMOTE:
+            continue
+        try:
+            fetch_model(folder)
+        except ModelError as error:
+            named = "" if folder == reference else f"{reference}: "
+            raise ModelError(f"{key}: {named}{str(error).removeprefix('model ')}") from None
 
 
 def check_room(
     encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
 ) -> None:
-    """Raises ConfigError if this machine's own Ray lacks the CPUs or GPUs of the workers: they
-    would wait for ever.
+    """Raise ConfigError if this machine's own Ray lacks the CPUs or GPUs of the workers.
 
-    Of encoding one worker must have room, of training the fewest. A cluster may grow, and is not
-    asked.
+    They would wait for ever. Encoding needs room for one worker, training for its fewest. A cluster
+    may grow, and is not asked.
     """
     if os.environ.get("RAY_ADDRESS"):
         return

@@ -8,18 +8,19 @@ import urllib.request
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from jobs.demo_sets import make_demo_sets
-from jobs.finetune import result_lines, run_loop
+from jobs.finetune import run_loop
 from jobs.session import Summary, run_job
 from medembed import storage
+from medembed.data.dataset import Dataset
 from medembed.encoding.table import Table, read_shard
 from medembed.finetuning.config import FinetuneConfig
-from medembed.finetuning.finetune import Finetuned, summarize
+from medembed.finetuning.screen import describe_finetuned, summarize_finetuned
 from medembed.schema import document_of
 from medembed.search.shards import rank_shards
 from serve.operate.run import find_port, serving
@@ -51,28 +52,40 @@ class DemoJob(FinetuneConfig):
         return self
 
 
+class DemoAnswer(NamedTuple):
+    """The row of the corpus that the served model ranks first for a question."""
+
+    question: str
+    dimensions: int
+    row_id: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "question": self.question,
+            "dimensions": self.dimensions,
+            "document_id": document_of(self.row_id),
+        }
+
+
 def run(job: DemoJob) -> Summary:
     find_port(job.port)  # a port in use is found out now rather than after training
     result, registry = run_loop(job if job.retention.sets else _with_sets(job))
     served = {"model": result.version.reference, "tracking_uri": registry.tracking_uri}
     with serving(served, job.port) as url:
-        asked = product(job.questions, job.answer_dimensions)
-        answers = [(*each, _ask(url, *each, result.trained.table)) for each in asked]
-    lines = [
-        *result_lines(result, registry),
-        "",
-        f"asked over HTTP at {url}/v1/embeddings:",
-        *_show(answers, result),
-    ]
-    answered = [
-        {"question": question, "dimensions": d, "document_id": document_of(name)}
-        for question, d, name in answers
-    ]
+        answers = [
+            _ask(url, question, dimensions, result.trained.table)
+            for question, dimensions in product(job.questions, job.answer_dimensions)
+        ]
     return {
         "output": storage.absolute(job.output),
-        **summarize(result),
-        "answers": answered,
-        "lines": lines,
+        **summarize_finetuned(result),
+        "answers": [answer.to_json() for answer in answers],
+        "lines": [
+            *describe_finetuned(result, registry),
+            "",
+            f"asked over HTTP at {url}/v1/embeddings:",
+            *_show(answers, result.dataset),
+        ],
     }
 
 
@@ -82,8 +95,7 @@ def _with_sets(job: DemoJob) -> DemoJob:
     return job.model_copy(update={"retention": job.retention.model_copy(update={"sets": sets})})
 
 
-def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
-    """Id of the corpus row that the served model ranks first."""
+def _ask(url: str, question: str, dimensions: int, table: Table) -> DemoAnswer:
     body = json.dumps({"model": "medembed", "input": question, "dimensions": dimensions}).encode()
     request = urllib.request.Request(
         f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}
@@ -93,19 +105,15 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
     query = np.array([embedding], dtype=np.float32)
     shards = [(shard, shard["rows"]) for shard in table.shards()]
     best = rank_shards(shards, read_shard, query, 1, [dimensions])[dimensions]
-    return str(best.ids[0, 0])
+    return DemoAnswer(question, dimensions, str(best.ids[0, 0]))
 
 
-def _show(answers: list[tuple[str, int, str]], result: Finetuned) -> list[str]:
-    texts = dict(
-        zip(
-            *result.dataset.corpus().select(["document_id", "text"]).to_pydict().values(),
-            strict=True,
-        )
-    )
+def _show(answers: Sequence[DemoAnswer], dataset: Dataset) -> list[str]:
+    texts = dataset.texts_of([answer.row_id for answer in answers])
     return [
-        f'  "{question}" at {d:>3} dimensions -> {name}: {texts[name]}'
-        for question, d, name in answers
+        f'  "{answer.question}" at {answer.dimensions:>3} dimensions -> {answer.row_id}: '
+        f"{texts[answer.row_id]}"
+        for answer in answers
     ]
 
 

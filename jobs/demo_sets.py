@@ -1,5 +1,4 @@
-"""Two retention sets of texts that are at hand on any machine: one near what the demo trains on,
-and one far away.
+"""Make two retention sets of texts that any machine has: one near to the demo, one far away.
 
 The ontology's comments are medical prose, which training never sees; the documentation of Python's
 standard library is English about other things. In both the first sentence of a text asks for the
@@ -73,9 +72,7 @@ def read_comments(ontology: str) -> Iterator[Text]:
 
 
 def read_docstrings() -> Iterator[Text]:
-    """What Python's own modules say of their functions and classes; the order of modules is that of
-    a hash.
-    """
+    """Yield the docstrings of Python's own modules, module by module in the order of a hash."""
     folder = Path(sysconfig.get_path("stdlib"))
     for file in sorted(folder.glob("*.py"), key=lambda file: content_hash(file.name)):
         tree = ast.parse(file.read_bytes())

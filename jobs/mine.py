@@ -15,10 +15,9 @@ from medembed.encoding.encode import encode_corpus
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import COUNTS
 from medembed.mining.mine import mine
-from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.mining.tally import advise, summarize
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import resolve_model
+from medembed.registry.resolve import resolve_models
 from medembed.training.run.enough import check_corpus
 
 
@@ -44,11 +43,12 @@ def run(job: MineJob) -> Summary:
     check_room(job.encoding)
     dataset = open_dataset(storage.absolute(job.data))
     check_corpus(dataset, job.mining)
-    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    mining = resolve_second_opinion(job.mining, job.registry, on_cluster=is_on_cluster())
+    job = resolve_models(job, job.registry, on_cluster=is_on_cluster())
     place = storage.absolute(job.table)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
-    examples = mine(dataset, table, model, storage.absolute(job.output), mining, job.encoding)
+    files = dataset.corpus_files()
+    table = encode_corpus(files, dataset.fingerprint, job.model, place, job.encoding)
+    output = storage.absolute(job.output)
+    examples = mine(dataset, table, job.model, output, job.mining, job.encoding)
     counted = examples.read_counts()
     lines = [
         f"examples: {examples.uri}: {format_counts(examples.manifest.counts)}",

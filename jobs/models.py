@@ -2,18 +2,16 @@
 sample.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
-from medembed.registry.catalog import Listed, list_versions
+from medembed.registry.catalog import list_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-
-_DEV = re.compile(r"dev_(?P<metric>.+)_(?P<dimension>\d+)")
+from medembed.registry.screen import describe_models
 
 
 class ModelsJob(Config):
@@ -27,34 +25,7 @@ def run(job: ModelsJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     name = job.registry.model_name
     listed = list_versions(registry, name, job.count)
-    return {"lines": list(_describe(name, listed, registry.aliases(name)))}
-
-
-def _describe(name: str, listed: Sequence[Listed], aliases: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each version, behind a heading."""
-    if not listed:
-        yield f"models:/{name}: no versions; the jobs train and finetune register them."
-        return
-    yield "version   made               aliases              dev sample"
-    for entry in listed:
-        number = entry.version.version
-        names = ", ".join(sorted(alias for alias, of in aliases.items() if of == number))
-        line = f"{number:>7}   {entry.made:%Y-%m-%d %H:%M}   {names:<20} {_scores(entry.metrics)}"
-        yield line.rstrip()
-
-
-def _scores(metrics: Mapping[str, float]) -> str:
-    """Return the scores on the dev sample: "ndcg_10 at 384: 0.633, 64: 0.634"."""
-    scores: dict[str, dict[int, float]] = {}
-    for key in sorted(metrics):
-        if match := _DEV.fullmatch(key):
-            scores.setdefault(match["metric"], {})[int(match["dimension"])] = metrics[key]
-    lists = []
-    for metric, values in scores.items():
-        widest_first = sorted(values.items(), reverse=True)
-        shown = ", ".join(f"{dimension}: {value:.3f}" for dimension, value in widest_first)
-        lists.append(f"{metric} at {shown}")
-    return "; ".join(lists)
+    return {"lines": list(describe_models(name, listed, registry.aliases(name)))}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pydantic import Field
 
 from jobs.session import Summary, is_on_cluster, run_job
-from jobs.train import resolve_guide
 from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
@@ -21,7 +20,7 @@ from medembed.preflight.config import PreflightConfig
 from medembed.preflight.preflight import preflight
 from medembed.preflight.screen import format_screen
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import resolve_model
+from medembed.registry.resolve import resolve_models
 from medembed.training.config import TrainingConfig
 
 
@@ -45,12 +44,11 @@ class PreflightJob(Config):
 
 def run(job: PreflightJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
-    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    training = resolve_guide(job.training, job.registry)
+    job = resolve_models(job, job.registry, on_cluster=is_on_cluster())
     given = job.retention.model_copy(update={"made": False})
     # what is no set is found out now
-    sets = open_retention(given, storage.absolute(job.output), dataset, model)
-    result = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
+    sets = open_retention(given, storage.absolute(job.output), dataset, job.model)
+    result = preflight(dataset, job.model, job.preflight, job.encoding, job.mining, job.training)
     warnings = advise(result, job.preflight, job.encoding, job.training, sets)
     return {
         "output": storage.absolute(job.output),

@@ -39,9 +39,7 @@ def run(job: PrepareJob) -> Summary:
 
 
 def _ray(job: PrepareJob) -> Ray:
-    """A source of one part is read by this process alone; a missing source is found out before Ray
-    starts.
-    """
+    """Need no Ray for a source of one part; raise for a missing source before Ray starts."""
     return "any" if check_source(job.source, job.splits) > 1 else "none"
 
 

@@ -9,15 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
-from jobs.beforehand import check_outputs
+from jobs.beforehand import check_config, check_places
 from jobs.cluster import IN_RAY_JOB
-from jobs.model_check import check_models
 from jobs.ray_session import HUNG_UP, TERMINATED, exit_on_signals, ray_session
 from medembed import storage
 from medembed.config import Config, load_config
-from medembed.errors import ConfigError, MedEmbedError
+from medembed.errors import MedEmbedError, find_known
 from medembed.privacy import close_files, silence_telemetry, without_passwords
-from medembed.uris import list_uris
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 Summary = dict[str, Any]
@@ -81,10 +79,11 @@ def is_submitted() -> bool:
 
 
 def is_on_many_nodes() -> bool:
-    """Whether the Ray cluster that this process is connected to has several nodes."""
-    import ray
-
-    return ray.is_initialized() and sum(node["Alive"] for node in ray.nodes()) > 1
+    """Whether the Ray that this process is connected to, if any, has several nodes."""
+    ray = sys.modules.get("ray")  # a job without Ray need not import it
+    if ray is None or not ray.is_initialized():
+        return False
+    return sum(node["Alive"] for node in ray.nodes()) > 1
 
 
 def is_on_cluster() -> bool:
@@ -92,37 +91,12 @@ def is_on_cluster() -> bool:
     return is_submitted() or is_on_many_nodes()
 
 
-def check_places(config: Config) -> None:
-    """Raise ConfigError if a config for a cluster names a place on one node's disk."""
-    for key, role, uri in list_uris(config):
-        if storage.is_local(uri):
-            places = "s3://, gs://, package:// or hf://" if role == "input" else "s3://, gs://"
-            raise ConfigError(
-                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a "
-                f"job's folder; give {places}."
-            )
-
-
-def find_known(error: BaseException | None) -> MedEmbedError | None:
-    """Return the MedEmbedError behind an error, also where Ray wrapped it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, MedEmbedError):
-            return error
-        seen.add(id(error))
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
-
-
 def _read_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
     """Return the job's config, checked as far as that is possible before Ray starts."""
     config = load_config(model, arguments)
     if any(argument != without_passwords(argument) for argument in arguments):
         logger.warning(_PASSWORD_SEEN)
-    if is_submitted():
-        check_places(config)
-    check_outputs(config)
-    check_models(config)
+    check_config(config)
     return config
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jobs.beforehand import check_places
 from jobs.cluster import check_dashboard
-from jobs.session import check_places
 from medembed.config import Config, load_config
 from medembed.errors import ConfigError, ServiceError
 

@@ -92,8 +92,7 @@ def above_key(uri: str) -> str:
 
 
 def find_output(uri: str, kind: type[M], key: str) -> M | None:
-    """Return the manifest of a finished output that was made from this key, None if nothing lies
-    there.
+    """Return the manifest of the finished output of this key; None if nothing lies there.
 
     Raises StorageError if something else is there: a job overwrites nothing.
     """

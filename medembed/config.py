@@ -38,9 +38,7 @@ class Config(BaseModel):
 
 @dataclass(frozen=True)
 class UriRole:
-    """Marks a config value that names a place on storage; a cluster job may not name a node's own
-    disk.
-    """
+    """Marks a value that names a place on storage; on a cluster not a node's own disk."""
 
     role: str
     is_model: bool = False
@@ -86,10 +84,9 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
 
 
 def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """Return the config of {key: value}: keys may be dotted; texts are read as on a command line,
-    other values as they are.
+    """Return the config of {key: value}, where keys may be dotted. Raises ConfigError.
 
-    Raises ConfigError.
+    Texts are read as on a command line, other values as they are.
     """
     merged: dict[str, Any] = {}
     for key, value in values.items():
@@ -169,9 +166,7 @@ def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
 
 
 def _in_full(annotation: Any, values: Any) -> Any:
-    """Return the values with every short form written out, so that those of file and command line
-    can be merged.
-    """
+    """Return the values with every short form written out, so that they can be merged."""
     config = _nested_config(annotation)
     if config is None:
         return values

@@ -1,6 +1,4 @@
-"""A DuckDB on local disk: joins and sorts of keys, so many as there are, in a fixed share of
-memory.
-"""
+"""Join and sort any number of keys in a fixed share of memory, by a DuckDB on local disk."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,12 +1,8 @@
-"""Errors that a caller can handle: one line that says where, what was found, what was expected,
-what to do.
-"""
+"""Errors that a caller can handle: one line on where, what was found and expected, what to do."""
 
 
 class MedEmbedError(Exception):
-    """Something outside the code is wrong; a job prints the message alone and exits with status
-    2.
-    """
+    """Something outside the code is wrong; a job prints the message and exits with status 2."""
 
 
 class ConfigError(MedEmbedError):
@@ -34,6 +30,15 @@ class TrainingError(MedEmbedError):
 
 
 class WorkersLost(TrainingError):
-    """Workers died, failed, or found no room too often; the same call goes on from the last
-    checkpoint.
-    """
+    """Workers died, failed, or found no room too often; run again to go on from a checkpoint."""
+
+
+def find_known(error: BaseException | None) -> MedEmbedError | None:
+    """Return the MedEmbedError behind an error, also where Ray wrapped it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MedEmbedError):
+            return error
+        seen.add(id(error))
+        error = getattr(error, "cause", None) or error.__cause__
+    return None

@@ -1,6 +1,4 @@
-"""`truncate`: what it means to use the first dimensions of a Matryoshka embedding. The only
-definition.
-"""
+"""Define what it means to use the first dimensions of a Matryoshka embedding: `truncate`."""
 
 from collections.abc import Sequence
 
@@ -35,8 +33,7 @@ def check_dimensions(dimensions: Sequence[int], width: int) -> None:
 
 
 def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int) -> None:
-    """Raise ModelError for dimensions above the width, or that a Matryoshka checkpoint was not
-    trained for.
+    """Raise ModelError for dimensions above the width, or that a checkpoint was not trained for.
 
     A stock model, which has no trained dimensions, takes any.
     """

@@ -1,6 +1,4 @@
-"""Reads YAML whose scalars stay the texts that somebody typed: 007, no, 1e-4 and 2024-01-01 mean
-what a key says.
-"""
+"""Read YAML whose scalars stay the texts that were typed, such as 007, no and 2024-01-01."""
 
 from collections.abc import Hashable
 from typing import Any

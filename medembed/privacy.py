@@ -1,6 +1,4 @@
-"""What must not leave a job: telemetry of the libraries underneath, passwords, ids that are texts,
-open files.
-"""
+"""Keep in a job what must not leave it: telemetry, passwords, ids that are texts, open files."""
 
 import hashlib
 import os
@@ -32,11 +30,10 @@ def silence_telemetry() -> None:
 
 
 def close_files() -> None:
-    """Have this process, and those it starts, make files that their owner alone reads: they may
-    hold patients' texts.
+    """Have this process, and those it starts, make files that their owner alone reads.
 
-    A folder with a default ACL (`setfacl -d`) says otherwise for all that is made in it; folders
-    and files that are there keep their mode.
+    They may hold patients' texts. A folder with a default ACL (`setfacl -d`) says otherwise for all
+    that is made in it; folders and files that are there keep their mode.
     """
     os.umask(0o077)
 
@@ -57,9 +54,7 @@ def own_folder(folder: Path) -> None:
 
 
 def check_secret(file: Path) -> None:
-    """Raise ConfigError for a file with a secret that other users of this machine can read; it need
-    not be there.
-    """
+    """Raise ConfigError for a secret's file, if it is there and other users can read it."""
     file = file.resolve()
     if not file.is_file():
         return

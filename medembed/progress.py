@@ -38,8 +38,7 @@ def track(
     unit: str,
     tokens: Callable[[Item], int] | None = None,
 ) -> Iterator[Item]:
-    """Yield the items, each given with how many units it finishes, while a bar counts them up to
-    `total`.
+    """Yield the items, each given with the units it finishes, while a bar counts up to `total`.
 
     With `tokens`, which says how many are in an item, the bar shows their rate too.
     """
@@ -54,16 +53,14 @@ def track(
 
 
 def _token_rate(tokens: int, bar: Any, units: int) -> str:
-    """Return tokens per second: as many as the units so far have had, at the rate at which the bar
-    counts units now.
-    """
+    """Return tokens per second: those of an average unit, at the bar's rate of units."""
     state = bar.format_dict
     finished = state["n"] + units
     rate = state["rate"] or finished / max(state["elapsed"], 1e-9)
     return f"{rate * tokens / max(finished, 1):,.0f} tokens/s"
 
 
-class Report:
+class Progress:
     """Where a remote worker leaves how far it is; made a Ray actor by `watch`."""
 
     def __init__(self) -> None:
@@ -80,12 +77,12 @@ class Report:
 
 @contextmanager
 def watch(total: int, name: str, unit: str) -> Iterator[Any]:
-    """Yield the handle of a Report that a worker may `write.remote(done, note)` to; a bar here
+    """Yield the handle of a Progress that a worker may `write.remote(done, note)` to; a bar here
     follows it.
     """
     import ray
 
-    report = ray.remote(num_cpus=0)(Report).remote()
+    report = ray.remote(num_cpus=0)(Progress).remote()
     finished = threading.Event()
 
     def show(bar: Any) -> None:

@@ -1,5 +1,4 @@
-"""Which texts are one: the keys by which texts are compared, from the narrowest to the widest.
-Pure.
+"""Say which texts are the same, by keys from the narrowest to the widest. Pure.
 
 1. Content (`schema.content_hash` of a clean text): the same text, sign by sign.
 2. `spelling_key`: the same but for what keyboards, editors and Unicode vary, and for punctuation
@@ -53,7 +52,7 @@ _FOLDING = _Folding(_VARIANTS | dict.fromkeys(_UNSEEN, ""))
 
 
 def spelling_key(text: str) -> str:
-    """Equal for texts that differ in no more than spelling.
+    """Return a key that is equal for texts that differ in no more than spelling.
 
     That is: case, composed and decomposed accents, apostrophes, quotes and dashes of any form,
     invisible characters, white space, a bullet before the text, quotes around it and punctuation
@@ -69,7 +68,7 @@ def spelling_key(text: str) -> str:
 
 
 def words_key(text: str) -> str:
-    """Equal for texts with the same words and signs, whatever the punctuation between them."""
+    """Return a key that is equal for texts with the same words and signs, without punctuation."""
     return both_keys(text)[1]
 
 
@@ -82,9 +81,7 @@ def both_keys(text: str) -> tuple[str, str]:
 
 
 def words(text: str) -> list[str]:
-    """Return the runs of letters and digits of a text, as `spelling_key` folds them, superscripts
-    as digits; no signs.
-    """
+    """Return the runs of letters and digits of a text, folded as in `spelling_key`; no signs."""
     return re.findall(r"\w+", unicodedata.normalize("NFKC", spelling_key(text)))
 
 

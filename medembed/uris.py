@@ -1,19 +1,28 @@
-"""Which storage places a config names, of which role."""
+"""List and change the storage places and models that a config names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from medembed.config import Config, UriRole
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
+Change = Callable[[str], str]
 
 
-def list_uris(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Yield (key, role, value) of every storage place that the config names."""
+class NamedUri(NamedTuple):
+    """A storage place, the key that names it, and whether it is an input or an output."""
+
+    key: str
+    role: str
+    uri: str
+
+
+def list_uris(config: Config) -> Iterator[NamedUri]:
+    """Yield every storage place that the config names."""
     for key, mark, uri in _list_marked(config):
-        yield key, mark.role, uri
+        yield NamedUri(key, mark.role, uri)
 
 
 def list_models(config: Config) -> Iterator[tuple[str, str]]:
@@ -23,14 +32,23 @@ def list_models(config: Config) -> Iterator[tuple[str, str]]:
             yield key, uri
 
 
-def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
+def map_uris(config: SomeConfig, change: Change) -> SomeConfig:
     """Return the config with every storage place changed."""
+    return _map(config, change, lambda mark: True)
+
+
+def map_models(config: SomeConfig, change: Change) -> SomeConfig:
+    """Return the config with every reference to a model changed."""
+    return _map(config, change, lambda mark: mark.is_model)
+
+
+def _map(config: SomeConfig, change: Change, is_meant: Callable[[UriRole], bool]) -> SomeConfig:
     changed: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if isinstance(value, Config):
-            changed[name] = map_uris(value, change)
-        elif any(isinstance(mark, UriRole) for mark in _marks(field)):
+            changed[name] = _map(value, change, is_meant)
+        elif any(map(is_meant, _roles(field))):
             changed[name] = _changed(value, change)
     return config.model_copy(update=changed)
 
@@ -41,10 +59,10 @@ def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRol
         if isinstance(value, Config):
             yield from _list_marked(value, f"{prefix}{name}.")
             continue
-        for mark in {mark for mark in _marks(field) if isinstance(mark, UriRole)}:
+        for role in _roles(field):
             for uri in _values(value):
                 if isinstance(uri, str):
-                    yield prefix + name, mark, uri
+                    yield prefix + name, role, uri
 
 
 def _values(value: Any) -> Iterable[Any]:
@@ -54,17 +72,16 @@ def _values(value: Any) -> Iterable[Any]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
+def _changed(value: Any, change: Change) -> Any:
     if isinstance(value, Mapping):
         return {name: change(uri) for name, uri in value.items()}
     return tuple(map(change, value)) if isinstance(value, tuple) else value and change(value)
 
 
-def _marks(field: FieldInfo) -> list[Any]:
-    """Annotations of a field, those inside `InputUri | None` and `tuple[InputUri, ...]`
-    included.
-    """
-    return [*field.metadata, *_inner_marks(field.annotation)]
+def _roles(field: FieldInfo) -> set[UriRole]:
+    """Return the roles of a field, inside `InputUri | None` and `tuple[InputUri, ...]` too."""
+    marks = [*field.metadata, *_inner_marks(field.annotation)]
+    return {mark for mark in marks if isinstance(mark, UriRole)}
 
 
 def _inner_marks(annotation: Any) -> Iterator[Any]:

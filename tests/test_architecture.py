@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # and may import each other.
 FLOORS = (
     {"data", "encoding", "registry", "search"},
-    {"evaluation", "mining"},
+    {"evaluation", "mining", "tables"},
     {"training"},
     {"custody", "finetuning", "preflight", "tuning"},
 )

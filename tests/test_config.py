@@ -4,8 +4,8 @@ import pytest
 import yaml
 from pydantic import Field
 
+from jobs.beforehand import check_places
 from jobs.cli import JOBS, job_config
-from jobs.session import check_places
 from medembed.config import (
     Config,
     InputUri,

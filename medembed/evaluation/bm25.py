@@ -29,7 +29,7 @@ _COLUMNS = ["document_id", "text"]
 
 
 @dataclass(frozen=True)
-class _Corpus:
+class _WordIndex:
     """Rows in the order in which ties fall, the first of each document [D], and their words."""
 
     rows: Rows
@@ -70,7 +70,7 @@ def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k
     return corpus.rows.rank(places, best)
 
 
-class _Texts(NamedTuple):
+class _CorpusWords(NamedTuple):
     """Row ids, each row's words as numbers, and the number of each word."""
 
     ids: list[str]
@@ -78,7 +78,7 @@ class _Texts(NamedTuple):
     vocabulary: dict[str, int]
 
 
-def _read(corpus_files: Sequence[tuple[str, int]]) -> _Texts:
+def _read(corpus_files: Sequence[tuple[str, int]]) -> _CorpusWords:
     ids: list[str] = []
     texts: list[Words] = []
     vocabulary: dict[str, int] = {}
@@ -90,10 +90,10 @@ def _read(corpus_files: Sequence[tuple[str, int]]) -> _Texts:
             for word in words(text.as_py()):
                 numbers.append(vocabulary.setdefault(word, len(vocabulary)))
             texts.append(numbers)
-    return _Texts(ids, texts, vocabulary)
+    return _CorpusWords(ids, texts, vocabulary)
 
 
-def _index(texts: _Texts) -> _Corpus:
+def _index(texts: _CorpusWords) -> _WordIndex:
     """Sort the corpus, so that ties need no second look at ids."""
     ids, numbers, vocabulary = texts
     rows = Rows.of(np.asarray(ids, dtype=np.str_), by_document=True)
@@ -109,10 +109,10 @@ def _index(texts: _Texts) -> _Corpus:
             [numbers[row] for row in np.argsort(rows.place)],
             show_progress=False,
         )
-    return _Corpus(rows, starts, vocabulary, index)
+    return _WordIndex(rows, starts, vocabulary, index)
 
 
-def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
+def _score(corpus: _WordIndex, query: str) -> npt.NDArray[np.float32]:
     """Return each row's score, float32 [N]. A word twice in a query counts twice, as in Lucene."""
     known = [corpus.vocabulary[word] for word in words(query) if word in corpus.vocabulary]
     if not known:
@@ -120,7 +120,9 @@ def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
     return corpus.index.get_scores_from_ids(known)
 
 
-def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.NDArray[np.int64]:
+def _best_rows(
+    scores: npt.NDArray[np.float32], corpus: _WordIndex, k: int
+) -> npt.NDArray[np.int64]:
     """Return the best rows of the k best documents with a word of the query, best first."""
     if not len(scores):
         return corpus.starts

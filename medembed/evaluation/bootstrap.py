@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,16 @@ class Grouping:
 
     position: npt.NDArray[np.intp]
     count: int
+
+    @classmethod
+    def of(cls, groups: Sequence[str]) -> Self:
+        """Return it from the name of each unit's group [n]."""
+        names, position = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
+        return cls(position, len(names))
+
+    def take(self, kept: npt.NDArray[np.bool_] | slice) -> "Grouping":
+        """Return that of these units alone; the groups stay as many."""
+        return Grouping(self.position[kept], self.count)
 
     def sums(self, *columns: Values) -> Values:
         """Return each column's sum over each group: [n] each -> float64 [count, columns]."""
@@ -74,7 +84,9 @@ class Interval(NamedTuple):
     sure_high: float
 
 
-def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping) -> Cell | None:
+def mean_cell(
+    before: Values, after: Values, grouping: Grouping, weights: Values | None = None
+) -> Cell | None:
     """Return the weighted mean of `after - before`; float64 [n] each. None where no unit counts.
 
     A unit that is NaN in either does not count. Totals and weights are drawn together, so that each
@@ -82,7 +94,7 @@ def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping
     chapter 6).
     """
     gain = after - before
-    counts = np.where(np.isnan(gain), 0.0, weights)
+    counts = np.where(np.isnan(gain), 0.0, 1.0 if weights is None else weights)
     if not counts.any():
         return None
     measured = np.stack([before[counts > 0], after[counts > 0]])

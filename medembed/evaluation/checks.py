@@ -7,7 +7,7 @@ from medembed.encoding.model_files import fetch_model, model_width
 from medembed.errors import DataError
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.evaluate import check_measurable
-from medembed.evaluation.must_rank import DocumentId, open_cases
+from medembed.evaluation.must_rank import DocumentId, load_cases
 from medembed.matryoshka import check_dimensions
 from medembed.privacy import show_id
 
@@ -21,7 +21,7 @@ def check_request(config: EvaluationConfig, models: Sequence[str]) -> None:
     widths = [model_width(fetch_model(model)) for model in models]
     if widths[0] is not None:
         check_dimensions(config.dimensions, widths[0])
-    open_cases(config.must_rank)
+    load_cases(config.must_rank)
 
 
 def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> None:
@@ -33,7 +33,7 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
             "leave it out."
         )
     named = set[str]()
-    for case in open_cases(config.must_rank):
+    for case in load_cases(config.must_rank):
         named.update(side.id for side in case.sides if isinstance(side, DocumentId))
     if not named:
         return

@@ -18,8 +18,8 @@ from medembed.evaluation.bootstrap import (
     spearman_cell,
 )
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.metrics import Values, is_lower_better
-from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, principal_metrics
+from medembed.evaluation.metrics import Values, is_lower_better, principal_metrics
+from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored
 
 Family = Measured | Scored
 Mask = npt.NDArray[np.bool_]
@@ -27,7 +27,7 @@ METRIC = "metric"
 NARROW = "narrow"
 
 
-class Key(NamedTuple):
+class DifferenceKey(NamedTuple):
     """Which difference: (metric, "ndcg@10", 256), (narrow, "ndcg@10", 64), (tag, "lay", 256)."""
 
     kind: str
@@ -38,12 +38,12 @@ class Key(NamedTuple):
 class Entry(NamedTuple):
     """A cell to compare, and the baseline's dimension in it."""
 
-    key: Key
+    key: DifferenceKey
     cell: Cell
     baseline_dimension: int
 
 
-class Pair(NamedTuple):
+class FamilyPair(NamedTuple):
     """The same units under two models."""
 
     before: Family
@@ -107,9 +107,7 @@ def compare(
     A unit that is NaN in either does not count. DataError when none counts. Nothing else is
     compared, so that sure_low and sure_high are about low and high.
     """
-    names, position = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.ones(len(before)) if weights is None else weights
-    cell = mean_cell(before, after, counts, Grouping(position, len(names)))
+    cell = mean_cell(before, after, Grouping.of(groups), weights)
     if cell is None:
         raise DataError(
             f"{len(before)} values to compare: none counts in both. Compare a metric that "
@@ -163,16 +161,12 @@ def _groupings(baselines: Sequence[Evaluation], after: Evaluation) -> dict[str, 
     shared = set[str]().union(*(before.families for before in baselines))
     families = {name: family for name, family in after.families.items() if name in shared}
     groups: list[str] = []
-    ends = []
-    for family in families.values():
+    places: dict[str, slice] = {}
+    for name, family in families.items():
+        places[name] = slice(len(groups), len(groups) + len(family.units.groups))
         groups += family.units.groups
-        ends.append(len(groups))
-    names, position = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
-    positions = np.split(position, ends)
-    return {
-        name: Grouping(of_family, len(names))
-        for name, of_family in zip(families, positions, strict=False)
-    }
+    grouping = Grouping.of(groups)
+    return {name: grouping.take(place) for name, place in places.items()}
 
 
 def _plan(before: Evaluation, after: Evaluation, groupings: Mapping[str, Grouping]) -> list[Entry]:
@@ -192,18 +186,18 @@ def _plan(before: Evaluation, after: Evaluation, groupings: Mapping[str, Groupin
 
 def _pairs(
     before: Evaluation, after: Evaluation, groupings: Mapping[str, Grouping]
-) -> dict[str, Pair]:
+) -> dict[str, FamilyPair]:
     """Return {metric measured in both: the family that it is of}."""
     old = before.families
     new = after.families
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, FamilyPair] = {}
     for name, grouping in groupings.items():
         if name in old:
             assert old[name].units.ids == new[name].units.ids, (
                 f"{before.uri} and {after.uri} measured other {name}"
             )
             metrics = _metrics_of(old[name]) & _metrics_of(new[name])
-            pairs |= dict.fromkeys(metrics, Pair(old[name], new[name], grouping))
+            pairs |= dict.fromkeys(metrics, FamilyPair(old[name], new[name], grouping))
     return pairs
 
 
@@ -211,18 +205,18 @@ def _metrics_of(family: Family) -> set[str]:
     return set[str]().union(*family.means().values())
 
 
-def _entries(pair: Pair, metric: str, *, is_objective: bool) -> Iterator[Entry]:
+def _entries(pair: FamilyPair, metric: str, *, is_objective: bool) -> Iterator[Entry]:
     """Give a metric's cells, widest first."""
     old = _dimensions_of(pair.before, metric)
     slices = pair.after.units.slices() if is_objective else {}
     everything = np.ones(len(pair.after.units.ids), dtype=np.bool_)
     for dimension in _dimensions_of(pair.after, metric):
         baseline = dimension if dimension in old else old[0]
-        wanted = [(Key(METRIC, metric, dimension), baseline, everything)]
+        wanted = [(DifferenceKey(METRIC, metric, dimension), baseline, everything)]
         if is_objective:
-            wanted.append((Key(NARROW, metric, dimension), old[0], everything))
+            wanted.append((DifferenceKey(NARROW, metric, dimension), old[0], everything))
         for (kind, name), mask in slices.items():
-            wanted.append((Key(kind, name, dimension), baseline, mask))
+            wanted.append((DifferenceKey(kind, name, dimension), baseline, mask))
         for key, source, mask in wanted:
             cell = _cell(pair, metric, source, dimension, mask)
             if cell is not None:
@@ -234,10 +228,10 @@ def _dimensions_of(family: Family, metric: str) -> list[int]:
     return sorted((d for d, row in family.means().items() if metric in row), reverse=True)
 
 
-def _cell(pair: Pair, metric: str, old: int, new: int, mask: Mask) -> Cell | None:
+def _cell(pair: FamilyPair, metric: str, old: int, new: int, mask: Mask) -> Cell | None:
     """Return the cell of the units in the mask, at the baseline's and the model's dimension."""
     before, after, grouping = pair
-    grouping = Grouping(grouping.position[mask], grouping.count)
+    grouping = grouping.take(mask)
     if isinstance(before, Scored) and isinstance(after, Scored):
         similarity = after.similarity[mask]
         return spearman_cell(
@@ -247,7 +241,7 @@ def _cell(pair: Pair, metric: str, old: int, new: int, mask: Mask) -> Cell | Non
     assert isinstance(after, Measured)
     values = after.values[new][metric]
     weights = after.weight_of(metric, values)[mask]
-    return mean_cell(before.values[old][metric][mask], values[mask], weights, grouping)
+    return mean_cell(before.values[old][metric][mask], values[mask], grouping, weights)
 
 
 def _difference(
@@ -266,7 +260,7 @@ def _difference(
 
 
 def _comparison(
-    before: Evaluation, after: Evaluation, table: Mapping[Key, Difference]
+    before: Evaluation, after: Evaluation, table: Mapping[DifferenceKey, Difference]
 ) -> Comparison:
     differences: dict[str, dict[int, Difference]] = {}
     narrow: dict[int, Difference] = {}

@@ -19,7 +19,8 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.files import RANKS_KEPT, best_documents, read_evaluation, write_evaluation
 from medembed.evaluation.knn import Labelled, classify, find_labelled
 from medembed.evaluation.measure import MeasuredQuestions, judge_cases, measure_questions
-from medembed.evaluation.must_rank import Case, open_cases
+from medembed.evaluation.metrics import identify_metrics
+from medembed.evaluation.must_rank import Case, load_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
@@ -51,6 +52,7 @@ class Request(NamedTuple):
         """The fingerprint of all that decides the result."""
         return fingerprint(
             [
+                identify_metrics(),
                 self.dataset.fingerprint,
                 self.table.info.encoder,
                 self.config.model_dump(exclude=_UNUSED),
@@ -80,7 +82,7 @@ def evaluate(
     asked = config.dimensions or table.info.dimensions or (table.info.width,)
     dimensions = tuple(sorted(set(asked), reverse=True))
     check_dimensions(dimensions, table.info.width)
-    cases = open_cases(config.must_rank)
+    cases = load_cases(config.must_rank)
     request = Request(dataset, table, model, config, encoding, cases, dimensions)
     output = place(output, request.key)
     records = Records.of_output(storage.absolute(output), request.key)
@@ -133,7 +135,8 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
 
     Raises DataError if no query has a positive.
     """
-    key = fingerprint([dataset.fingerprint, bm25_fingerprint(), config.model_dump(exclude=_UNUSED)])
+    settings = config.model_dump(exclude=_UNUSED)
+    key = fingerprint([identify_metrics(), dataset.fingerprint, bm25_fingerprint(), settings])
     output = place(output, key)
     if find_output(output, EvaluationManifest, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)

@@ -19,7 +19,7 @@ from medembed.evaluation.evaluate import BM25
 from medembed.evaluation.recommend import format_recommendation
 from medembed.evaluation.report.headline import headline, headlines
 from medembed.evaluation.retention.judge import Retention
-from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.retention.words import format_retention
 from medembed.evaluation.side_by_side import (
@@ -182,7 +182,7 @@ def _measure_retention(
     """Measure the first model against the others on the retention sets, if any is given."""
     info = contenders[0].table.info
     dimensions = config.dimensions or info.dimensions or (info.width,)
-    models = [Model(contender.name, contender.model) for contender in contenders]
+    models = [NamedModel(contender.name, contender.model) for contender in contenders]
     return measure_retention(sets, models, output, dimensions, config.retention, config.encoding)
 
 
@@ -196,7 +196,7 @@ def _log_run(
         dataset=Source(dataset.fingerprint),
         encoder=compared.page.model.encoder,
         output=storage.absolute(config.output),
-        evaluation=fingerprint([settings, [e.uri for e in compared.evaluations]]),
+        evaluation=fingerprint([settings, [e.uri for e in compared.page.evaluations]]),
     )
     tags = lineage.to_tags()
     run_id = registry.find_run(tags)

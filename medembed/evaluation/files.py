@@ -10,7 +10,7 @@ import pyarrow as pa
 from medembed import storage
 from medembed.artifact import NewOutput, read_manifest
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
 from medembed.lineage import EvaluationManifest
 from medembed.schema import BEST
@@ -63,7 +63,7 @@ def read_evaluation(uri: str, name: str) -> Evaluation:
     if "must_rank.json" in manifest.files:
         read = json.loads(storage.read_bytes(storage.join(uri, "must_rank.json")))
         families["must_rank"] = {
-            int(d): tuple(Outcome(**case) for case in row) for d, row in read.items()
+            int(d): tuple(CaseOutcome(**case) for case in row) for d, row in read.items()
         }
     return Evaluation(name, uri, manifest.encoder, **families)
 
@@ -128,10 +128,9 @@ def _from_table(rows: pa.Table) -> Measured:
     dimensions = rows["dimension"].to_numpy()
     units = rows.slice(0, 0)
     for dimension in dict.fromkeys(dimensions.tolist()):
-        part = rows.filter(pa.array(dimensions == dimension))
-        units = part
-        for name in part.column_names[1 + len(_UNITS) :]:
-            column = part[name].to_numpy().astype(np.float64)
+        units = rows.filter(pa.array(dimensions == dimension))
+        for name in units.column_names[1 + len(_UNITS) :]:
+            column = units[name].to_numpy().astype(np.float64)
             if name.startswith(_WEIGHT):
                 weights[name.removeprefix(_WEIGHT)] = column
             elif name.startswith(_COSINE):

@@ -45,11 +45,10 @@ class Inspection:
 
     @property
     def is_alike(self) -> bool:
-        """Whether all texts look alike: vectors fill a narrow cone (anisotropy; Ethayarajh 2019,
-        arXiv:1909.00512).
+        """Whether all texts look alike (anisotropy; Ethayarajh 2019, arXiv:1909.00512).
 
-        Ranking may still work, by small differences; thresholds on a cosine, int8 and few
-        dimensions suffer.
+        Then vectors fill a narrow cone. Ranking may still work, by small differences; thresholds on
+        a cosine, int8 and few dimensions suffer.
         """
         return self.mean_cosine > _ALIKE
 

@@ -11,7 +11,7 @@ from medembed.errors import DataError
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.files import RANKS_KEPT, best_documents
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.must_rank import Case, DocumentId, Outcome, judge
+from medembed.evaluation.must_rank import Case, CaseOutcome, DocumentId, judge
 from medembed.evaluation.questions import Questions, find_measurable
 from medembed.evaluation.rank import best_others, score_judged, score_rankings
 from medembed.evaluation.result import Measured, Scored, join
@@ -114,7 +114,7 @@ def judge_cases(
     table: Table,
     dimensions: Sequence[int],
     workers: int,
-) -> dict[int, tuple[Outcome, ...]]:
+) -> dict[int, tuple[CaseOutcome, ...]]:
     """Return the outcome of each must-rank case at each dimension.
 
     queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as
@@ -179,7 +179,8 @@ def _score_pairs(asked: Questions, cosines: Mapping[int, Values]) -> Scored | No
     if not kept.any():
         return None
     lines = asked.lines[kept]
-    queries, documents = asked.ids, asked.documents[kept].tolist()
+    queries = asked.ids
+    documents = asked.documents[kept].tolist()
     ids = [f"{queries[line]}\t{name}" for line, name in zip(lines.tolist(), documents, strict=True)]
     return Scored(
         asked.units(lines, ids), similarity[kept], {d: row[kept] for d, row in cosines.items()}

@@ -1,51 +1,53 @@
 """Compute ranking metrics per query from the grades of its ranking, as trec_eval does. Pure.
 
+A new metric is a function and its line in METRICS; how people call it stands in `words`.
+
 `grades` float [Q, depth]: the judged score of the document at each rank, 0 where it is not judged.
-`judged` are each query's positive grades, all of them, found or not; a query has at least one.
+`positives` are each query's positive grades, all of them, found or not; a query has at least one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.float64]
-Judged = Sequence[Sequence[float]]
+Positives = Sequence[Sequence[float]]
 
 
-def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
+def ndcg(grades: Grades, positives: Positives, k: int) -> Values:
     """Return NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.array(
-        [np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged]
+        [np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in positives]
     )
     return np.asarray(grades[:, :k] @ discounts[: grades[:, :k].shape[1]] / ideal)
 
 
-def recall(grades: Grades, judged: Judged, k: int) -> Values:
+def recall(grades: Grades, positives: Positives, k: int) -> Values:
     """Return the share of the positives found in the first k."""
-    return np.asarray(_hits(grades, k).sum(axis=1) / _counts(judged))
+    return np.asarray(_hits(grades, k).sum(axis=1) / _counts(positives))
 
 
-def precision(grades: Grades, judged: Judged, k: int) -> Values:
+def precision(grades: Grades, positives: Positives, k: int) -> Values:
     """Return the share of positives among the first k; missing documents count as misses."""
     return np.asarray(_hits(grades, k).sum(axis=1) / k)
 
 
-def f1(grades: Grades, judged: Judged, k: int) -> Values:
+def f1(grades: Grades, positives: Positives, k: int) -> Values:
     """Return the harmonic mean of a query's precision and recall, 0 if both are."""
-    return np.asarray(2 * _hits(grades, k).sum(axis=1) / (k + _counts(judged)))
+    return np.asarray(2 * _hits(grades, k).sum(axis=1) / (k + _counts(positives)))
 
 
-def mrr(grades: Grades, judged: Judged, k: int) -> Values:
+def mrr(grades: Grades, positives: Positives, k: int) -> Values:
     """Return 1 / rank of the first positive, 0 if it is not in the first k."""
     hits = _hits(grades, k)
     return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
 
 
-def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
+def average_precision(grades: Grades, positives: Positives, k: int) -> Values:
     """Return the mean over all positives of the precision at their rank, 0 for those past k.
 
     As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives)
@@ -53,15 +55,15 @@ def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
     """
     hits = _hits(grades, k)
     at_rank = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.asarray((at_rank * hits).sum(axis=1) / _counts(judged))
+    return np.asarray((at_rank * hits).sum(axis=1) / _counts(positives))
 
 
-def accuracy(grades: Grades, judged: Judged, k: int) -> Values:
+def accuracy(grades: Grades, positives: Positives, k: int) -> Values:
     """Return 1 if any positive is in the first k, else 0."""
     return np.asarray(_hits(grades, k).any(axis=1), dtype=np.float64)
 
 
-METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
+METRICS: dict[str, Callable[[Grades, Positives, int], Values]] = {
     "ndcg": ndcg,
     "recall": recall,
     "precision": precision,
@@ -72,18 +74,44 @@ METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
 }
 
 
-def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, Values]:
+VERSION = 1  # raised where a metric of the same name is computed otherwise
+
+
+def identify_metrics() -> list[Any]:
+    """Return what changes when a metric is added or computed otherwise, for a fingerprint."""
+    return [VERSION, *METRICS]
+
+
+def measure(grades: Grades, positives: Positives, depths: Sequence[int]) -> dict[str, Values]:
     """Return {"ndcg@10": a value per query, ...}: every metric at every depth."""
     values = {}
     for name, metric in METRICS.items():
         for k in depths:
-            values[f"{name}@{k}"] = metric(grades, judged, k)
+            values[f"{name}@{k}"] = metric(grades, positives, k)
     return values
 
 
 def is_lower_better(name: str) -> bool:
     """Say whether a metric is to be lowered: how often judged negatives are found."""
     return name.startswith("negative_accuracy")
+
+
+def principal_metrics(metrics: Sequence[str]) -> list[str]:
+    """Return those of the metrics measured that a summary shows, the objective first.
+
+    NDCG and recall at 10, or at the smallest k measured; then those of other data shapes.
+    """
+    depths = sorted(int(name.rpartition("@")[2]) for name in metrics if name.startswith("ndcg@"))
+    k = 10 if 10 in depths else next(iter(depths), 10)
+    wanted = (
+        f"ndcg@{k}",
+        f"recall@{k}",
+        "spearman",
+        "knn_accuracy",
+        "triplet_accuracy",
+        f"negative_accuracy@{k}",
+    )
+    return [name for name in wanted if name in metrics]
 
 
 def parse_metric(name: str) -> tuple[str, int]:
@@ -131,5 +159,5 @@ def _hits(grades: Grades, k: int) -> npt.NDArray[np.bool_]:
     return np.asarray(grades[:, :k] > 0)
 
 
-def _counts(judged: Judged) -> npt.NDArray[np.int64]:
-    return np.array([len(row) for row in judged])
+def _counts(positives: Positives) -> npt.NDArray[np.int64]:
+    return np.array([len(row) for row in positives])

@@ -46,7 +46,7 @@ class Case(Config):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """The cosines that a case has under a model at one dimension."""
 
     name: str
@@ -64,17 +64,14 @@ class Outcome:
         return self.above > self.below
 
 
-def open_cases(uri: str | None) -> tuple[Case, ...]:
-    """Load the cases of a file, none without one."""
-    return load_cases(uri) if uri else ()
-
-
-def load_cases(uri: str) -> tuple[Case, ...]:
+def load_cases(uri: str | None) -> tuple[Case, ...]:
     """Load the cases of a YAML file: a list of query, above and below, each named if you like.
 
-    A case without a name is called "case 3" by its place. Raises DataError that names file, case
-    and key and quotes no text, StorageError if the file cannot be read.
+    None without a file. A case without a name is called "case 3" by its place. Raises DataError
+    that names file, case and key and quotes no text, StorageError if the file cannot be read.
     """
+    if uri is None:
+        return ()
     rows = _parse(uri)
     cases = tuple(_check(uri, number, row) for number, row in enumerate(rows, start=1))
     places: dict[str, int] = {}
@@ -93,14 +90,14 @@ def load_cases(uri: str) -> tuple[Case, ...]:
 
 def judge(
     cases: Sequence[Case], above: Mapping[int, Values], below: Mapping[int, Values]
-) -> dict[int, tuple[Outcome, ...]]:
+) -> dict[int, tuple[CaseOutcome, ...]]:
     """Return {dimension: an outcome per case}, in the order of `above`.
 
     above, below {dimension: float64 [cases]}: cosines of each case's query with its two documents.
     """
     return {
         dimension: tuple(
-            Outcome(case.name, float(high), float(low))
+            CaseOutcome(case.name, float(high), float(low))
             for case, high, low in zip(cases, values, below[dimension], strict=True)
         )
         for dimension, values in above.items()
@@ -122,9 +119,9 @@ def _parse(uri: str) -> list[Any]:
             f"{place}: not valid YAML; put texts that have a colon or # into quotes."
         ) from None
     if not isinstance(rows, list) or not rows:
-        found = "keys" if isinstance(rows, dict) else "one value"
+        top = "keys" if isinstance(rows, dict) else "one value"
         raise DataError(
-            f"{uri}: found {found if rows else 'nothing'} at the top; expected a list of cases, "
+            f"{uri}: found {top if rows else 'nothing'} at the top; expected a list of cases, "
             "each '- query: ...'."
         )
     return rows

@@ -7,12 +7,12 @@ from typing import Literal
 
 from medembed.evaluation.compare import Comparison, compare_evaluations
 from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.metrics import principal_metrics
 from medembed.evaluation.result import (
     BYTES_PER_VALUE,
     NO_VECTORS,
     Evaluation,
     Measured,
-    principal_metrics,
 )
 from medembed.evaluation.words import format_columns, label, listed
 

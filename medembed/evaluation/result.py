@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 
 NO_VECTORS = 0  # the "dimension" of a ranking without vectors, such as BM25's
 BYTES_PER_VALUE = 4  # of a vector of float32
@@ -126,7 +126,7 @@ class Evaluation:
     queries: Measured | None = None
     documents: Measured | None = None
     pairs: Scored | None = None
-    must_rank: Mapping[int, tuple[Outcome, ...]] = field(default_factory=dict)
+    must_rank: Mapping[int, tuple[CaseOutcome, ...]] = field(default_factory=dict)
 
     @property
     def families(self) -> dict[str, Measured | Scored]:
@@ -216,24 +216,6 @@ def _join(
                 values.append(table[dimension].get(name, np.full(size, np.nan)))
             joined[dimension][name] = np.concatenate(values)
     return joined
-
-
-def principal_metrics(metrics: Sequence[str]) -> list[str]:
-    """Return those of the metrics measured that a summary shows, the objective first.
-
-    NDCG and recall at 10, or at the smallest k measured; then those of other data shapes.
-    """
-    depths = sorted(int(name.rpartition("@")[2]) for name in metrics if name.startswith("ndcg@"))
-    k = 10 if 10 in depths else next(iter(depths), 10)
-    wanted = (
-        f"ndcg@{k}",
-        f"recall@{k}",
-        "spearman",
-        "knn_accuracy",
-        "triplet_accuracy",
-        f"negative_accuracy@{k}",
-    )
-    return [name for name in wanted if name in metrics]
 
 
 def baseline_dimensions(dimensions: Sequence[int], width: int) -> tuple[int, ...]:

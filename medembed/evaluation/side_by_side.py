@@ -43,23 +43,13 @@ class SideBySide:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
 
     @property
-    def evaluations(self) -> Sequence[Evaluation]:
-        """The one of the model judged first."""
-        return self.page.evaluations
-
-    @property
-    def comparisons(self) -> Sequence[Comparison]:
-        """The model against each of the others, in order."""
-        return self.page.comparisons
-
-    @property
     def metrics(self) -> dict[str, float]:
         """All numbers by name: ndcg@10_dim_64, difference_ndcg@10_dim_64_low, ..."""
         named: dict[str, float] = {}
         for dimension, row in self.page.model.metrics.items():
             for metric, value in row.items():
                 named[f"{metric}_dim_{dimension}"] = value
-        for number, comparison in enumerate(self.comparisons, start=1):
+        for number, comparison in enumerate(self.page.comparisons, start=1):
             start = "difference" if number == 1 else f"difference_{number}"
             for metric, rows in comparison.differences.items():
                 for dimension, difference in rows.items():

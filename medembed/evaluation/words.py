@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from medembed.evaluation.compare import Comparison, Difference
-from medembed.evaluation.result import NO_VECTORS, Evaluation, principal_metrics
+from medembed.evaluation.metrics import principal_metrics
+from medembed.evaluation.result import NO_VECTORS, Evaluation
 
 GAIN = "gain"
 LOSS = "loss"

@@ -1,6 +1,4 @@
-"""What the registry remembers of retrainings: which files were tried with which outcome, and what
-was mined.
-"""
+"""Find what the registry remembers of retrainings: files, their outcome, and what was mined."""
 
 import json
 from collections.abc import Iterator
@@ -97,7 +95,7 @@ def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str |
 
 
 def _open_mined(version: Version) -> Examples | None:
-    """The examples that a version was trained on; None if they were removed since."""
+    """Return the examples that a version was trained on; None if they were removed since."""
     mined = version.lineage.examples
     try:
         return open_examples(mined.uri) if mined and mined.uri else None

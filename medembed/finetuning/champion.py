@@ -1,6 +1,4 @@
-"""The champion and what the lineage says about it: its data set, its embedding table, how it came
-to be.
-"""
+"""Read the champion, and from its lineage its data set, its table and how it came to be."""
 
 import logging
 from collections.abc import Mapping
@@ -23,11 +21,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that a candidate must beat; without a `version` it is the one that a first training
-    starts from.
+    """The model that a candidate must beat; for a first training the one that it starts from.
 
-    `dataset` is what it knows, `table` the embedding table that is served with it, `increments` how
-    often it was trained on since it was trained anew.
+    Then there is no `version`. `dataset` is what it knows, `table` the embedding table that is
+    served with it, `increments` how often it was trained on since it was trained anew.
     """
 
     version: Version | None
@@ -93,7 +90,7 @@ def _read_version(registry: Registry) -> Version | None:
 
 
 def _check_loads(version: Version) -> str:
-    """The fingerprint of a version's model, which was loaded and has encoded a text."""
+    """Return the fingerprint of a version's model, which was loaded and has encoded a text."""
     try:
         # no conversion for a text
         encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))

@@ -1,4 +1,4 @@
-"""What fine-tuning takes in and makes: the configs of all its stages side by side."""
+"""Configure fine-tuning: all its stages side by side."""
 
 from typing import Self
 

@@ -1,10 +1,7 @@
-"""The whole loop: prepare, encode, measure, mine, train, encode, measure again, report, register,
-promote.
-"""
+"""Do the whole loop: prepare, encode, measure, mine, train, measure again, register, promote."""
 
 import logging
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from medembed.data.dataset import Dataset, require_queries
 from medembed.data.prepare import prepare
@@ -12,11 +9,9 @@ from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 from medembed.evaluation.checks import check_request
 from medembed.evaluation.compare import Comparison
-from medembed.evaluation.report.headline import headline
-from medembed.evaluation.result import Evaluation
-from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.words import lost_to
-from medembed.evaluation.side_by_side import Contender, SideBySide, differences_of
+from medembed.evaluation.side_by_side import Contender, SideBySide
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.stages import Stages
 from medembed.matryoshka import check_dimensions
@@ -36,9 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """A round's examples, None where the loss reads none, its checkpoint, and the embedding table
-    of that checkpoint.
-    """
+    """A round's examples, if the loss reads any, its checkpoint, and that one's table."""
 
     examples: Examples | None
     checkpoint: Checkpoint
@@ -61,7 +54,7 @@ class Finetuned:
     @property
     def comparison(self) -> Comparison:
         """The new model against the base model."""
-        return self.compared.comparisons[0]
+        return self.compared.page.comparisons[0]
 
 
 def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
@@ -90,7 +83,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     with stages.stage("measure after"):
         after = stages.measure(dataset, trained.table, checkpoint.uri, "fine-tuned")
     with stages.stage("measure elsewhere"):
-        models = (Model("fine-tuned", checkpoint.uri), Model("base model", config.model))
+        models = (NamedModel("fine-tuned", checkpoint.uri), NamedModel("base model", config.model))
         retention = measure_retention(
             sets, models, stages.root, config.dimensions, config.retention, config.encoding
         )
@@ -202,7 +195,7 @@ def _promote(
     is_new: bool,
 ) -> bool:
     """Make the version champion if it deserves it, and say whether it did."""
-    comparison = compared.comparisons[0]
+    comparison = compared.page.comparisons[0]
     gain = comparison.differences[comparison.objective][config.training.select_dimension]
     champion = read_champion(registry, version.name)
     lost = lost_to(compared.page.retention)
@@ -220,60 +213,3 @@ def is_worthy(gain: float, lost: str | None, *, is_new: bool, has_champion: bool
     been rolled back by somebody, so it is champion again only where there is none.
     """
     return gain > 0 and not lost and (is_new or not has_champion)
-
-
-def summarize(result: Finetuned) -> dict[str, Any]:
-    """Return the run as summary.json has it: inputs, outputs, fingerprints, counts and metrics."""
-    dataset = result.dataset
-    examples = result.trained.examples
-    checkpoint = result.trained.checkpoint
-    parent = checkpoint.manifest.origin.parent
-    retention = result.compared.page.retention
-    after, before = result.compared.evaluations
-    return {
-        "headline": headline(result.comparison),
-        "metrics": {
-            "before": _by_dimension(before),
-            "after": _by_dimension(after),
-            "differences": differences_of(result.comparison),
-        },
-        "retention": retention and retention.numbers,
-        "dataset": {
-            "uri": dataset.uri,
-            "fingerprint": dataset.fingerprint,
-            "counts": dataset.manifest.counts,
-            "splits": dataset.manifest.splits,
-            "dropped": dataset.manifest.dropped,
-        },
-        "examples": examples
-        and {
-            "uri": examples.uri,
-            "fingerprint": examples.fingerprint,
-            "counts": examples.manifest.counts,
-        },
-        "checkpoint": {
-            "uri": checkpoint.uri,
-            "fingerprint": checkpoint.fingerprint,
-            "parent": parent and asdict(parent),
-            "dev": checkpoint.manifest.dev,
-        },
-        "tables": {
-            "before": _describe_table(result.base_table),
-            "after": _describe_table(result.trained.table),
-        },
-        "registered": {
-            "model": result.version.reference,
-            "run_id": result.version.run_id,
-            "champion": result.is_promoted,
-        },
-        "report": result.report,
-        "seconds": {name: round(spent, 1) for name, spent in result.seconds.items()},
-    }
-
-
-def _by_dimension(evaluation: Evaluation) -> dict[str, Any]:
-    return {str(dimension): row for dimension, row in evaluation.metrics.items()}
-
-
-def _describe_table(table: Table) -> dict[str, Any]:
-    return {"uri": table.uri, "version": table.version, "encoder": table.info.encoder}

@@ -13,7 +13,8 @@ from typing import Literal
 from medembed.errors import DataError
 from medembed.evaluation.bootstrap import Cell, OneSided, draw_differences, one_sided
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.result import Evaluation, principal_metrics
+from medembed.evaluation.metrics import principal_metrics
+from medembed.evaluation.result import Evaluation
 from medembed.evaluation.retention.judge import Retained, Retention
 from medembed.evaluation.retention.words import explain_losses
 from medembed.evaluation.shrink import risks_of_loss
@@ -25,7 +26,7 @@ Verdict = Literal["pass", "fail", "undecided"]
 
 
 @dataclass(frozen=True)
-class Row:
+class GateRow:
     """One difference: of the objective (dimension 0, every language) or of a cell.
 
     `part` is the test queries that it is about: those of before, the new ones, or all where one
@@ -47,7 +48,7 @@ class Row:
     verdict: Verdict
 
     def describe(self, metric: str) -> str:
-        """ "ndcg@10 0.500 -> 0.520, +0.020 [+0.010, +0.030], risk 1%"."""
+        """Write "ndcg@10 0.500 -> 0.520, +0.020 [+0.010, +0.030], risk 1%"."""
         difference = (
             f"{metric} {self.before:.3f} -> {self.after:.3f}, {self.mean:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}]"
@@ -64,9 +65,9 @@ def make_row(
     *,
     risk: float | None,
     verdict: Verdict,
-) -> Row:
+) -> GateRow:
     """Return a judged difference."""
-    return Row(
+    return GateRow(
         part,
         dimension,
         language,
@@ -92,11 +93,11 @@ class Decision:
     outcome: Outcome
     reasons: tuple[str, ...]
     metric: str
-    rows: tuple[Row, ...]
+    rows: tuple[GateRow, ...]
     retention: Retention | None = None
 
     def refuse(self, reasons: Sequence[str]) -> "Decision":
-        """The decision with more reasons against a candidate; no better one if there are any."""
+        """Return the decision with more reasons against the candidate, then not "better"."""
         outcome = "not better" if reasons and self.outcome == "better" else self.outcome
         return replace(self, outcome=outcome, reasons=(*self.reasons, *reasons))
 
@@ -150,10 +151,7 @@ def hold_to_retention(
     known = {(row.set, row.dimension) for row in before if row.is_lost}
     reasons = []
     for number, entry in enumerate(retention.against):
-        lost = entry.lost
-        if number > 0:
-            lost = tuple(row for row in lost if (row.set, row.dimension) not in known)
-        reason = explain_losses(lost, retention.model, entry.baseline, retention.tolerance)
+        reason = explain_losses(retention, entry, known if number > 0 else ())
         if reason:
             reasons.append(reason.rstrip("."))
     return replace(decision.refuse(reasons), retention=retention)
@@ -161,7 +159,7 @@ def hold_to_retention(
 
 def _judge(
     questions: Sequence[Question], config: GateConfig, measured: EvaluationConfig
-) -> tuple[Row, ...]:
+) -> tuple[GateRow, ...]:
     """Answer each question by its bounds and its risk; cells of too few queries are undecided.
 
     The objective's parts are judged together, and so are the cells.
@@ -204,7 +202,7 @@ def _judge(
     return tuple(rows)
 
 
-def _conclude(rows: tuple[Row, ...], metric: str, config: GateConfig) -> Decision:
+def _conclude(rows: tuple[GateRow, ...], metric: str, config: GateConfig) -> Decision:
     """Return what the rows say together."""
     too_much = f"more than {config.tolerance:g}"
     objective = [row for row in rows if row.dimension == 0]

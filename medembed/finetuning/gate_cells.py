@@ -1,4 +1,4 @@
-"""Which differences the gate judges: the objective's, and each dimension's and language's. Pure."""
+"""Choose the differences that the gate judges: of objective, dimensions and languages. Pure."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Question:
     cell: Cell
 
 
-class Pair(NamedTuple):
+class BeforeAfter(NamedTuple):
     """A metric of each query, of the champion and of the candidate."""
 
     before: Values
@@ -50,15 +50,14 @@ def make_questions(
     min_queries: int,
 ) -> list[Question]:
     """Return the objective's differences first, then those of each dimension and subset."""
-    names, position = np.unique(np.asarray(after.units.groups), return_inverse=True)
-    grouping = Grouping(position, len(names))
+    grouping = Grouping.of(after.units.groups)
     parts = _split_by_age(after, old)
     pairs = {}
     for dimension in dimensions:
-        pairs[dimension] = Pair(
+        pairs[dimension] = BeforeAfter(
             _values(before, metric, dimension), _values(after, metric, dimension)
         )
-    mean = Pair(
+    mean = BeforeAfter(
         np.mean([pair.before for pair in pairs.values()], axis=0),
         np.mean([pair.after for pair in pairs.values()], axis=0),
     )
@@ -74,21 +73,20 @@ def make_questions(
 
 
 def _values(measured: Measured, metric: str, dimension: int) -> Values:
-    """Of each query at this dimension, or at the widest of a narrower model."""
+    """Return each query's value at this dimension, or at the widest of a narrower model."""
     width = dimension if dimension in measured.values else max(measured.values)
     return measured.values[width][metric]
 
 
-def _ask(pair: Pair, subset: Subset, dimension: int, grouping: Grouping) -> list[Question]:
-    """The question about a subset; none where nothing can be compared."""
-    inside = Grouping(grouping.position[subset.mask], grouping.count)
-    weights = np.ones(int(subset.mask.sum()))
-    cell = mean_cell(pair.before[subset.mask], pair.after[subset.mask], weights, inside)
+def _ask(pair: BeforeAfter, subset: Subset, dimension: int, grouping: Grouping) -> list[Question]:
+    """Return the question about a subset; none where nothing can be compared."""
+    inside = grouping.take(subset.mask)
+    cell = mean_cell(pair.before[subset.mask], pair.after[subset.mask], inside)
     return [Question(subset.part, dimension, subset.language, cell)] if cell else []
 
 
 def _split_by_age(measured: Measured, old: Collection[str]) -> dict[str, Mask]:
-    """Old and new test queries; all together where one part has too few groups to judge alone."""
+    """Split old from new test queries, if each part has enough groups to be judged alone."""
     is_old = np.array([name in old for name in measured.units.ids], dtype=np.bool_)
     groups = np.asarray(measured.units.groups)
     everything = np.ones(len(is_old), dtype=np.bool_)

@@ -1,6 +1,4 @@
-"""What a test set can show, and what was decided by it, as people read it in a terminal and in
-MLflow.
-"""
+"""Write for people what a test set can show, and what the gate has decided by it."""
 
 import math
 from collections import Counter
@@ -10,7 +8,7 @@ from scipy import special
 
 from medembed.evaluation.retention.words import format_retention
 from medembed.evaluation.words import label
-from medembed.finetuning.gate import Decision, Row
+from medembed.finetuning.gate import Decision, GateRow
 
 # Standard deviation of the difference in NDCG@10 between a champion and its successor, from one
 # question to another.
@@ -47,7 +45,7 @@ def show_power(languages: Sequence[str], confidence: float) -> str:
 
 
 def _loss_shown(count: int, confidence: float) -> str:
-    """The one-sided bound of the mean of so many differences, in points of NDCG@10."""
+    """Return the one-sided bound of the mean of so many differences, in points of NDCG@10."""
     reach = float(special.ndtri(confidence))
     return f"{100 * reach * _SPREAD_OF_A_QUESTION / math.sqrt(count):.1f}"
 
@@ -67,7 +65,7 @@ def show_decision(decision: Decision, champion: str) -> list[str]:
     return [*lines, *(f"{verdict}: {reason}" for reason in decision.reasons)]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: GateRow) -> list[str]:
     return [
         row.part,
         str(row.dimension) if row.dimension else "mean of all",

@@ -8,7 +8,7 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table
 from medembed.evaluation.retention.judge import judge_retained
-from medembed.evaluation.retention.measure import Model, compare_scores, score_models
+from medembed.evaluation.retention.measure import NamedModel, compare_scores, score_models
 from medembed.evaluation.retention.sets import RetentionSet
 from medembed.evaluation.side_by_side import Contender, SideBySide
 from medembed.finetuning.champion import Champion
@@ -20,7 +20,7 @@ from medembed.training.record.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedCandidate:
     """The gate's decision, both models side by side, and the candidate's table.
 
     The dev sample may suffice to refuse a candidate: then there are no such two.
@@ -39,7 +39,7 @@ def judge(
     table: Table,
     checkpoint: Checkpoint,
     sets: Sequence[RetentionSet],
-) -> Judged:
+) -> JudgedCandidate:
     """Decide whether the checkpoint may replace the champion, whose table this is."""
     with stages.stage("try out on the dev sample"):
         row = try_out(dataset, champion.model, table, checkpoint, config)
@@ -48,7 +48,7 @@ def judge(
             f"surely loses more than {config.gate.tolerance:g} on the dev sample; "
             "the corpus was not encoded"
         )
-        return Judged(Decision("worse", (reason,), config.training.select_by, (row,)))
+        return JudgedCandidate(Decision("worse", (reason,), config.training.select_by, (row,)))
 
     with stages.stage("encode with the candidate"):
         own_table = stages.encode(dataset, checkpoint.uri)
@@ -69,7 +69,7 @@ def judge(
         title = "Candidate and champion"
         retention = decision.retention
         compared = stages.compare(dataset, contenders, checkpoint, retention, title, facts)
-    return Judged(decision, compared, own_table)
+    return JudgedCandidate(decision, compared, own_table)
 
 
 def _look_elsewhere(
@@ -87,10 +87,10 @@ def _look_elsewhere(
     """
     if not sets:
         return decision
-    models = [Model("candidate", checkpoint.uri), Model("champion", champion.model)]
+    models = [NamedModel("candidate", checkpoint.uri), NamedModel("champion", champion.model)]
     start = storage.absolute(config.model)
     if champion.version and model_fingerprint(fetch_model(start)) != champion.encoder:
-        models.append(Model("base model", start))
+        models.append(NamedModel("base model", start))
     scores = score_models(sets, models, stages.root, config.dimensions, config.encoding)
     retention = compare_scores(sets, scores, config.retention)
     champions_losses = judge_retained(scores[models[-1].name], scores["champion"], config.retention)

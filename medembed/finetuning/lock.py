@@ -1,5 +1,6 @@
-"""One retraining of a model at a time on a Ray cluster: a named actor, which ends with the driver
-that owns it.
+"""Allow one retraining of a model at a time on a Ray cluster, by a named actor.
+
+The actor ends with the driver that owns it.
 """
 
 import getpass
@@ -10,7 +11,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from medembed.errors import MedEmbedError
+from medembed.finetuning.incoming import Incoming
+from medembed.finetuning.retrain import Publish, Retrained, retrain
+from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.registry.models import Registry
 
+BUSY = "busy"  # the outcome where another retraining of the model runs
 _NAMESPACE = "medembed"
 
 
@@ -24,6 +30,15 @@ class _Holder:
 
     def read(self) -> str:
         return self.name
+
+
+def retrain_alone(config: RetrainConfig, registry: Registry, publish: Publish) -> Retrained:
+    """Retrain as `retrain` does, or change nothing while another driver retrains the model."""
+    try:
+        with hold(config.registry.model_name):
+            return retrain(config, registry, publish)
+    except Busy as busy:
+        return Retrained(BUSY, (str(busy),), Incoming((), 0, 0, {}))
 
 
 @contextmanager

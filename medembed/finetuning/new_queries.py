@@ -1,6 +1,4 @@
-"""What a data set that grew has new for training, against the one before. Pure but for reading
-both.
-"""
+"""Find the training queries that a data set has and the one before had not."""
 
 from medembed.data.dataset import Dataset
 from medembed.schema import content_hash, document_of
@@ -29,13 +27,13 @@ def find_new(previous: Dataset | None, dataset: Dataset) -> set[str]:
 
 
 def _queries(dataset: Dataset, split: str | None = None) -> dict[str, str]:
-    """{query: content hash}."""
+    """Return {query: content hash}."""
     rows = dataset.queries(split).to_pylist()
     return {row["query_id"]: content_hash(row["text"]) for row in rows}
 
 
 def _texts(dataset: Dataset) -> dict[str, list[str]]:
-    """{document: content hashes of its rows, sorted}."""
+    """Return {document: content hashes of its rows, sorted}."""
     hashes: dict[str, list[str]] = {}
     for row in dataset.keys().to_pylist():
         hashes.setdefault(document_of(row["document_id"]), []).append(row["content_hash"])

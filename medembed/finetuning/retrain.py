@@ -29,7 +29,7 @@ from medembed.finetuning.champion import Champion, read_current
 from medembed.finetuning.gate import Decision
 from medembed.finetuning.gate_screen import show_decision, show_power
 from medembed.finetuning.incoming import Incoming, find_incoming
-from medembed.finetuning.judge import Judged, judge
+from medembed.finetuning.judge import JudgedCandidate, judge
 from medembed.finetuning.new_queries import find_new
 from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.finetuning.stages import Stages
@@ -55,7 +55,8 @@ Publish = Callable[[Version, str | None], list[str]]
 class Retrained:
     """What came of it.
 
-    `outcome` is "nothing new", "documents added", "promoted", "waits", "not better" or "worse".
+    `outcome` is "nothing new", "documents added", "promoted", "waits", "not better", "worse" or
+    "busy".
     """
 
     outcome: str
@@ -96,7 +97,7 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     return _Retraining(config, registry, champion, incoming, attempt, Stages(config)).run(publish)
 
 
-class _Trained(NamedTuple):
+class _Candidate(NamedTuple):
     checkpoint: Checkpoint
     lineage: Lineage  # what it was made from
     counts: dict[str, int]  # how many queries of which kind it was trained on
@@ -180,7 +181,7 @@ class _Retraining:
         )
 
     def _encode(self, dataset: Dataset, *, is_unseen: bool = False) -> Table:
-        """The corpus by the champion, in its own table if it has one."""
+        """Encode the corpus with the champion, into its own table if it has one."""
         place = self.champion.table.uri if self.champion.table else None
         return self.stages.encode(dataset, self.champion.model, place, is_unseen=is_unseen)
 
@@ -199,22 +200,20 @@ class _Retraining:
 
     def _train(
         self, dataset: Dataset, table: Table, new: Collection[str], sets: Sequence[RetentionSet]
-    ) -> _Trained:
+    ) -> _Candidate:
         config = self.config
         champion = self.champion
         stages = self.stages
         full = champion.is_full_due(config.increment.full_every)
         old: list[str] = []
-        chosen = None
+        if not full:
+            known = set(dataset.queries("train")["query_id"].to_pylist()).difference(new)
+            old = choose_replay(known, len(new), config.increment)
         with stages.stage("mine hard negatives"):
             previous = find_mined(self.registry, table, config)
-            if not full:
-                place = stages.place("examples/{key}")
-                old, mined = choose_replay(dataset, new, champion, table, config, place)
-                chosen = [*new, *old]
-                previous = mined or previous
             mining = config.mining.model_copy(update={"previous": previous})
-            examples = stages.mine(dataset, table, champion.model, mining, only=chosen)
+            only = None if full else [*new, *old]
+            examples = stages.mine(dataset, table, champion.model, mining, only=only)
         with stages.stage("train"):
             how = "anew" if full else f"from the champion, {len(new)} new, {len(old)} old queries"
             logger.info("train %s", how)
@@ -230,10 +229,10 @@ class _Retraining:
             mined_by=champion.encoder,
             increments=str(0 if full else champion.increments + 1),
         )
-        return _Trained(checkpoint, lineage, {"new": len(new), "replayed": len(old)})
+        return _Candidate(checkpoint, lineage, {"new": len(new), "replayed": len(old)})
 
-    def _register(self, trained: _Trained, judged: Judged) -> Version:
-        """The candidate as a version, with the decision and the files that it was made from."""
+    def _register(self, trained: _Candidate, judged: JudgedCandidate) -> Version:
+        """Register the candidate with the decision and the files that it was made from."""
         decision = judged.decision
         compared = judged.compared
         lineage = replace(
@@ -264,7 +263,7 @@ class _Retraining:
         return version
 
     def _add_documents(self, dataset: Dataset, publish: Publish) -> Retrained:
-        """No new training pair: the champion stays, with the new documents in its table."""
+        """Add the new documents to the champion's table, as there is no new training pair."""
         version = self.champion.version
         if version is None:
             raise DataError(

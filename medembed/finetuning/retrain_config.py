@@ -1,13 +1,11 @@
-"""What a retraining takes in, how it trains on, and when the result may replace the champion."""
+"""Configure retraining: what it reads, how it trains, when the result replaces the champion."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri, OutputUri
 from medembed.finetuning.config import MINILM, StagesConfig
-
-Strategy = Literal["uniform", "hardest", "at_risk"]
 
 
 class IncrementConfig(Config):
@@ -19,13 +17,7 @@ class IncrementConfig(Config):
         le=100,
         description="old training queries that are trained again, for each new one; 0: none",
     )
-    strategy: Strategy = Field(
-        default="uniform",
-        description="which old ones: uniform, any by chance; hardest, those whose positive is "
-        "least above their nearest negative (all queries are mined for it); at_risk, those "
-        "nearest to new queries",
-    )
-    seed: int = Field(default=0, ge=0, description="of the uniform choice")
+    seed: int = Field(default=0, ge=0, description="of the choice of old queries")
     learning_rate_share: float = Field(
         default=0.5,
         gt=0,
@@ -92,7 +84,7 @@ class TriggerConfig(Config):
     """What starts a retraining under `watch=true`."""
 
     every_s: float = Field(
-        default=300, gt=0, description="seconds between two looks at the landing place"
+        default=300, gt=0, description="seconds between two looks at the place where files land"
     )
     min_rows: int = Field(
         default=100, ge=1, description="rows in new files that start a retraining"
@@ -100,7 +92,7 @@ class TriggerConfig(Config):
     max_age_s: float = Field(
         default=7 * 86_400,
         gt=0,
-        description="... or so many seconds since the oldest new file, whatever its rows",
+        description="... or so many seconds after the oldest new file landed, whatever its rows",
     )
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from medembed import storage
 from medembed.data.dataset import Dataset, describe, format_counts, require_queries
@@ -15,7 +16,8 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from medembed.evaluation.checks import check_data
 from medembed.evaluation.evaluate import evaluate
-from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
+from medembed.evaluation.metrics import principal_metrics
+from medembed.evaluation.result import Evaluation, baseline_dimensions
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
@@ -25,11 +27,27 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.progress import stage
+from medembed.registry.models import Registry
+from medembed.registry.resolve import resolve_models
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.curves import CURVES
 from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.run.enough import check_settings
 
 logger = logging.getLogger(__name__)
+
+SomeConfig = TypeVar("SomeConfig", bound=StagesConfig)
+
+
+def check_run(config: SomeConfig, registry: Registry, *, on_cluster: bool) -> SomeConfig:
+    """Return the config with models that any node can load.
+
+    Raises the error of a setting, an output or a model that would show only after hours.
+    """
+    registry.check_output(config.output)
+    config = resolve_models(config, config.registry, on_cluster=on_cluster)
+    check_settings(config.training, config.mining, config.output)
+    return config
 
 
 @dataclass
@@ -100,9 +118,7 @@ class Stages:
         mining: MiningConfig,
         only: Collection[str] | None = None,
     ) -> Examples:
-        """Return examples of the queries in `only`, or of all, with negatives that `model` finds
-        hard.
-        """
+        """Return examples of the queries in `only`, or of all, with the model's hard negatives."""
         place = self.place("examples/{key}")
         examples = mine(dataset, table, model, place, mining, self.config.encoding, only=only)
         logger.info("examples: %s", format_counts(examples.manifest.counts))

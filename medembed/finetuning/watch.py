@@ -1,9 +1,12 @@
-"""When there is enough that is new for a retraining."""
+"""Watch the place where files land, and retrain when enough of them are new."""
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
+from medembed.errors import find_known
 from medembed.finetuning.attempts import set_aside
 from medembed.finetuning.champion import read_taken
 from medembed.finetuning.incoming import Listed, count_rows, find_incoming
@@ -25,7 +28,7 @@ class Due:
 
 
 class Watch:
-    """Looks at the place where files land.
+    """A place where files land, and what is known of them.
 
     Files that an attempt has judged wait for others, and do not count with them; after a fault they
     are due again, ever later while it lasts.
@@ -40,6 +43,32 @@ class Watch:
         self._left: set[str] = set()  # files that were said to be incomplete
         self._faults = 0
         self._not_before = 0.0
+
+    def run(self, attempt: Callable[[], bool]) -> NoReturn:
+        """Look again and again until interrupted, and attempt a retraining when it is due.
+
+        `attempt` says whether the files were judged. A fault of ours, of storage or of the registry
+        ends a round, not the watch.
+        """
+        from mlflow.exceptions import MlflowException
+
+        logger.info("watching %s every %g s", self.config.source.path, self.trigger.every_s)
+        while True:
+            try:
+                due = self.look()
+                if due is not None:
+                    logger.info("%s", due.reason)
+                    if attempt():
+                        self.settle(due)
+            except Exception as error:
+                known = find_known(error)
+                if known is None and not isinstance(error, (OSError, MlflowException)):
+                    raise
+                reason = (
+                    known or f"{type(error).__name__}: the registry or storage cannot be reached"
+                )
+                logger.error("error: %s; tried again in %.0f s", reason, self.put_off())
+            time.sleep(self.trigger.every_s)
 
     def look(self, now: float | None = None) -> Due | None:
         """Return what is due, None if nothing is."""
@@ -75,12 +104,12 @@ class Watch:
         return Due(reason, frozenset(file.content for file in incoming.new))
 
     def settle(self, due: Due) -> None:
-        """An attempt with these files has come to its end, whatever that was."""
+        """Note that an attempt has judged these files, whatever it said."""
         self._judged |= due.files
         self._faults = 0
 
     def put_off(self, now: float | None = None) -> float:
-        """The attempt could not be made; returns the seconds until it is tried again."""
+        """Note that an attempt failed; return the seconds until it is tried again."""
         now = time.time() if now is None else now
         every_s = self.trigger.every_s
         wait_s = min(every_s * 2**self._faults, max(_LONGEST_WAIT_S, every_s))

@@ -14,13 +14,10 @@ from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
-from medembed.mining.config import MiningConfig
 from medembed.mining.rules import Floats
 from medembed.mining.texts import CorpusRows
 from medembed.progress import track
 from medembed.records import Records
-from medembed.registry.config import RegistryConfig
-from medembed.registry.models import resolve_model
 from medembed.schema import content_hash
 from medembed.spread import spread
 
@@ -39,16 +36,6 @@ class SecondOpinion:
     def name(self, texts: Any) -> str:
         """Name scores by texts and by where the model lies; other weights have other records."""
         return f"second-{content_hash(repr((self.model, texts)))}"
-
-
-def resolve_second_opinion(
-    config: MiningConfig, registry: RegistryConfig, *, on_cluster: bool
-) -> MiningConfig:
-    """Return the config with a second opinion that any node can load, if one is asked for."""
-    if config.second_opinion is None:
-        return config
-    model = resolve_model(config.second_opinion, registry, on_cluster=on_cluster)
-    return config.model_copy(update={"second_opinion": model})
 
 
 def score_again(

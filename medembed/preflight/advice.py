@@ -1,4 +1,4 @@
-"""Warns of what is wrong with the data or the resources, a sentence each with what to do. Pure."""
+"""Warn of what is wrong with data or resources, in a sentence each with what to do. Pure."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ def advise(
     training: TrainingConfig,
     sets: Sequence[RetentionSet],
 ) -> list[str]:
-    """The warnings, those about the data first."""
+    """Return the warnings, those about the data first."""
     return [
         *_about_queries(result),
         *_about_texts(result, config),
@@ -151,7 +151,7 @@ def _about_training(result: Preflight, training: TrainingConfig) -> Iterator[str
 def _about_room(
     name: str, plan: EncodePlan | TrainPlan, workers: int, resources: Resources
 ) -> Iterator[str]:
-    """What Ray has too little of for so many workers."""
+    """Warn of what Ray has too little of for so many workers."""
     fitting = resources.fit(workers, plan.cpus, plan.gpus)
     if fitting < workers:
         yield (

@@ -1,4 +1,4 @@
-"""Encodes the sample as `encode` would, on the same kind of actors, and measures the cost."""
+"""Encode the sample as `encode` would, on the same kind of actors, and measures the cost."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ROWS_PER_ITEM = 1024
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSample:
     """The sample, encoded: float32 [queries, D] and [documents, D], unit rows, in order."""
 
     max_length: int
@@ -43,7 +43,7 @@ class EncodeCost:
 class EncodeProbe:
     """The encoded sample, the tokens of each of its documents before any cut, and the cost."""
 
-    encoded: Encoded
+    encoded: EncodedSample
     lengths: npt.NDArray[np.int64]
     cost: EncodeCost
 
@@ -55,7 +55,7 @@ def probe_encoding(
     workers: int,
     config: EncodingConfig,
 ) -> EncodeProbe:
-    """Encodes both on so many actors. There is at least one document."""
+    """Encode both on so many actors. There is at least one document."""
     items = list(_make_items(queries, documents, workers))
     results = spread(
         items,
@@ -73,7 +73,7 @@ def probe_encoding(
     embeddings = np.concatenate([row["embeddings"] for row in timed])
     nothing = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
     return EncodeProbe(
-        Encoded(int(rows[0]["max_length"]), np.concatenate([nothing, *asked]), embeddings),
+        EncodedSample(int(rows[0]["max_length"]), np.concatenate([nothing, *asked]), embeddings),
         np.concatenate([np.asarray(row["lengths"], dtype=np.int64) for row in timed]),
         EncodeCost(
             rows=len(embeddings),
@@ -113,7 +113,7 @@ class EncodeItem:
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
-    """Tokens of each text behind its prompt as if nothing were cut."""
+    """Count the tokens of each text behind its prompt as if nothing were cut."""
     counts = encoder.reader.count([text[:_COUNTED] for text in texts], role)
     return [
         count * max(len(text), 1) // max(min(len(text), _COUNTED), 1)
@@ -124,7 +124,7 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
 def _make_items(
     queries: Sequence[str], documents: Sequence[str], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """The documents in as many items as there are workers, or more; then the queries."""
+    """Yield the documents in as many items as there are workers, or more; then the queries."""
     size = min(-(-len(documents) // workers), _ROWS_PER_ITEM)
     number = 0
     for start in range(0, len(documents), size):

@@ -1,4 +1,4 @@
-"""Recall@10 and NDCG@10 on the whole corpus, estimated from a sample of its documents. Pure.
+"""Estimate recall@10 and NDCG@10 on a corpus from a sample of its documents. Pure.
 
 Measured on the sample itself they would be far too high: fewer documents, fewer that beat the
 positive. On the Human Phenotype Ontology (16,449 documents, recall@10 0.68) a sample of 2,000 says
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Interval:
+class MeanInterval:
     """A mean with its 95% interval."""
 
     value: float
@@ -106,7 +106,7 @@ def estimate(
 
 
 def fit_shape(scores: Floats) -> float:
-    """The shape of the tail that all queries share, by moments (Hosking and Wallis 1987).
+    """Fit the shape of the tail that all queries share, by moments (Hosking and Wallis 1987).
 
     scores [Q, n], highest first. 0 is exponential. A tail's second moment over its squared mean is
     2 (1 - shape) / (1 - 2 shape).
@@ -125,7 +125,7 @@ def fit_shape(scores: Floats) -> float:
 
 
 def share_above(scores: Floats, threshold: float, shape: float) -> float:
-    """Share of the documents behind a sample above the threshold; `scores` are highest first."""
+    """Estimate the share of documents above the threshold; `scores`, highest first, are drawn."""
     depth = min(TAIL, len(scores) - 1)
     if depth < 1 or threshold <= scores[depth]:
         return float((scores > threshold).mean()) if len(scores) else 0.0
@@ -140,8 +140,8 @@ def share_above(scores: Floats, threshold: float, shape: float) -> float:
 
 def interval(
     values: Floats, groups: Sequence[str], *, is_sampled: bool, together: int = 1
-) -> Interval:
-    """The mean with Wilson's interval (1927) for as many trials as there are groups.
+) -> MeanInterval:
+    """Return the mean with Wilson's interval (1927) for as many trials as there are groups.
 
     Queries of one group are not independent, so a group counts once: too wide rather than too
     narrow. Shares of positives vary less than yes and no, which widens it too. Where documents are
@@ -156,15 +156,15 @@ def interval(
         z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
     )
     margin = SAMPLING_ERROR if is_sampled else 0.0
-    return Interval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
+    return MeanInterval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
 
 
 def ratio_interval(
     values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1
-) -> Interval:
-    """The ratio of two means over the same queries, with its 95% interval (Cochran 1977, 6.3).
+) -> MeanInterval:
+    """Return the ratio of two means over the same queries, with its 95% interval.
 
-    Groups vary, not queries. What makes a query hard for both values cancels out.
+    Cochran 1977, 6.3: groups vary, not queries; what makes a query hard for both cancels out.
     """
     names, position = np.unique(np.asarray(groups), return_inverse=True)
     ratio = float(values.sum() / to.sum())
@@ -173,11 +173,11 @@ def ratio_interval(
         to.sum()
     )
     half = reach(together) * error
-    return Interval(ratio, max(ratio - half, 0.0), ratio + half)
+    return MeanInterval(ratio, max(ratio - half, 0.0), ratio + half)
 
 
 def reach(together: int) -> float:
-    """Standard errors to each side of an interval when `together` of them shall hold at once."""
+    """Return the standard errors to each side of an interval, `together` of which hold at once."""
     return NormalDist().inv_cdf(1 - _UNSURE / 2 / together)
 
 
@@ -186,7 +186,7 @@ _FACTORIALS = np.array([math.factorial(count) for count in range(K)], dtype=np.f
 
 
 def _rank_chances(ahead: int, expected: float) -> Floats:
-    """[K] chance of each rank behind `ahead` documents and Poisson(expected) more."""
+    """Return the chance of each rank [K] behind `ahead` documents and Poisson(expected) more."""
     chances = np.zeros(K)
     if ahead < K:
         counts = np.arange(K - ahead)

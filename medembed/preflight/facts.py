@@ -1,4 +1,4 @@
-"""Counts what the data set holds."""
+"""Count what the data set holds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def count_data(
     qrels: dict[str, dict[str, float]],
     mining: MiningConfig,
 ) -> tuple[DataFacts, list[Pair]]:
-    """(the counts, the pairs to train on); `rows` are all queries, columns `schema.QUERIES`."""
+    """Return the counts and the pairs to train on; `rows` are all queries (`schema.QUERIES`)."""
     asked = [
         row for row in rows if any(grade > 0 for grade in qrels.get(row["query_id"], {}).values())
     ]

@@ -1,4 +1,4 @@
-"""The most memory that this process has taken so far."""
+"""Measure the most memory that this process has taken so far."""
 
 import resource
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def peak_memory(device: Any) -> tuple[int, int]:
-    """(bytes at the peak, bytes that the device has; 0 on a CPU) of a GPU or this process."""
+    """Return the bytes at the peak and those that the GPU has, 0 where it is this process."""
     if device.type == "cuda":
         import torch
 

@@ -1,4 +1,4 @@
-"""Plans time and memory of encoding and training from what a sample cost. Pure."""
+"""Plan time and memory of encoding and training from what a sample cost. Pure."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
 from medembed.preflight.encode_probe import EncodeCost
-from medembed.preflight.sample import Corpus
+from medembed.preflight.sample import CorpusSample
 from medembed.preflight.train_probe import TrainCost
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import TRAITS, LossName
@@ -61,14 +61,12 @@ class TrainPlan:
 
     @property
     def is_timed(self) -> bool:
-        """Whether steps of this loss are timed: the examples at hand are those of ranking losses
-        alone.
-        """
+        """Whether steps of this loss are timed: only ranking losses have examples at hand."""
         return TRAITS[self.loss].ranks
 
 
-def row_weights(corpus: Corpus) -> Floats:
-    """[rows of the sample] how many rows of the corpus each stands for; forced ones for 1."""
+def row_weights(corpus: CorpusSample) -> Floats:
+    """Return how many rows of the corpus each row of the sample stands for; forced ones for 1."""
     rest = corpus.rows - len(corpus.forced)
     return np.concatenate(
         [np.ones(len(corpus.forced)), np.full(len(corpus.drawn), rest / max(len(corpus.drawn), 1))]
@@ -76,7 +74,7 @@ def row_weights(corpus: Corpus) -> Floats:
 
 
 def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
-    """What `max_length` cuts off a corpus; `lengths` [n] are a sample with these weights [n]."""
+    """Measure what `max_length` cuts off; `lengths` [n] are a sample with weights [n]."""
     lost = np.maximum(lengths - max_length, 0)
     return Cut(
         max_length,
@@ -86,7 +84,7 @@ def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
 
 
 def typical_length(lengths: Lengths, weights: Floats) -> int:
-    """Tokens that 95% of the rows do not exceed; `lengths` [n] are a sample with weights [n]."""
+    """Return the tokens that 95% of the rows do not exceed; lengths [n] have weights [n]."""
     order = np.argsort(lengths, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return int(lengths[order][np.searchsorted(reached, 0.95)])
@@ -100,7 +98,7 @@ def plan_encoding(
     workers: int,
     encoding: EncodingConfig,
 ) -> EncodePlan:
-    """The plan for so many workers; time grows with the tokens that are read."""
+    """Plan for so many workers; time grows with the tokens that are read."""
     tokens = float((weights * np.minimum(lengths, max_length)).sum())
     rate = cost.tokens / cost.seconds * workers
     return EncodePlan(
@@ -118,7 +116,7 @@ def plan_encoding(
 def plan_training(
     cost: TrainCost | None, examples: int, mining: MiningConfig, training: TrainingConfig
 ) -> TrainPlan:
-    """All steps at the measured time of one; None for `cost` if there was no example."""
+    """Plan all steps at the measured time of one; `cost` is None without an example."""
     steps = count_steps(examples, training)
     per_step = cost.seconds_per_step if cost else None
     return TrainPlan(

@@ -1,4 +1,4 @@
-"""Says whether fine-tuning is worth it, from counts and a sample, before it costs anything."""
+"""Say whether fine-tuning is worth it, from counts and a sample, before it costs anything."""
 
 import logging
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from medembed.preflight.plan import (
     typical_length,
 )
 from medembed.preflight.quality import Survey, survey
-from medembed.preflight.queries import Queries, choose_queries, find_positives
+from medembed.preflight.queries import QuerySample, choose_queries, find_positives
 from medembed.preflight.resources import Resources, check_fit, find_resources
-from medembed.preflight.sample import Corpus, make_examples, read_corpus, read_languages
+from medembed.preflight.sample import CorpusSample, make_examples, read_corpus, read_languages
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
@@ -77,7 +77,7 @@ def preflight(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> Preflight:
-    """Counts the data set, encodes a sample and makes a few training steps on the resources.
+    """Count the data set, encode a sample and make a few training steps.
 
     Raises ConfigError if Ray has no room for one worker.
     """
@@ -120,7 +120,7 @@ def preflight(
 
 
 def _check_room(resources: Resources, encoding: EncodingConfig, training: TrainingConfig) -> int:
-    """How many encoding workers have room. Raises ConfigError if one of either kind has none."""
+    """Return how many encoding workers have room. Raises ConfigError if a kind has none."""
     workers = training.most_workers
     check_fit("training", resources, workers, training.cpus_per_worker, int(training.use_gpu))
     workers = encoding.most_workers
@@ -128,7 +128,7 @@ def _check_room(resources: Resources, encoding: EncodingConfig, training: Traini
     return check_fit("encoding", resources, workers, encoding.cpus_per_worker, gpus)
 
 
-def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFacts:
+def _describe_sample(queries: QuerySample, corpus: CorpusSample, split: str) -> SampleFacts:
     return SampleFacts(
         split=split,
         queries=queries.core,
@@ -143,7 +143,7 @@ def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFact
 
 
 def _without_wider(training: TrainingConfig, width: int) -> TrainingConfig:
-    """The config without dimensions above the model's width, which training would refuse."""
+    """Leave out dimensions above the model's width, which training would refuse."""
     weights = training.weights or (1.0,) * len(training.dimensions)
     weight_of = dict(zip(training.dimensions, weights, strict=True))
     kept = {of: weight for of, weight in weight_of.items() if of <= width} or {width: 1.0}
@@ -153,7 +153,7 @@ def _without_wider(training: TrainingConfig, width: int) -> TrainingConfig:
 
 def _time_training(
     pairs: Sequence[Pair],
-    corpus: Corpus,
+    corpus: CorpusSample,
     model: str,
     config: PreflightConfig,
     mining: MiningConfig,

@@ -7,23 +7,23 @@ from itertools import product
 import numpy as np
 
 from medembed.matryoshka import truncate
-from medembed.preflight.encode_probe import Encoded
+from medembed.preflight.encode_probe import EncodedSample
 from medembed.preflight.estimate import (
     Estimates,
     Floats,
-    Interval,
+    MeanInterval,
     estimate,
     interval,
     ratio_interval,
 )
-from medembed.preflight.queries import SMALLEST_SLICE, Queries, Slice
-from medembed.preflight.sample import Corpus
+from medembed.preflight.queries import SMALLEST_SLICE, QuerySample, Slice
+from medembed.preflight.sample import CorpusSample
 
 ALL = "all queries"
 
 
 @dataclass(frozen=True)
-class Cell:
+class RecallCell:
     """Recall@10 of all queries, or of a slice, at one dimension.
 
     `recall` has its own 95% interval; those of `sure` are wide enough for all cells at once.
@@ -33,8 +33,8 @@ class Cell:
     dimension: int
     queries: int
     groups: int
-    recall: Interval
-    sure: Interval
+    recall: MeanInterval
+    sure: MeanInterval
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Kept:
     """The share of the full width's recall@10 that a dimension keeps over all queries."""
 
     dimension: int
-    share: Interval
+    share: MeanInterval
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,16 @@ class Survey:
     rank before a positive, over all queries at full width; None where these have too few groups.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[RecallCell, ...]
     ndcg: float
     kept: tuple[Kept, ...]
     few: dict[str, int]
-    outranked: Interval | None = None
+    outranked: MeanInterval | None = None
 
 
-def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Sequence[int]) -> Survey:
+def survey(
+    encoded: EncodedSample, queries: QuerySample, corpus: CorpusSample, dimensions: Sequence[int]
+) -> Survey:
     """Measure recall at full width and at each of `dimensions`, for all queries and in each slice.
 
     There is at least one query. Where the sample is not the whole corpus, values are estimates.
@@ -71,13 +73,13 @@ def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Seque
     slices = (Slice(ALL, tuple(range(queries.core))), *queries.slices)
     together = len(widths) * len(slices) + len(widths) - 1
     estimates = {width: _estimate(encoded, queries, corpus, width) for width in widths}
-    cells: list[Cell] = []
+    cells: list[RecallCell] = []
     for width, entry in product(widths, slices):
         values = _recall(estimates[width], queries, entry)
         groups = [queries.groups[line] for line in entry.lines]
         own = interval(values, groups, is_sampled=corpus.unseen > 0)
         sure = interval(values, groups, is_sampled=corpus.unseen > 0, together=together)
-        cells.append(Cell(entry.name, width, len(values), len(set(groups)), own, sure))
+        cells.append(RecallCell(entry.name, width, len(values), len(set(groups)), own, sure))
 
     full = estimates[widths[0]]
     groups_of_all = queries.groups[core]
@@ -93,15 +95,17 @@ def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Seque
     return Survey(tuple(cells), ndcg, tuple(kept), queries.few, outranked)
 
 
-def _estimate(encoded: Encoded, queries: Queries, corpus: Corpus, width: int) -> Estimates:
+def _estimate(
+    encoded: EncodedSample, queries: QuerySample, corpus: CorpusSample, width: int
+) -> Estimates:
     row_ids = [row_id for row_id, _ in (*corpus.forced, *corpus.drawn)]
     asked = truncate(encoded.queries, width)
     documents = truncate(encoded.documents, width)
     return estimate(asked, documents, row_ids, len(corpus.drawn), queries.positives, corpus.unseen)
 
 
-def _recall(estimates: Estimates, queries: Queries, entry: Slice) -> Floats:
-    """Each query's share of the positives that count in the slice and are among the first ten."""
+def _recall(estimates: Estimates, queries: QuerySample, entry: Slice) -> Floats:
+    """Return each query's share of the slice's positives that are among the first ten."""
     if entry.document_language is None:
         return estimates.recall[list(entry.lines)]
     shares = []

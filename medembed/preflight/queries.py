@@ -1,4 +1,4 @@
-"""Chooses the queries that measure the base model: a sample, and enough of each slice. Pure."""
+"""Choose the queries that measure the base model: a sample, and enough of each slice. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Queries:
+class QuerySample:
     """Sampled queries, each with the grades of its positives.
 
     The first `core` are a fair sample of all; the others were added for slices too small in it.
@@ -43,7 +43,7 @@ class Queries:
     are_weak: bool = False  # all there are were made from the structure of documents
 
 
-class Asked(NamedTuple):
+class MeasurableQuery(NamedTuple):
     """A row of the queries with the grades of its positives."""
 
     row: dict[str, Any]
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
 def find_positives(
     rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]
 ) -> set[str]:
-    """Documents that answer one of the queries."""
+    """Return the documents that answer one of the queries."""
     names: set[str] = set()
     for row in rows:
         names |= _positives(qrels.get(row["query_id"], {})).keys()
@@ -65,7 +65,7 @@ def choose_queries(
     qrels: Mapping[str, dict[str, float]],
     languages: Mapping[str, str],
     config: PreflightConfig,
-) -> Queries:
+) -> QuerySample:
     """Choose at most `sample_queries` of the rows that have a positive, then fill up small slices.
 
     A slice that has under SMALLEST_SLICE groups among them gets more. Weak queries are taken only
@@ -73,11 +73,11 @@ def choose_queries(
     positives of all rows. It stops early where their positives would fill more than half of the
     sampled documents: the rest must stay a fair draw of what they are to be told from.
     """
-    every = [Asked(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
+    every = [MeasurableQuery(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
     measurable = [entry for entry in every if entry.positives]
     strong = [entry for entry in measurable if WEAK not in entry.row["tags"]]
     asked = sorted(strong or measurable, key=lambda entry: content_hash(entry.row["query_id"]))
-    sample = _Sample(asked, config.sample_documents // 2)
+    sample = _ChosenQueries(asked, config.sample_documents // 2)
     sample.add(range(min(len(asked), config.sample_queries)))
     core = len(sample.lines)
     slices: list[Slice] = []
@@ -91,7 +91,7 @@ def choose_queries(
             name = wanted.name if len(wanted.lines) >= FEW_UNITS else OTHERS
             few[name] = few.get(name, 0) + len(wanted.lines)
     chosen = [asked[line] for line in sample.lines]
-    return Queries(
+    return QuerySample(
         ids=tuple(entry.row["query_id"] for entry in chosen),
         texts=tuple(entry.row["text"] for entry in chosen),
         groups=tuple(entry.row["group_id"] for entry in chosen),
@@ -104,7 +104,7 @@ def choose_queries(
     )
 
 
-def name_slices(asked: Sequence[Asked], languages: Mapping[str, str]) -> list[Slice]:
+def name_slices(asked: Sequence[MeasurableQuery], languages: Mapping[str, str]) -> list[Slice]:
     """Name the slices of these queries, largest first.
 
     None holds the same queries as another, or all. A language whose queries have positives in one
@@ -136,10 +136,10 @@ def _positives(grades: Mapping[str, float]) -> dict[str, float]:
     return {name: grade for name, grade in grades.items() if grade > 0}
 
 
-class _Sample:
+class _ChosenQueries:
     """The queries taken so far: `lines` {line among all: line in the sample}."""
 
-    def __init__(self, asked: Sequence[Asked], room: int) -> None:
+    def __init__(self, asked: Sequence[MeasurableQuery], room: int) -> None:
         self.asked = asked
         self.room = room
         self.lines: dict[int, int] = {}
@@ -155,7 +155,7 @@ class _Sample:
             self.lines.setdefault(line, len(self.lines))
 
 
-def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
+def _fill(wanted: Slice, sample: _ChosenQueries, core: int) -> list[int]:
     """Take the slice's first queries in the order of the hash: as many as the core has, or more.
 
     Only these are a fair sample of the slice: what other slices added is not.
@@ -170,5 +170,5 @@ def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
     return list(takewhile(sample.lines.__contains__, wanted.lines[:size]))
 
 
-def _count_groups(asked: Sequence[Asked], lines: Iterable[int]) -> int:
+def _count_groups(asked: Sequence[MeasurableQuery], lines: Iterable[int]) -> int:
     return len({asked[line].row["group_id"] for line in lines})

@@ -1,4 +1,4 @@
-"""What the Ray that the job is connected to has, or may grow to."""
+"""Count what the Ray that the job is connected to has, or may grow to."""
 
 import os
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Resources:
     memory_bytes: float
 
     def fit(self, workers: int, cpus: float, gpus: float) -> int:
-        """How many of `workers` have room at the same time, each with so many CPUs and GPUs."""
+        """Return how many of `workers` have room at once, each with so many CPUs and GPUs."""
         rooms = [workers, int(self.cpus // cpus)] + ([int(self.gpus // gpus)] if gpus else [])
         return min(rooms)
 
 
 def find_resources() -> Resources:
-    """Counts the nodes that are up and, where a cluster grows by itself, the most it may have."""
+    """Count the nodes that are up and, where a cluster grows by itself, the most it may have."""
     import ray
     from ray._private.state import state  # as Ray Train itself asks; there is no public way
 
@@ -36,7 +36,7 @@ def find_resources() -> Resources:
 
 
 def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: float) -> int:
-    """How many of `workers` have room. Raises ConfigError if not even one has."""
+    """Return how many of `workers` have room. Raises ConfigError if not even one has."""
     fitting = resources.fit(workers, cpus, gpus)
     if fitting < 1:
         raise ConfigError(

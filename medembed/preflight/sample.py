@@ -1,4 +1,4 @@
-"""Draws documents and training pairs by a hash of ids, in one pass over the corpus."""
+"""Draw documents and training pairs by a hash of ids, in one pass over the corpus."""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ CorpusRow = tuple[str, str, str | None]  # (row id, text, class)
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSample:
     """What one pass over the corpus kept and counted.
 
     `forced` are the rows of documents that were asked for by id, `drawn` those of documents that a
@@ -46,7 +46,7 @@ class Corpus:
 
 
 def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """{document_id: language} of these documents by their first rows; "und" without one."""
+    """Return {document_id: language} by the first rows of these documents; "und" without one."""
     languages: dict[str, str] = {}
     for uri, _ in dataset.corpus_files():
         table = storage.read_parquet(uri, ["document_id", "language"])
@@ -59,8 +59,8 @@ def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
 
 def read_corpus(
     dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int
-) -> Corpus:
-    """One pass, file by file; in memory are the rows that are kept and one file."""
+) -> CorpusSample:
+    """Draw the sample in one pass, with the rows that are kept and one file in memory."""
     files = dataset.corpus_files()
     rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
     return draw_corpus(rows, dataset.manifest.document_count, forced, extra, size)
@@ -72,9 +72,8 @@ def draw_corpus(
     forced: Collection[str],
     extra: Collection[str],
     size: int,
-) -> Corpus:
-    """All rows of `forced` documents, and of those others that have the smallest hashes, `size`
-    documents in all.
+) -> CorpusSample:
+    """Draw all rows of `forced` documents, and of others by their hash, `size` documents in all.
 
     At least half of `size` is drawn. `documents` is how many the rows belong to; in whatever order
     they come, the same documents are drawn.
@@ -105,12 +104,13 @@ def draw_corpus(
     drawn: list[Row] = []
     for _, name in sorted(largest, reverse=True):
         drawn += sorted(kept[name])
-    return Corpus(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
+    return CorpusSample(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
 
 
-def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list[dict[str, Any]]:
-    """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads
-    them.
+def make_examples(
+    pairs: Sequence[Pair], corpus: CorpusSample, negatives: int
+) -> list[dict[str, Any]]:
+    """Return examples, as training reads them, of pairs whose positive is in `corpus.extra`.
 
     Negatives are drawn documents in turn: for time and memory it does not matter how hard they are.
     """

@@ -1,11 +1,11 @@
-"""What preflight found, on one screen. Pure, and without any row's text."""
+"""Show what preflight found on one screen, without any row's text. Pure."""
 
 import textwrap
 from collections.abc import Sequence
 
 from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
-from medembed.preflight.quality import ALL, Cell, Survey
+from medembed.preflight.quality import ALL, RecallCell, Survey
 from medembed.preflight.queries import SMALLEST_SLICE
 
 _WIDTH = 100
@@ -21,9 +21,7 @@ _HEADLINES = {
 
 
 def format_screen(result: Preflight, warnings: Sequence[str]) -> list[str]:
-    """Lines of at most 100 columns: the verdict with its reasons, the measures, then the
-    warnings.
-    """
+    """Return lines of at most 100 columns: the verdict and why, the measures, the warnings."""
     lines = [_HEADLINES[result.verdict.answer]]
     for reason in result.verdict.reasons:
         lines += _wrap("  ", reason)
@@ -45,9 +43,7 @@ def format_screen(result: Preflight, warnings: Sequence[str]) -> list[str]:
 
 
 def _wrap(label: str, text: str) -> list[str]:
-    """Lines with the label in front of the first; no-break spaces hold together what belongs
-    together.
-    """
+    """Return lines with the label in front of the first, broken at no no-break space."""
     lines = textwrap.wrap(text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label))
     return [line.replace("\u00a0", " ") for line in lines]
 
@@ -74,10 +70,8 @@ def _quality(result: Preflight) -> list[str]:
 
 
 def _slices(survey: Survey) -> list[str]:
-    """Recall@10 of all queries and the worst slices by dimension, then slices too small to
-    judge.
-    """
-    rows: dict[str, list[Cell]] = {}
+    """Show recall@10 of all queries and of the worst slices, then slices too small to judge."""
+    rows: dict[str, list[RecallCell]] = {}
     for cell in survey.cells:
         rows.setdefault(cell.name, []).append(cell)
     worst = sorted(rows, key=lambda name: (name != ALL, min(cell.sure.high for cell in rows[name])))
@@ -166,7 +160,7 @@ def _count(number: float, noun: str) -> str:
 
 
 def _workers(plan: EncodePlan | TrainPlan) -> str:
-    """Who did it, and what each took: "2 workers with 1 CPU, 0.9 GiB of memory each"."""
+    """Say who did it, and what each took: "2 workers with 1 CPU, 0.9 GiB of memory each"."""
     gpu = f" and {_count(plan.gpus, 'GPU')}" if plan.gpus else ""
     of = f" of the GPU's {plan.capacity_bytes / 2**30:.0f}" if plan.capacity_bytes else ""
     return (
@@ -176,7 +170,7 @@ def _workers(plan: EncodePlan | TrainPlan) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """To two units: "40 s", "3 min 20 s", "5 h 10 min"."""
+    """Write seconds in two units: "40 s", "3 min 20 s", "5 h 10 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s" if whole else "under 1 s"

@@ -1,4 +1,4 @@
-"""Makes a few real training steps on the resources of one worker, and measures their cost."""
+"""Make a few real training steps on one worker, and measure their cost."""
 
 import logging
 import tempfile
@@ -32,7 +32,7 @@ class TrainCost:
 def probe_training(
     examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
 ) -> TrainCost:
-    """Times `steps` steps after one that warms up, on one worker as training would have it.
+    """Time `steps` steps after one that warms up, on one worker as training would have it.
 
     Fewer where steps are slow, and examples are repeated where they do not fill the batches.
     Exchange between workers is not in the time.
@@ -60,7 +60,7 @@ def probe_training(
 def time_steps(
     examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
 ) -> TrainCost:
-    """Trains for so many steps on this machine and measures them."""
+    """Train for so many steps on this machine and measure them."""
     silence_telemetry()
     import torch
     from transformers import TrainerCallback, set_seed
@@ -94,7 +94,7 @@ def time_steps(
 
 
 def seconds_per_step(marks: Sequence[float]) -> float:
-    """The mean of the steps between these times, of which the first is when training began.
+    """Return the mean of the steps between these times; the first is when training began.
 
     The first step warms up and does not count, unless it is the only one.
     """

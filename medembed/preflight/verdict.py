@@ -1,5 +1,4 @@
-"""Whether fine-tuning is worth it: the published rules, applied wherever the model will be used.
-Pure.
+"""Decide whether fine-tuning is worth it, by published rules for each dimension and slice. Pure.
 
 The published rules: 1,000 training pairs or more and a base model whose recall@10 is under 70%:
 fine-tune. Under 500 pairs, or a base model that does well: do not. Between, or where the
@@ -20,8 +19,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from medembed.preflight.estimate import Interval
-from medembed.preflight.quality import ALL, Cell, Kept, Survey
+from medembed.preflight.estimate import MeanInterval
+from medembed.preflight.quality import ALL, Kept, RecallCell, Survey
 
 ENOUGH_PAIRS = 1000
 TOO_FEW_PAIRS = 500
@@ -51,7 +50,7 @@ class _Finding(NamedTuple):
 
 
 def decide(pairs: int, surveyed: Survey | None, split: str) -> Verdict:
-    """The answer from the number of training pairs and the base model's recall@10.
+    """Decide by the number of training pairs and the base model's recall@10.
 
     `surveyed` is None where no query measures it. Too few pairs settle it alone, and so does an
     order by chance. Of what is said about recall, the worst counts.
@@ -93,8 +92,8 @@ def _judge_pairs(pairs: int) -> _Finding:
     return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
 
 
-def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
-    """What an order by chance says; nothing where the base model orders documents at all."""
+def _judge_order(outranked: MeanInterval | None) -> Iterator[_Finding]:
+    """Yield what an order by chance says; nothing where the model orders documents at all."""
     if outranked is not None and outranked.low > CHANCE:
         yield _Finding(
             "do not",
@@ -105,8 +104,8 @@ def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
         )
 
 
-def _judge_mean(cell: Cell, split: str) -> _Finding:
-    """What the published rule looks at: all queries at full width, by their own interval."""
+def _judge_mean(cell: RecallCell, split: str) -> _Finding:
+    """Judge what the published rule looks at: all queries at full width, by their interval."""
     answer: Answer = "marginal"
     meaning = f"too near to {GOOD_RECALL:.2f} to tell; more queries narrow it"
     if cell.recall.high < GOOD_RECALL:
@@ -124,7 +123,7 @@ def _judge_mean(cell: Cell, split: str) -> _Finding:
 
 
 def _judge_cells(surveyed: Survey) -> Iterator[_Finding]:
-    """The worst of the other cells: of those that are surely bad, else that may be, else of all."""
+    """Yield the worst of the other cells: of those surely bad, else maybe bad, else of all."""
     answers = {cell: _judge_cell(cell) for cell in surveyed.cells[1:]}
     if not answers:
         return
@@ -145,8 +144,8 @@ def _judge_cells(surveyed: Survey) -> Iterator[_Finding]:
     )
 
 
-def _judge_cell(cell: Cell) -> Answer:
-    """A slice does well if its mean does: its interval is too wide to ask for more."""
+def _judge_cell(cell: RecallCell) -> Answer:
+    """Judge a cell; a slice does well if its mean does, as its interval is wide."""
     if cell.sure.high < GOOD_RECALL:
         return "fine-tune"
     least = cell.recall.low if cell.name == ALL else cell.recall.value
@@ -154,7 +153,7 @@ def _judge_cell(cell: Cell) -> Answer:
 
 
 def _judge_kept(kept: Sequence[Kept]) -> Iterator[_Finding]:
-    """The dimension that keeps least of the full width's recall."""
+    """Yield what the dimension says that keeps least of the full width's recall."""
     if not kept:
         return
     worst = min(kept, key=lambda entry: (entry.share.high, entry.dimension))

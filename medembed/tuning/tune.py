@@ -11,7 +11,7 @@ from medembed.data.dataset import Dataset, require_queries
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
 from medembed.errors import StorageError, TrainingError
 from medembed.evaluation.retention.judge import Retention
-from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.sets import open_retention
 from medembed.matryoshka import check_dimensions
 from medembed.progress import stage
@@ -192,8 +192,8 @@ def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
     """Measure the winner against the base model on retention sets."""
     config = shared.config
     training, _ = config.settings(best.point)
-    winner = Model("winner", model_place(shared.output, best.number))
-    models = (winner, Model("base model", shared.model))
+    winner = NamedModel("winner", model_place(shared.output, best.number))
+    models = (winner, NamedModel("base model", shared.model))
     return measure_retention(
         shared.sets, models, shared.output, training.dimensions, config.retention, config.encoding
     )

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from jobs.beforehand import check_places
 from jobs.cli import job_config
 from jobs.serve import ServeJob, check_job
-from jobs.session import check_places
 from medembed.config import load_config
 from serve.config import ServeConfig
 from serve.operate.run import find_port

@@ -14,10 +14,10 @@ from typing import Any, get_args
 import pytest
 
 from jobs.cli import JOBS, job_config
-from jobs.table import Action
 from medembed.config import list_keys, load_config
 from medembed.errors import ConfigError
 from medembed.evaluation.must_rank import load_cases
+from medembed.tables.maintain import Action
 from tests.docs.bad import ask_badly, bad_commands
 from tests.docs.checks import Fault
 from tests.docs.hands import Typed, find_hand, type_all, type_bad

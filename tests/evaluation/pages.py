@@ -9,7 +9,7 @@ import numpy.typing as npt
 from medembed.evaluation.compare import Difference, compare_all
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.inspection import Inspection, Truncation
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.recommend import recommend
 from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, Units
@@ -126,7 +126,7 @@ def make_page(
     )
     bm25 = make_ranking("BM25", 0.38, (NO_VECTORS,), units)
     cases = {
-        d: (Outcome("heart attack", 0.7, 0.4), Outcome("no fever", 0.5, 0.55 - d / 2000))
+        d: (CaseOutcome("heart attack", 0.7, 0.4), CaseOutcome("no fever", 0.5, 0.55 - d / 2000))
         for d in WIDTHS
     }
     model = replace(model, must_rank=cases)

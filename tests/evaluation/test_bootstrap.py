@@ -48,9 +48,7 @@ def true_gains(*, cells: int, gain: float) -> Values:
 
 
 def plain_cell(gain: Values) -> Cell:
-    cell = mean_cell(
-        np.zeros(len(gain)), gain, np.ones(len(gain)), Grouping(np.arange(len(gain)), len(gain))
-    )
+    cell = mean_cell(np.zeros(len(gain)), gain, Grouping(np.arange(len(gain)), len(gain)))
     assert cell is not None
     return cell
 
@@ -75,11 +73,7 @@ def test_sure_intervals_of_ten_cells_hold_all_ten_truths_together(gain: float):
     for seed in range(600):
         pairs, position = simulated(generator, 70, cells=10, gain=gain)
         grouping = Grouping(position, 70)
-        cells = [
-            cell
-            for pair in pairs
-            if (cell := mean_cell(*pair, np.ones(len(position)), grouping)) is not None
-        ]
+        cells = [cell for pair in pairs if (cell := mean_cell(*pair, grouping)) is not None]
         bounds = intervals(cells, draw_differences(cells, samples=400, seed=seed))
         held += all(
             row.sure_low <= truth <= row.sure_high
@@ -94,11 +88,7 @@ def test_no_difference_anywhere_is_claimed_in_at_most_5_percent():
     for seed in range(600):
         pairs, position = simulated(generator, 20, cells=10, gain=0.0)
         grouping = Grouping(position, 20)
-        cells = [
-            cell
-            for pair in pairs
-            if (cell := mean_cell(*pair, np.ones(len(position)), grouping)) is not None
-        ]
+        cells = [cell for pair in pairs if (cell := mean_cell(*pair, grouping)) is not None]
         bounds = intervals(cells, draw_differences(cells, samples=400, seed=seed))
         false += any(row.sure_low > 0 or row.sure_high < 0 for row in bounds)
     assert false / 600 <= 0.05
@@ -124,7 +114,7 @@ def test_sure_intervals_contain_the_intervals_and_these_the_difference(
     grouping = Grouping(generator.integers(groups, size=units), groups)
     values = generator.integers(0, 2, size=(3, units)).astype(np.float64)
     maybe = [
-        mean_cell(values[0], values[1], np.ones(units), grouping),
+        mean_cell(values[0], values[1], grouping),
         spearman_cell(*values, grouping),
     ]
     cells = [cell for cell in maybe if cell is not None]
@@ -155,7 +145,7 @@ def test_few_groups_without_spread_say_nothing(gain: list[float]):
 def test_cells_of_few_groups_widen_no_other_cells_interval():
     grouping, gain = Grouping(np.arange(60), 60), default_rng(0).normal(0, 0.2, size=60)
     slices = [
-        mean_cell(np.zeros(60), gain, (np.arange(60) % 12 == n).astype(np.float64), grouping)
+        mean_cell(np.zeros(60), gain, grouping, (np.arange(60) % 12 == n).astype(np.float64))
         for n in range(12)
     ]
     cells = [plain_cell(gain)] + [cell for cell in slices if cell is not None]
@@ -168,10 +158,7 @@ def test_a_group_that_outweighs_all_others_leaves_an_interval_as_wide_as_few_gro
     gain = default_rng(0).normal(0, 0.1, size=400)
     # 40 groups of ten; 361 units in one
     even, uneven = np.arange(400) // 10, np.maximum(np.arange(400) - 360, 0)
-    cells = [
-        mean_cell(np.zeros(400), gain, np.ones(400), Grouping(position, 40))
-        for position in (even, uneven)
-    ]
+    cells = [mean_cell(np.zeros(400), gain, Grouping(position, 40)) for position in (even, uneven)]
     bounds = []
     for cell in cells:
         assert cell is not None
@@ -187,12 +174,12 @@ def test_a_group_that_outweighs_all_others_leaves_an_interval_as_wide_as_few_gro
 def test_a_mean_cell_leaves_out_nan_and_weighs_the_rest():
     before, after = np.array([0.0, np.nan, 0.5, 1.0]), np.array([1.0, 0.5, np.nan, 0.5])
     cell = mean_cell(
-        before, after, np.array([1.0, 9.0, 9.0, 3.0]), Grouping(np.array([0, 0, 1, 2]), 4)
+        before, after, Grouping(np.array([0, 0, 1, 2]), 4), np.array([1.0, 9.0, 9.0, 3.0])
     )
     assert cell is not None
     assert (cell.before, cell.after, cell.mean) == pytest.approx((3 / 4, 2.5 / 4, -1 / 8))
     assert (cell.units, cell.groups) == (2, 2)
-    assert mean_cell(before, np.full(4, np.nan), np.ones(4), Grouping(np.arange(4), 4)) is None
+    assert mean_cell(before, np.full(4, np.nan), Grouping(np.arange(4), 4)) is None
 
 
 def test_a_spearman_cell_equals_scipys_correlations():
@@ -213,7 +200,7 @@ def test_a_draw_equals_the_statistic_of_its_units_written_out():
     x, z, y = generator.normal(size=(3, 30))
     position, weights = generator.integers(8, size=30), generator.uniform(size=30)
     mean, correlation = (
-        mean_cell(x, z, weights, Grouping(position, 8)),
+        mean_cell(x, z, Grouping(position, 8), weights),
         spearman_cell(x, z, y, Grouping(position, 8)),
     )
     assert mean is not None
@@ -231,11 +218,7 @@ def test_a_draw_equals_the_statistic_of_its_units_written_out():
 def test_all_cells_share_their_draws():
     grouping = Grouping(np.arange(150) // 3, 50)
     a, b, c = default_rng(0).uniform(size=(3, 150))
-    cells = [
-        cell
-        for pair in ((a, b), (b, c), (a, c))
-        if (cell := mean_cell(*pair, np.ones(150), grouping))
-    ]
+    cells = [cell for pair in ((a, b), (b, c), (a, c)) if (cell := mean_cell(*pair, grouping))]
     drawn = draw_differences(cells, samples=100, seed=4)
     assert drawn.shape == (100, 3)
     assert drawn[:, 0] + drawn[:, 1] == pytest.approx(drawn[:, 2])
@@ -244,7 +227,7 @@ def test_all_cells_share_their_draws():
 def test_a_draw_without_any_group_of_a_cell_stands_at_its_difference():
     gain = default_rng(0).uniform(size=200)
     cell = mean_cell(
-        np.zeros(200), gain, (np.arange(200) < 1).astype(np.float64), Grouping(np.arange(200), 200)
+        np.zeros(200), gain, Grouping(np.arange(200), 200), (np.arange(200) < 1).astype(np.float64)
     )
     assert cell is not None
     assert draw_differences([cell], samples=200, seed=0) == pytest.approx(gain[0])

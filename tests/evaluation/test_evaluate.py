@@ -17,9 +17,9 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
 from medembed.errors import DataError
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.evaluate import BM25, evaluate, evaluate_bm25
+from medembed.evaluation.evaluate import BM25, Request, evaluate, evaluate_bm25
 from medembed.evaluation.files import read_evaluation
-from medembed.evaluation.metrics import Values
+from medembed.evaluation.metrics import METRICS, Values
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation
 from medembed.matryoshka import truncate
@@ -234,6 +234,19 @@ def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp
         ]
     )
     assert floor.name == BM25
+
+
+def test_a_new_metric_is_measured_rather_than_missed_in_what_was_kept(
+    measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, table, _, _ = measured
+    request = Request(dataset, table, "", EvaluationConfig(), ENCODING, (), DIMENSIONS)
+    place = str(tmp_path / "{key}")
+    key = request.key
+    assert "hits@10" not in evaluate_bm25(dataset, place, EvaluationConfig()).metrics[NO_VECTORS]
+    monkeypatch.setitem(METRICS, "hits", METRICS["accuracy"])
+    assert request.key != key
+    assert "hits@10" in evaluate_bm25(dataset, place, EvaluationConfig()).metrics[NO_VECTORS]
 
 
 @pytest.mark.usefixtures("no_actors")

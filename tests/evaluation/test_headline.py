@@ -4,7 +4,7 @@ import math
 import pytest
 
 from medembed.evaluation.compare import Comparison, Difference
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.report.headline import headline, headlines, warnings
 from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS
@@ -140,7 +140,10 @@ def test_of_many_losses_a_warning_names_five_and_counts_the_rest():
 
 def test_failing_cases_alike_texts_and_cut_texts_are_warned_of_for_the_model_judged():
     cases = {
-        d: (Outcome("fever & rash", 0.4, 0.5 if d < 256 else 0.3), Outcome("holds", 0.6, 0.1))
+        d: (
+            CaseOutcome("fever & rash", 0.4, 0.5 if d < 256 else 0.3),
+            CaseOutcome("holds", 0.6, 0.1),
+        )
         for d in WIDTHS
     }
     judged = dataclasses.replace(ranked("m"), must_rank=cases)

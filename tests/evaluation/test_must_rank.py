@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medembed.errors import DataError, StorageError
-from medembed.evaluation.must_rank import Case, DocumentId, Outcome, judge, load_cases
+from medembed.evaluation.must_rank import Case, CaseOutcome, DocumentId, judge, load_cases
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "must-rank.example.yaml"
 GOOD = "- query: MI treatment\n  above: Infarction\n  below: Michigan\n"
@@ -106,10 +106,10 @@ def test_a_file_that_is_no_text_is_refused_and_one_that_is_absent_too(tmp_path):
 
 
 def test_a_case_holds_only_strictly_above():
-    assert Outcome("a", 0.5, 0.25).holds
-    assert Outcome("a", 0.5, 0.25).margin == 0.25
-    assert not Outcome("a", 0.5, 0.5).holds
-    assert not Outcome("a", float("nan"), 0.5).holds
+    assert CaseOutcome("a", 0.5, 0.25).holds
+    assert CaseOutcome("a", 0.5, 0.25).margin == 0.25
+    assert not CaseOutcome("a", 0.5, 0.5).holds
+    assert not CaseOutcome("a", float("nan"), 0.5).holds
 
 
 def test_each_dimension_is_judged_by_its_own_cosines_in_the_order_of_the_cases():
@@ -118,6 +118,6 @@ def test_each_dimension_is_judged_by_its_own_cosines_in_the_order_of_the_cases()
     below = {32: np.array([0.7, 0.4]), 64: np.array([0.2, 0.25])}
     outcomes = judge(cases, above, below)
     assert outcomes == {
-        64: (Outcome("one", 0.9, 0.2), Outcome("two", 0.5, 0.25)),
-        32: (Outcome("one", 0.8, 0.7), Outcome("two", 0.1, 0.4)),
+        64: (CaseOutcome("one", 0.9, 0.2), CaseOutcome("two", 0.5, 0.25)),
+        32: (CaseOutcome("one", 0.8, 0.7), CaseOutcome("two", 0.1, 0.4)),
     }

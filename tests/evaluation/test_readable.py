@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from medembed.encoding.model_files import read_tokenizer
-from medembed.evaluation.retention.readable import Reader, explain_unread
+from medembed.evaluation.retention.readable import TextReader, explain_unread
 
 TEXTS = {
     "en": "The patient has had chest pain and shortness of breath since yesterday.",
@@ -50,17 +50,17 @@ def in_bytes() -> str:
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_an_english_vocabulary_reads_latin_letters_alone(english: str, language: str):
-    assert Reader(english).reads(TEXTS[language]) is (language in READ)
+    assert TextReader(english).reads(TEXTS[language]) is (language in READ)
 
 
 # Its words end at the vowel signs of Hindi, so that it has no piece of two letters there.
 @pytest.mark.parametrize("language", [name for name in TEXTS if name != "hi"])
 def test_a_vocabulary_that_has_seen_a_language_reads_it(in_bytes: str, language: str):
-    assert Reader(in_bytes).reads(TEXTS[language])
+    assert TextReader(in_bytes).reads(TEXTS[language])
 
 
 def test_bytes_of_a_script_that_was_never_seen_are_not_read(in_bytes: str):
-    assert not Reader(in_bytes).reads(
+    assert not TextReader(in_bytes).reads(
         "პაციენტი უჩივის გულმკერდის ტკივილს და ქოშინს გუშინდელი დღიდან."
     )
 
@@ -73,14 +73,14 @@ def test_an_unknown_piece_of_many_letters_is_no_word():
         ("▁no", -1.5),
         ("te", -1.5),
     ]
-    reader = Reader(Tokenizer(models.Unigram(pieces, unk_id=0)).to_str())
+    reader = TextReader(Tokenizer(models.Unigram(pieces, unk_id=0)).to_str())
     assert reader.reads("▁note")
     assert not reader.reads("胸痛和呼吸困难")
 
 
 @pytest.mark.parametrize("text", ["", "12.5 / 80 %", "?!"])
 def test_a_text_without_letters_is_no_reason_to_warn(english: str, text: str):
-    assert Reader(english).reads(text)
+    assert TextReader(english).reads(text)
 
 
 def test_the_warning_counts_what_is_not_read_and_says_what_to_do(english: str):

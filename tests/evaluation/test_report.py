@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import LISTED, Page, find_gains
 from medembed.evaluation.report.plots import draw_plots
@@ -152,7 +152,7 @@ NO_TOKENIZER = dataclasses.replace(make_inspection(0.1), truncation=None)
         (compared(ranked("same"), ranked("same")), [BOTH, SLICES, SINGLES, METRICS, READING]),
         (
             compared(
-                dataclasses.replace(ranked("new"), must_rank={8: (Outcome("x", 1, 0),)}),
+                dataclasses.replace(ranked("new"), must_rank={8: (CaseOutcome("x", 1, 0),)}),
                 make_ranking("BM25", 0.4, (0,), UNITS),
             ),
             [BOTH, SLICES, SINGLES, "Cases that must rank", METRICS, READING],

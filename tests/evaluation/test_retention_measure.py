@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.judge import Retention
-from medembed.evaluation.retention.measure import Model, measure_retention, note_chance
+from medembed.evaluation.retention.measure import NamedModel, measure_retention, note_chance
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.retention.words import format_retention, lost_to
 from tests.evaluation.test_retention_sets import write_set
@@ -55,7 +55,7 @@ def sets(tmp_path: Path) -> tuple[RetentionSet, ...]:
 
 
 def measure(sets: tuple[RetentionSet, ...], output: Path, *models: tuple[str, Path]) -> Retention:
-    named = [Model(name, str(place)) for name, place in models]
+    named = [NamedModel(name, str(place)) for name, place in models]
     kept = measure_retention(sets, named, str(output), (32, 8), RetentionConfig(), ENCODING)
     assert kept is not None
     return kept

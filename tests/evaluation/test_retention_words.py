@@ -8,7 +8,6 @@ import numpy as np
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.judge import Against, Retention, Scores, judge_retained
 from medembed.evaluation.retention.words import (
-    explain_losses,
     format_retention,
     lost_to,
     retention_headline,
@@ -61,7 +60,6 @@ def test_where_nothing_is_lost_the_sets_are_named():
     said = "Elsewhere (clinic and french) new has no sure loss of more than 0.005 against base, at any dimension."
     assert retention_headline(kept) == said
     assert lost_to(kept) == ""
-    assert explain_losses((), "new", "base", 0.005) == ""
 
 
 def test_a_model_alone_is_shown_with_the_sizes_of_sets():

@@ -45,9 +45,7 @@ def test_another_dimension_of_the_same_questions_tells_more_than_other_questions
 
 def cell_of(gain: np.ndarray, count: int, start: int):
     position = np.arange(start, start + len(gain))
-    cell = mean_cell(
-        np.full(len(gain), 0.5), 0.5 + gain, np.ones(len(gain)), Grouping(position, count)
-    )
+    cell = mean_cell(np.full(len(gain), 0.5), 0.5 + gain, Grouping(position, count))
     assert cell is not None
     return cell
 

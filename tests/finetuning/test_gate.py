@@ -9,10 +9,10 @@ from scipy import stats
 from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell, one_sided
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.result import Evaluation, Measured, Units
 from medembed.evaluation.retention.judge import Against, Retained, Retention, Scores, judge_retained
-from medembed.finetuning.gate import Decision, Row, decide, hold_to_retention
+from medembed.finetuning.gate import Decision, GateRow, decide, hold_to_retention
 from medembed.finetuning.gate_cells import ALL, NEW, OLD, OTHERS
 from medembed.finetuning.gate_screen import show_power
 from medembed.finetuning.retrain_config import GateConfig
@@ -62,7 +62,7 @@ def everywhere(old: float, new: float) -> Shift:
     return {where: old if where[0] == OLD else new for where in EVERYWHERE}
 
 
-def cells(decision: Decision) -> list[Row]:
+def cells(decision: Decision) -> list[GateRow]:
     return [row for row in decision.rows if row.dimension]
 
 
@@ -124,7 +124,7 @@ def test_no_sure_gain_or_a_loss_anywhere_is_not_promoted(
 
 def test_a_case_that_does_not_hold_stops_a_better_model():
     queries = evaluation(everywhere(0.03, 0.03), seed=1).queries
-    broken = {32: (Outcome("MI", 0.1, 0.2),)}
+    broken = {32: (CaseOutcome("MI", 0.1, 0.2),)}
     decision = judged(Evaluation("m", "m", "e", queries, must_rank=broken))
     assert decision.outcome == "not better"
     assert decision.reasons == ("must-rank: 1 cases do not hold: MI",)
@@ -173,7 +173,7 @@ def test_a_better_model_passes_with_the_questions_that_a_hospital_has_and_one_th
 
 def test_one_sided_bounds_are_students_for_groups_of_one():
     gain = np.random.default_rng(3).normal(0.02, 0.1, 40)
-    cell = mean_cell(np.zeros(40), gain, np.ones(40), Grouping(np.arange(40), 40))
+    cell = mean_cell(np.zeros(40), gain, Grouping(np.arange(40), 40))
     assert cell is not None
     drawn = draw_differences([cell], samples=20_000, seed=0)[:, 0]
     bound = one_sided(cell, drawn, 0.95)

@@ -1,33 +1,21 @@
-import numpy as np
 import pytest
 
-from medembed.finetuning.candidate import of_increment
+from medembed.finetuning.candidate import choose_replay, of_increment
 from medembed.finetuning.champion import Champion
-from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_uniform
-from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.finetuning.retrain_config import IncrementConfig, RetrainConfig
 from medembed.registry.models import Version
 
 OLD = [f"q{n}" for n in range(100)]
 
 
-def test_a_uniform_choice_depends_on_ids_and_seed_alone_and_grows_by_adding():
-    chosen = choose_uniform(OLD, 10, seed=0)
-    assert choose_uniform(list(reversed(OLD)), 10, seed=0) == chosen
-    assert choose_uniform(OLD, 20, seed=0)[:10] == chosen
-    assert set(choose_uniform(OLD, 10, seed=1)) != set(chosen)
+def test_a_replay_depends_on_ids_and_seed_alone_and_grows_by_adding():
+    increment = IncrementConfig(replay=0.5)
+    chosen = choose_replay(OLD, 20, increment)
+    assert choose_replay(reversed(OLD), 20, increment) == chosen
+    assert choose_replay(OLD, 40, increment)[:10] == chosen
+    assert set(choose_replay(OLD, 20, IncrementConfig(replay=0.5, seed=1))) != set(chosen)
     assert len(set(chosen)) == 10
-
-
-def test_the_hardest_have_the_smallest_margin_and_ties_fall_to_smaller_ids():
-    margins = {"a": 0.5, "b": -0.1, "d": 0.2, "c": 0.2}
-    assert choose_hardest(margins, 3) == ["b", "c", "d"]
-
-
-def test_at_risk_are_the_old_queries_nearest_to_any_new_one():
-    vectors = np.eye(4, dtype=np.float32)
-    new = np.array([[0, 0, 0.8, 0.6]], dtype=np.float32)
-    assert choose_at_risk(["a", "b", "c", "d"], vectors, new, 3) == ["c", "d", "a"]
-    assert choose_at_risk(["b", "a"], vectors[:2], new[:0], 1) == ["a"]
+    assert choose_replay(OLD[:3], 20, increment) == choose_replay(OLD[:3], 6, increment)
 
 
 @pytest.mark.parametrize(("full_every", "full"), [(None, []), (1, [0, 1, 2, 3]), (3, [2, 3])])

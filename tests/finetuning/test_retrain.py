@@ -197,7 +197,7 @@ def test_an_increment_trains_on_new_and_old_queries_and_can_be_forced_and_rolled
     place: Place, server: Running
 ):
     place.land("3.jsonl", range(40, 60))
-    how = ("increment.strategy=hardest", "training.average=0.7")
+    how = ("training.average=0.7",)
     with asked(server) as answers:
         result = place.retrain("gate.force=true", "gate.reason=a test", *how)
     assert (result.outcome, place.champion) == (

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from jobs.retrain import RetrainJob, _watch
 from medembed.errors import StorageError
 from medembed.finetuning.retrain_config import TriggerConfig
 from medembed.finetuning.watch import Watch
@@ -69,16 +68,14 @@ def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(
 def test_a_watch_outlives_faults_and_waits_for_others(
     registry: Registry,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
     """Busy: due again at the next look. A fault of ours or of storage: later. One that nobody knows
     ends it.
     """
     land(tmp_path, "1.jsonl", range(2), age_s=100)
-    job = make_config(
-        tmp_path, tmp_path / "model", "trigger.min_rows=1", "trigger.every_s=0.01", kind=RetrainJob
-    )
+    config = make_config(tmp_path, tmp_path / "model")
+    trigger = TriggerConfig(min_rows=1, every_s=0.01)
     outcomes: list[Exception | str] = [
         "busy",
         StorageError("a bucket is gone"),
@@ -87,17 +84,16 @@ def test_a_watch_outlives_faults_and_waits_for_others(
         AssertionError("row text"),
     ]
 
-    def once(job: RetrainJob, registry: Registry) -> dict[str, object]:
+    def attempt() -> bool:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
         if outcome == "not better":
             land(tmp_path, "2.jsonl", range(2, 3), age_s=100)
-        return {"outcome": outcome, "lines": []}
+        return outcome != "busy"
 
-    monkeypatch.setattr("jobs.retrain._once", once)
     with pytest.raises(AssertionError):
-        _watch(job, registry)
+        Watch(config, registry, trigger).run(attempt)
     assert outcomes == []
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [line.partition(";")[0] for line in errors] == [

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from jobs.beforehand import check_places
 from jobs.cli import JOBS, describe, job_config, main
 from jobs.promote import PromoteJob
-from jobs.session import check_places
 from medembed.config import Config, InputUri, OutputUri, load_config
 from medembed.errors import ConfigError
 

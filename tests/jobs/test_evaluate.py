@@ -80,64 +80,43 @@ def fail(
     return run
 
 
-def test_data_that_is_not_there_is_named(fail: Fail, tmp_path: Path):
-    assert f"{tmp_path}/none: no such file." in fail(data=f"{tmp_path}/none")
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data", "{tmp}/none", "{tmp}/none: no such file."),
+        ("basline", "3", "basline: unknown key; the nearest known key is 'baseline'"),
+        ("neighbors", "3", "neighbors: unknown key; the nearest known key is 'neighbours'"),
+        ("encoding.worker", "3", "the nearest known key is 'encoding.workers'"),
+        ("k", "[0]", "k.0: Input should be greater than or equal to 1, found '0'"),
+        ("k", "[]", "k: "),
+        ("bootstrap_samples", "5", "bootstrap_samples: "),
+        ("must_rank", "{tmp}/none.yaml", "{tmp}/none.yaml: no such file."),
+        ("must_rank", "{tmp}/cases.yaml", "case 1: abov: unknown key; the nearest known key is"),
+        ("dimensions", "[64,8]", "the model has 32; choose values from 1 to 32."),
+        ("dimensions", "[0]", "the model has 32; choose values from 1 to 32."),
+        ("dimensions", "[-1]", "the model has 32; choose values from 1 to 32."),
+        ("model", "{tmp}/none", "model: {tmp}/none: no such folder."),
+        ("baseline", "[{model},{tmp}/none]", "baseline: {tmp}/none: no such folder."),
+        ("baseline", "models:/medembed@champion", "champion: not in the registry"),
+    ],
+)
+def test_a_bad_value_is_named_before_anything_is_encoded(
+    fail: Fail, tmp_path: Path, encoder_folder: Path, key: str, value: str, message: str
+):
+    (tmp_path / "cases.yaml").write_text(CASES)
+    line = fail(**{key: value.format(tmp=tmp_path, model=encoder_folder)})
+    assert message.format(tmp=tmp_path) in line
 
 
 def test_a_folder_that_is_neither_data_set_nor_beir_is_told_what_was_expected(
     fail: Fail, beir: Path
 ):
     (beir / "queries.jsonl").unlink()
-    line = fail()
-    assert (
-        f"{beir}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv." in line
-    )
+    expected = "expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv."
+    assert f"{beir}: {expected}" in (line := fail())
     assert "`medembed prepare`" in line
 
 
 def test_a_bad_row_of_a_beir_folder_leaves_nothing(fail: Fail, beir: Path):
     (beir / "corpus.jsonl").write_text('{"_id": "d1", "text": "SECRET')
     assert f"{beir}/corpus.jsonl:1: not valid JSON" in fail()
-
-
-@pytest.mark.parametrize(
-    ("key", "nearest"),
-    [("basline", "baseline"), ("neighbors", "neighbours"), ("encoding.worker", "encoding.workers")],
-)
-def test_a_misspelt_key_is_answered_with_the_nearest(fail: Fail, key: str, nearest: str):
-    assert f"{key}: unknown key; the nearest known key is {nearest!r}" in fail(**{key: "3"})
-
-
-def test_bad_values_are_named_by_their_key(fail: Fail):
-    assert "k.0: Input should be greater than or equal to 1, found '0'" in fail(k="[0]")
-    assert "k: " in fail(k="[]")
-    assert "bootstrap_samples: " in fail(bootstrap_samples="5")
-
-
-def test_a_must_rank_file_that_is_not_there_or_wrong_is_found_before_anything_is_encoded(
-    fail: Fail, tmp_path: Path
-):
-    assert f"{tmp_path}/cases.yaml: no such file." in fail(must_rank=f"{tmp_path}/cases.yaml")
-    (tmp_path / "cases.yaml").write_text(CASES)
-    assert "case 1: abov: unknown key; the nearest known key is 'above'" in fail(
-        must_rank=f"{tmp_path}/cases.yaml"
-    )
-
-
-@pytest.mark.parametrize("dimensions", ["[64,8]", "[0]", "[-1]"])
-def test_a_dimension_that_the_model_lacks_is_found_before_anything_is_encoded(
-    fail: Fail, dimensions: str
-):
-    assert "the model has 32; choose values from 1 to 32." in fail(dimensions=dimensions)
-
-
-def test_a_model_or_baseline_that_is_not_there_is_found_before_anything_is_encoded(
-    fail: Fail, tmp_path: Path, encoder_folder: Path
-):
-    assert f"model: {tmp_path}/none: no such folder." in fail(model=f"{tmp_path}/none")
-    assert f"baseline: {tmp_path}/none: no such folder." in fail(
-        baseline=f"[{encoder_folder},{tmp_path}/none]"
-    )
-    assert "models:/medembed@champion: not in the registry" in fail(
-        baseline="models:/medembed@champion"
-    )

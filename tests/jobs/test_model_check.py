@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.beforehand import check_models
 from jobs.cli import job_config
-from jobs.model_check import check_models
 from medembed.config import load_config
 from medembed.errors import ModelError
 from medembed.registry.config import RegistryConfig

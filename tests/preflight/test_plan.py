@@ -11,13 +11,13 @@ from medembed.preflight.plan import (
     row_weights,
     typical_length,
 )
-from medembed.preflight.sample import Corpus
+from medembed.preflight.sample import CorpusSample
 from medembed.preflight.train_probe import TrainCost, seconds_per_step
 from medembed.training.config import TrainingConfig
 
 
 def test_a_drawn_row_stands_for_the_rest_of_the_corpus_and_a_forced_one_for_itself():
-    corpus = Corpus(
+    corpus = CorpusSample(
         (("a", ""), ("b", "")), (("c", ""), ("d", "")), {}, documents=12, rows=12, labelled=0
     )
     assert row_weights(corpus).tolist() == [1, 1, 5, 5]

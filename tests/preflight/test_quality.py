@@ -3,17 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medembed.preflight.encode_probe import Encoded
+from medembed.preflight.encode_probe import EncodedSample
 from medembed.preflight.quality import ALL, survey
-from medembed.preflight.queries import Queries, Slice
-from medembed.preflight.sample import Corpus
+from medembed.preflight.queries import QuerySample, Slice
+from medembed.preflight.sample import CorpusSample
 
 DOCUMENTS = 24
 NAMES = tuple(f"d{number:02d}" for number in range(DOCUMENTS))
-CORPUS = Corpus(tuple((name, "") for name in NAMES), (), {}, DOCUMENTS, DOCUMENTS, 0)
+CORPUS = CorpusSample(tuple((name, "") for name in NAMES), (), {}, DOCUMENTS, DOCUMENTS, 0)
 
 
-def encoded() -> Encoded:
+def encoded() -> EncodedSample:
     """60 queries: the first 40 find d00 at any width; the last 20 ask for d23, which needs the last
     dimension.
     """
@@ -22,15 +22,15 @@ def encoded() -> Encoded:
     documents[0] = [0, 1, 0, 0]
     documents[23] = [0.6, 0, 0, 0.8]
     easy, hard = [0, 1, 0, 0], [0.6, 0, 0, 0.8]
-    return Encoded(8, np.array([easy] * 40 + [hard] * 20, dtype=np.float32), documents)
+    return EncodedSample(8, np.array([easy] * 40 + [hard] * 20, dtype=np.float32), documents)
 
 
-def queries() -> Queries:
+def queries() -> QuerySample:
     names = tuple(map(str, range(60)))
     positives = tuple({"d00": 1.0} if number < 40 else {"d23": 1.0} for number in range(60))
     slices = (Slice("fr -> en", tuple(range(40, 60))), Slice("tag lay", (0, 1, 40, 41)))
     languages = dict.fromkeys(NAMES, "en")
-    return Queries(
+    return QuerySample(
         names, names, names, positives, languages, core=60, slices=slices, few={"tag rare": 3}
     )
 

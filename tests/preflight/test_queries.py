@@ -1,7 +1,7 @@
 import pytest
 
 from medembed.preflight.config import PreflightConfig
-from medembed.preflight.queries import SMALLEST_SLICE, Queries, choose_queries, find_positives
+from medembed.preflight.queries import SMALLEST_SLICE, QuerySample, choose_queries, find_positives
 from medembed.schema import WEAK, content_hash
 
 
@@ -20,12 +20,12 @@ def choose(
     qrels: dict[str, dict[str, float]],
     config: PreflightConfig | None = None,
     french: frozenset[str] = frozenset(),
-) -> Queries:
+) -> QuerySample:
     languages = {name: "fr" if name in french else "en" for name in find_positives(rows, qrels)}
     return choose_queries(rows, qrels, languages, config or PreflightConfig())
 
 
-def slices(chosen: Queries) -> dict[str, list[str]]:
+def slices(chosen: QuerySample) -> dict[str, list[str]]:
     return {entry.name: [chosen.ids[line] for line in entry.lines] for entry in chosen.slices}
 
 

@@ -8,29 +8,54 @@ from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.retention.sets import RetentionSet
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
-from medembed.preflight.estimate import Interval
+from medembed.preflight.estimate import MeanInterval
 from medembed.preflight.facts import DataFacts
 from medembed.preflight.plan import Cut, EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight, SampleFacts
-from medembed.preflight.quality import ALL, Cell, Kept, Survey
+from medembed.preflight.quality import ALL, Kept, RecallCell, Survey
 from medembed.preflight.resources import Resources
 from medembed.preflight.screen import format_screen
 from medembed.preflight.verdict import decide
 from medembed.training.config import TrainingConfig
 
 GIB = 2**30
-RECALL = Interval(0.516, 0.42, 0.61)
+RECALL = MeanInterval(0.516, 0.42, 0.61)
 SURVEY = Survey(
     (
-        Cell(ALL, 384, 300, 225, RECALL, RECALL),
-        Cell("fr -> en", 384, 87, 70, Interval(0.459, 0.36, 0.57), Interval(0.459, 0.31, 0.62)),
-        Cell("en -> en", 384, 213, 155, Interval(0.544, 0.46, 0.62), Interval(0.544, 0.43, 0.65)),
-        Cell(ALL, 64, 300, 225, Interval(0.401, 0.33, 0.47), Interval(0.401, 0.30, 0.51)),
-        Cell("fr -> en", 64, 87, 70, Interval(0.210, 0.12, 0.32), Interval(0.210, 0.09, 0.39)),
-        Cell("en -> en", 64, 213, 155, Interval(0.480, 0.40, 0.56), Interval(0.480, 0.37, 0.59)),
+        RecallCell(ALL, 384, 300, 225, RECALL, RECALL),
+        RecallCell(
+            "fr -> en",
+            384,
+            87,
+            70,
+            MeanInterval(0.459, 0.36, 0.57),
+            MeanInterval(0.459, 0.31, 0.62),
+        ),
+        RecallCell(
+            "en -> en",
+            384,
+            213,
+            155,
+            MeanInterval(0.544, 0.46, 0.62),
+            MeanInterval(0.544, 0.43, 0.65),
+        ),
+        RecallCell(
+            ALL, 64, 300, 225, MeanInterval(0.401, 0.33, 0.47), MeanInterval(0.401, 0.30, 0.51)
+        ),
+        RecallCell(
+            "fr -> en", 64, 87, 70, MeanInterval(0.210, 0.12, 0.32), MeanInterval(0.210, 0.09, 0.39)
+        ),
+        RecallCell(
+            "en -> en",
+            64,
+            213,
+            155,
+            MeanInterval(0.480, 0.40, 0.56),
+            MeanInterval(0.480, 0.37, 0.59),
+        ),
     ),
     0.355,
-    (Kept(64, Interval(0.777, 0.70, 0.86)),),
+    (Kept(64, MeanInterval(0.777, 0.70, 0.86)),),
     {"tag lay": 14, "others": 31},
 )
 FOUND = Preflight(
@@ -179,7 +204,9 @@ def test_of_many_slices_the_worst_are_shown_and_the_rest_counted():
     cells = [SURVEY.cells[0]]
     for number, name in enumerate(names):
         level = 0.9 - number / 20
-        cells.append(Cell(name, 384, 40, 40, Interval(level, 0, 1), Interval(level, 0, level)))
+        cells.append(
+            RecallCell(name, 384, 40, 40, MeanInterval(level, 0, 1), MeanInterval(level, 0, level))
+        )
     text = screen(replace(FOUND, survey=Survey(tuple(cells), 0.3, (), dict.fromkeys(names, 12))))
     lines = [line.split() for line in text.splitlines()]
     assert [line[1] for line in lines if line[:1] == ["tag"]] == ["l", "k", "j", "i"]

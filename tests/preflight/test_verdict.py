@@ -3,24 +3,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medembed.preflight.estimate import Interval, interval
-from medembed.preflight.quality import ALL, Cell, Kept, Survey
+from medembed.preflight.estimate import MeanInterval, interval
+from medembed.preflight.quality import ALL, Kept, RecallCell, Survey
 from medembed.preflight.verdict import decide
 
 LOW, UNSURE, HIGH = (
-    Interval(0.50, 0.45, 0.55),
-    Interval(0.68, 0.62, 0.73),
-    Interval(0.80, 0.75, 0.84),
+    MeanInterval(0.50, 0.45, 0.55),
+    MeanInterval(0.68, 0.62, 0.73),
+    MeanInterval(0.80, 0.75, 0.84),
 )
 
 
 def cell(
-    recall: Interval, name: str = ALL, dimension: int = 384, sure: Interval | None = None
-) -> Cell:
-    return Cell(name, dimension, 40, 40, recall, sure or recall)
+    recall: MeanInterval, name: str = ALL, dimension: int = 384, sure: MeanInterval | None = None
+) -> RecallCell:
+    return RecallCell(name, dimension, 40, 40, recall, sure or recall)
 
 
-def survey(*cells: Cell, kept: tuple[Kept, ...] = ()) -> Survey:
+def survey(*cells: RecallCell, kept: tuple[Kept, ...] = ()) -> Survey:
     return Survey(cells, 0.5, kept, {})
 
 
@@ -32,8 +32,8 @@ def survey(*cells: Cell, kept: tuple[Kept, ...] = ()) -> Survey:
         (500, LOW, "marginal"),
         (499, LOW, "do not"),
         (1000, UNSURE, "marginal"),
-        (1000, Interval(0.72, 0.66, 0.77), "marginal"),
-        (1000, Interval(0.72, 0.70, 0.77), "do not"),
+        (1000, MeanInterval(0.72, 0.66, 0.77), "marginal"),
+        (1000, MeanInterval(0.72, 0.70, 0.77), "do not"),
         (50_000, HIGH, "do not"),
         (700, HIGH, "do not"),
         (499, UNSURE, "do not"),
@@ -42,7 +42,7 @@ def survey(*cells: Cell, kept: tuple[Kept, ...] = ()) -> Survey:
     ],
 )
 def test_at_full_width_alone_the_published_rules_decide(
-    pairs: int, recall: Interval | None, answer: str
+    pairs: int, recall: MeanInterval | None, answer: str
 ):
     assert decide(pairs, recall and survey(cell(recall)), "dev").answer == answer
 
@@ -53,14 +53,14 @@ def test_at_full_width_alone_the_published_rules_decide(
         (cell(LOW, dimension=64), "fine-tune"),
         (cell(LOW, "fr -> en"), "fine-tune"),
         (cell(LOW, "tag lay", 64), "fine-tune"),
-        (cell(LOW, "fr -> en", 64, sure=Interval(0.5, 0.29, 0.71)), "marginal"),
+        (cell(LOW, "fr -> en", 64, sure=MeanInterval(0.5, 0.29, 0.71)), "marginal"),
         (cell(UNSURE, dimension=64), "marginal"),
-        (cell(Interval(0.72, 0.66, 0.77), dimension=64), "marginal"),
-        (cell(Interval(0.72, 0.52, 0.87), "fr -> en"), "do not"),
+        (cell(MeanInterval(0.72, 0.66, 0.77), dimension=64), "marginal"),
+        (cell(MeanInterval(0.72, 0.52, 0.87), "fr -> en"), "do not"),
         (cell(HIGH, "fr -> en", 64), "do not"),
     ],
 )
-def test_a_good_mean_hides_neither_a_dimension_nor_a_slice(other: Cell, answer: str):
+def test_a_good_mean_hides_neither_a_dimension_nor_a_slice(other: RecallCell, answer: str):
     found = decide(1000, survey(cell(HIGH), other), "dev")
     assert found.answer == answer
     assert f"is {other.name} at {other.dimension} dimensions" in found.reasons[2]
@@ -73,17 +73,19 @@ def test_a_good_mean_hides_neither_a_dimension_nor_a_slice(other: Cell, answer: 
 @pytest.mark.parametrize(
     ("share", "answer"),
     [
-        (Interval(0.80, 0.75, 0.89), "fine-tune"),
-        (Interval(0.85, 0.79, 0.91), "marginal"),
-        (Interval(0.92, 0.86, 0.98), "do not"),
-        (Interval(0.97, 0.94, 0.99), "do not"),
+        (MeanInterval(0.80, 0.75, 0.89), "fine-tune"),
+        (MeanInterval(0.85, 0.79, 0.91), "marginal"),
+        (MeanInterval(0.92, 0.86, 0.98), "do not"),
+        (MeanInterval(0.97, 0.94, 0.99), "do not"),
     ],
 )
 def test_a_dimension_that_loses_a_tenth_of_the_full_width_is_worth_training_though_its_recall_is_good(
-    share: Interval, answer: str
+    share: MeanInterval, answer: str
 ):
     found = survey(
-        cell(HIGH), cell(HIGH, dimension=64), kept=(Kept(128, Interval(1, 1, 1)), Kept(64, share))
+        cell(HIGH),
+        cell(HIGH, dimension=64),
+        kept=(Kept(128, MeanInterval(1, 1, 1)), Kept(64, share)),
     )
     verdict = decide(1000, found, "dev")
     assert verdict.answer == answer
@@ -93,8 +95,8 @@ def test_a_dimension_that_loses_a_tenth_of_the_full_width_is_worth_training_thou
 
 
 def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
-    small = cell(Interval(0.40, 0.20, 0.64), "tag rare", sure=Interval(0.40, 0.12, 0.76))
-    sure = cell(Interval(0.55, 0.50, 0.60), "fr -> en", sure=Interval(0.55, 0.46, 0.64))
+    small = cell(MeanInterval(0.40, 0.20, 0.64), "tag rare", sure=MeanInterval(0.40, 0.12, 0.76))
+    sure = cell(MeanInterval(0.55, 0.50, 0.60), "fr -> en", sure=MeanInterval(0.55, 0.46, 0.64))
     reasons = decide(1000, survey(cell(HIGH), small, sure), "dev").reasons
     assert reasons[2] == (
         "The worst of 3 cells (dimension x slice) is fr -> en at 384 dimensions: 0.55 in 40 "
@@ -106,18 +108,18 @@ def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
 @pytest.mark.parametrize(
     ("outranked", "answer"),
     [
-        (Interval(0.50, 0.47, 0.53), "do not"),
-        (Interval(0.60, 0.57, 0.63), "do not"),
-        (Interval(0.46, 0.41, 0.51), "do not"),
-        (Interval(0.50, 0.39, 0.61), "fine-tune"),
-        (Interval(0.30, 0.27, 0.33), "fine-tune"),
+        (MeanInterval(0.50, 0.47, 0.53), "do not"),
+        (MeanInterval(0.60, 0.57, 0.63), "do not"),
+        (MeanInterval(0.46, 0.41, 0.51), "do not"),
+        (MeanInterval(0.50, 0.39, 0.61), "fine-tune"),
+        (MeanInterval(0.30, 0.27, 0.33), "fine-tune"),
         (None, "fine-tune"),
     ],
 )
 def test_where_a_model_surely_orders_by_chance_no_number_of_pairs_says_fine_tune(
-    outranked: Interval | None, answer: str
+    outranked: MeanInterval | None, answer: str
 ):
-    missed = replace(survey(cell(Interval(0.01, 0.0, 0.04))), outranked=outranked)
+    missed = replace(survey(cell(MeanInterval(0.01, 0.0, 0.04))), outranked=outranked)
     verdict = decide(100_000, missed, "dev")
     assert verdict.answer == answer
     said = [

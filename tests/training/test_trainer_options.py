@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from sentence_transformers import SentenceTransformer
 
-from jobs.train import resolve_guide
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.registry.resolve import resolve_models
 from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
@@ -76,7 +76,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
         registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={}
     )
     named = TrainingConfig(loss=LossConfig(guide=f"models:/{version.name}/{version.version}"))
-    assert resolve_guide(named, where).loss.guide == checkpoint.uri
+    assert resolve_models(named, where, on_cluster=False).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")
     assert [entry.step for entry in logged] == list(range(1, steps + 1))
     assert {"curves.png", "history.json"} <= {

@@ -44,12 +44,8 @@ def warnings(page: Page) -> list[str]:
     if page.comparisons:
         lines += _losses(page.comparisons[0])
     if page.retention:
-        model = page.retention.model
-        for entry in page.retention.against:
-            tolerance = page.retention.tolerance
-            lost = explain_losses(entry.lost, model, entry.baseline, tolerance)
-            if lost:
-                lines.append(lost)
+        losses = [explain_losses(page.retention, entry) for entry in page.retention.against]
+        lines += filter(None, losses)
     inspection = page.inspections.get(page.model.name)
     if inspection and inspection.is_alike:
         lines.append(

@@ -11,9 +11,9 @@ import numpy as np
 
 from medembed.evaluation.compare import Comparison
 from medembed.evaluation.inspection import Inspection
-from medembed.evaluation.metrics import Values
+from medembed.evaluation.metrics import Values, principal_metrics
 from medembed.evaluation.recommend import Recommendation
-from medembed.evaluation.result import Evaluation, Measured, Scored, principal_metrics
+from medembed.evaluation.result import Evaluation, Measured, Scored
 from medembed.evaluation.retention.judge import Retention
 
 LISTED = 10  # gains and losses shown with their ids

@@ -176,13 +176,10 @@ def reject(chances: Sequence[float], level: float) -> list[bool]:
 
 def _cells(before: Scores, after: Scores) -> dict[int, Cell]:
     """Return {dimension: the difference} of those where any query counts, widest first."""
-    names, position = np.unique(np.asarray(after.groups), return_inverse=True)
-    grouping = Grouping(position, len(names))
+    grouping = Grouping.of(after.groups)
     cells: dict[int, Cell] = {}
     for dimension in sorted(after.values, reverse=True):
-        cell = mean_cell(
-            before.at(dimension), after.values[dimension], np.ones(len(position)), grouping
-        )
+        cell = mean_cell(before.at(dimension), after.values[dimension], grouping)
         if cell is not None:
             cells[dimension] = cell
     return cells

@@ -19,7 +19,7 @@ _DEPTH = 10
 _NEAR = 0.05  # NDCG@10 above chance, under which a model is said to find nothing
 
 
-class Model(NamedTuple):
+class NamedModel(NamedTuple):
     """A model as people call it, and where it lies for workers."""
 
     name: str
@@ -31,7 +31,7 @@ AllScores = Mapping[str, Mapping[str, Scores]]  # {model: {set: ...}}
 
 def measure_retention(
     sets: Sequence[RetentionSet],
-    models: Sequence[Model],
+    models: Sequence[NamedModel],
     output: str,
     dimensions: Sequence[int],
     config: RetentionConfig,
@@ -45,7 +45,7 @@ def measure_retention(
 
 def score_models(
     sets: Sequence[RetentionSet],
-    models: Sequence[Model],
+    models: Sequence[NamedModel],
     output: str,
     dimensions: Sequence[int],
     encoding: EncodingConfig,
@@ -109,7 +109,7 @@ def note_chance(name: str, model: str, mean: float, documents: int) -> str:
 
 def _evaluate(
     retention_set: RetentionSet,
-    model: Model,
+    model: NamedModel,
     output: str,
     dimensions: tuple[int, ...],
     encoding: EncodingConfig,

@@ -19,7 +19,7 @@ _CHARACTERS = 1000  # looked at, of each text
 _WHOLE_SYLLABLES = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH", "HANGUL SYLLABLE")
 
 
-class Reader:
+class TextReader:
     """A tokenizer.json as text, and what it makes of a letter."""
 
     def __init__(self, tokenizer: str) -> None:
@@ -62,7 +62,7 @@ def explain_unread(
     where: str, queries: Sequence[str], documents: Sequence[str], tokenizer: str
 ) -> str:
     """Return a warning about a set of texts that the model cannot read; empty if it reads most."""
-    reader = Reader(tokenizer)
+    reader = TextReader(tokenizer)
     counted = []
     for kind, texts in (("queries", queries), ("documents", documents)):
         looked_at = texts[:_TEXTS]

@@ -1,6 +1,6 @@
 """Write what a model keeps elsewhere, in words and as tables for a terminal. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 from medembed.evaluation.retention.judge import METRIC, Against, Retained, Retention
 from medembed.evaluation.words import counted, format_columns, label, listed, number
@@ -25,12 +25,11 @@ def retention_headline(retention: Retention) -> str:
         return f"Elsewhere {model} stands alone: name a baseline, to see what it lost."
     sentences = []
     for entry in retention.against:
-        lost = explain_losses(entry.lost, model, entry.baseline, retention.tolerance)
         nothing = (
             f"Elsewhere ({listed(list(retention.means))}) {model} has no sure loss of more than "
             f"{retention.tolerance:g} against {entry.baseline}, at any dimension."
         )
-        sentences.append(lost or nothing)
+        sentences.append(explain_losses(retention, entry) or nothing)
     return " ".join(sentences)
 
 
@@ -38,15 +37,20 @@ def lost_to(retention: Retention | None) -> str | None:
     """Say what the model surely lost against its first baseline; None if that was not measured."""
     if retention is None or not retention.against:
         return None
-    entry = retention.against[0]
-    return explain_losses(entry.lost, retention.model, entry.baseline, retention.tolerance)
+    return explain_losses(retention, retention.against[0])
 
 
-def explain_losses(lost: Iterable[Retained], model: str, baseline: str, tolerance: float) -> str:
-    """Name each set with its dimensions and its largest loss; empty where nothing is lost."""
+def explain_losses(
+    retention: Retention, against: Against, known: Container[tuple[str, int]] = ()
+) -> str:
+    """Name each set with its dimensions and its largest loss; empty where nothing is lost.
+
+    Losses that are `known`, each a set and a dimension, are left out.
+    """
     by_set: dict[str, list[Retained]] = {}
-    for row in lost:
-        by_set.setdefault(row.set, []).append(row)
+    for row in against.lost:
+        if (row.set, row.dimension) not in known:
+            by_set.setdefault(row.set, []).append(row)
     if not by_set:
         return ""
     losses = []
@@ -58,8 +62,8 @@ def explain_losses(lost: Iterable[Retained], model: str, baseline: str, toleranc
             f"{worst.dimension})"
         )
     return (
-        f"{model} surely loses more than {tolerance:g} elsewhere against {baseline}: "
-        f"{listed(losses)}."
+        f"{retention.model} surely loses more than {retention.tolerance:g} elsewhere against "
+        f"{against.baseline}: {listed(losses)}."
     )
 
 

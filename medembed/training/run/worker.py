@@ -59,7 +59,7 @@ class Work:
     run: str  # the run's folder, and the attempt that has claimed it
     attempt: str
     logs: str = ""  # where Weights & Biases and TensorBoard write
-    progress: Any = None  # handle of a progress.Report
+    progress: Any = None  # handle of a progress.Progress
     # where Ray watches for nodes that are about to be taken away
     is_ray_shared: bool = field(default_factory=is_ray_shared)
     is_turned: bool = False  # whether it starts at principal axes
