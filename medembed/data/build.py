@@ -21,12 +21,12 @@ from medembed.data.column_names import show_columns
 from medembed.data.config import SplitConfig
 from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
 from medembed.data.duplicates import Flags
-from medembed.data.files import locate
+from medembed.data.formats.part import Part
 from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.manifest import describe_build, length_every
-from medembed.data.parts import Part
+from medembed.data.parts import locate
 from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved, resolve

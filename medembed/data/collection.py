@@ -19,11 +19,11 @@ from medembed.artifact import MANIFEST, NewOutput, find_output, place
 from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import Dataset, format_counts, open_dataset, to_table
-from medembed.data.files import locate
+from medembed.data.formats.beir import BEIR, beir_mapping
+from medembed.data.formats.part import Part
 from medembed.data.language import detect_language
-from medembed.data.mapping import beir_mapping
 from medembed.data.parse import parse_part
-from medembed.data.parts import Part, find_parts
+from medembed.data.parts import find_parts, locate
 from medembed.data.rows import BadRow, Record
 from medembed.data.write_pass import ROWS_PER_FILE, in_blocks
 from medembed.errors import DataError, StorageError
@@ -101,7 +101,7 @@ def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) ->
         manifest = DatasetManifest(
             fingerprint=key,
             source=source.path,
-            format="beir",
+            format=BEIR.name,
             counts=counts,
             rows=rows,
             splits=dict(Counter(row["split"] for row in queries)),

@@ -22,9 +22,10 @@ from medembed.artifact import MANIFEST
 from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
-from medembed.data.files import locate
+from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.table import file_formats
 from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
-from medembed.data.parts import Part, Source, find_parts
+from medembed.data.parts import find_parts, locate
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
 from medembed.privacy import show_id
@@ -32,7 +33,6 @@ from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
 
-_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 Files = list[tuple[str, int]]  # (URI, number of rows)
 
 
@@ -73,12 +73,12 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
     storage.delete_folder(scratch)
 
 
-def _find(source: SourceConfig) -> Source:
+def _find(source: SourceConfig) -> CutSource:
     try:
         cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    if cut_source.format not in _FORMATS:
+    if cut_source.format not in file_formats(with_columns=True):
         raise DataError(
             f"{source.path}: looks like {cut_source.format}; expected a data set made by `medembed "
             "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
@@ -86,7 +86,7 @@ def _find(source: SourceConfig) -> Source:
     return cut_source
 
 
-def _copy(cut_source: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
     mapping = choose_columns(cut_source, source, columns)
     items = [
         {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)

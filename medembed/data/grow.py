@@ -12,9 +12,13 @@ from medembed.data.build import build, find_made
 from medembed.data.columns import NoRows, choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
-from medembed.data.grown import generations, parts_of
+from medembed.data.formats.files import hash_file
+from medembed.data.formats.part import CutSource
+from medembed.data.formats.previous import cut_dataset
+from medembed.data.formats.table import file_formats
+from medembed.data.grown import generations
 from medembed.data.mapping import Mapping as Columns
-from medembed.data.parts import PART_BYTES, Source, find_parts, hash_file
+from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.errors import DataError
 from medembed.schema import content_hash, fingerprint
@@ -22,7 +26,7 @@ from medembed.schema import content_hash, fingerprint
 logger = logging.getLogger(__name__)
 
 _FEW_ROWS = 20_000
-_AS_ROWS = ("jsonl", "csv", "tsv", "parquet", "ontology")
+_FEW_BYTES = 16 << 20
 Files = Sequence[tuple[str, str]]  # (URI, content hash), oldest first
 
 
@@ -52,7 +56,7 @@ def grow(
     if made is not None:
         return made
     new = tuple(itertools.chain.from_iterable(sources[uri].parts for uri, _ in files))
-    old = parts_of(previous) if previous else ()
+    old = cut_dataset(previous) if previous else ()
     mappings = _choose_mappings(sources, source)
     taken = dict(previous.manifest.taken) if previous else {}
     taken |= {content: uri.rstrip("/").rpartition("/")[2] for uri, content in files}
@@ -91,19 +95,21 @@ def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
     return ", ".join(news) or "nothing new"
 
 
-def _find_sources(files: Files, source: SourceConfig) -> dict[str, Source]:
+def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
     """Each file as a source of its own. Raises DataError for one that holds no rows."""
-    sources: dict[str, Source] = {}
+    sources: dict[str, CutSource] = {}
     for uri, _ in files:
         sources[uri] = find_parts(source.model_copy(update={"path": uri}))
         form = sources[uri].format
-        if form not in _AS_ROWS:
-            raise DataError(f"{uri}: looks like {form}; expected rows: {', '.join(_AS_ROWS)}.")
+        if form not in file_formats():
+            raise DataError(
+                f"{uri}: looks like {form}; expected rows: {', '.join(file_formats())}."
+            )
     return sources
 
 
 def _choose_mappings(
-    sources: Mapping[str, Source], source: SourceConfig
+    sources: Mapping[str, CutSource], source: SourceConfig
 ) -> dict[str, Columns | None]:
     """Of each file by itself; one without a row needs none. Raises DataError if none has a row."""
     mappings: dict[str, Columns | None] = {}
@@ -141,4 +147,4 @@ def _is_small(previous: Dataset | None, files: Files) -> bool:
     size = 0
     for uri, _ in files:
         size += sum(size for _, size, _ in storage.find_files(uri))
-    return rows <= _FEW_ROWS and size <= PART_BYTES
+    return rows <= _FEW_ROWS and size <= _FEW_BYTES

@@ -16,7 +16,7 @@ from medembed.data.column_names import (
     first_known,
     show_columns,
 )
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.reading import ColumnsConfig, ReadingConfig
 from medembed.errors import DataError
 
 Paths = tuple[str, ...]
@@ -48,7 +48,6 @@ _OPTIONAL: dict[str, Paths] = {
 }
 # first of two sentences, whose label judges the pair (paraphrase or not)
 _FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
-BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,9 @@ class Mapping:
         return f"read as {self.shape}: {roles or 'by their fields'}{rest}"
 
 
-def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool = False) -> Mapping:
+def find_mapping(
+    names: Sequence[str], source: ReadingConfig, *, is_header: bool = False
+) -> Mapping:
     """The mapping of rows with these fields; `is_header`: they are the first row of a table.
 
     Raises DataError if they fit no shape, or not the declared one.
@@ -106,23 +107,7 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
     return Mapping(shape, columns, tuple(names))
 
 
-def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
-    """The fixed mapping of a BEIR file; title and text are joined unless declared otherwise."""
-    shared = {"language": source.columns.language, "group": source.columns.group}
-    if kind == "corpus":
-        columns = ColumnsConfig(
-            document=source.columns.document or ("title", "text"), document_id=("_id",)
-        )
-        return Mapping("corpus", columns.model_copy(update=shared))
-    if kind == "queries":
-        columns = ColumnsConfig(query=("text",), query_id=("_id",), tags=source.columns.tags)
-        return Mapping("queries", columns.model_copy(update=shared))
-    return Mapping(
-        "qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",))
-    )
-
-
-def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
+def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bool) -> str:
     if is_header and not are_known(names):
         asked = ask_for_header(names, SOURCE)
         return (
@@ -138,11 +123,9 @@ def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: boo
 
 
 def _find_shape(
-    names: Sequence[str], declared: dict[str, Paths], source: SourceConfig
+    names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig
 ) -> str | None:
     if "messages" in names or {"input", "preferred_output"} <= set(names):
-        return "chat"
-    if source.format == "openai" and "prompt" not in names:
         return "chat"
     if source.shape != "auto":
         return source.shape
@@ -159,7 +142,7 @@ def _find_shape(
     return None
 
 
-def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: SourceConfig) -> str:
+def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
     """Whether a label beside query and document scores the pair. Raises DataError if unclear."""
     taken = source.columns.role_of
     label = first_known(["label"], [name for name in names if name not in taken])

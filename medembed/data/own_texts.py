@@ -20,11 +20,13 @@ from medembed.data.column_names import (
     show_columns,
 )
 from medembed.data.columns import check_header, look
-from medembed.data.config import ColumnsConfig, Fields, Quoting, SourceConfig
-from medembed.data.files import TABLES, locate
+from medembed.data.config import SourceConfig
+from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.table import FORMATS
 from medembed.data.mapping import Mapping
 from medembed.data.parse import LateColumns, parse_part
-from medembed.data.parts import Part, Source
+from medembed.data.parts import locate
+from medembed.data.reading import ColumnsConfig, Fields, Quoting
 from medembed.data.rows import BadRow
 from medembed.data.write_pass import ROWS_PER_FILE
 from medembed.errors import DataError
@@ -59,11 +61,11 @@ class TextColumns(Config):
     quoting: Quoting = "auto"
 
 
-def choose_columns(cut_source: Source, source: SourceConfig, columns: TextColumns) -> Mapping:
+def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextColumns) -> Mapping:
     """The columns as declared, or by the names in use. Raises DataError that lists them."""
     check_header(cut_source, source, OWN_TEXTS.header)
     seen = look(cut_source.parts, source, [*columns.id, *columns.text])
-    is_header = cut_source.format in TABLES and source.header
+    is_header = FORMATS[cut_source.format].has_header and source.header
     for role, declared in (("id", columns.id), ("text", columns.text)):
         absent = [path for path in declared if path in seen.absent]
         if absent and seen.names:

@@ -8,7 +8,8 @@ from medembed.data.build import build, find_made
 from medembed.data.columns import choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, open_dataset
-from medembed.data.parts import Source, find_parts
+from medembed.data.formats.part import CutSource
+from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.schema import content_hash, fingerprint
 
@@ -67,7 +68,7 @@ def _open_previous(splits: SplitConfig) -> Dataset | None:
 
 
 def _key(
-    cut_source: Source,
+    cut_source: CutSource,
     source: SourceConfig,
     splits: SplitConfig,
     previous: Dataset | None,

@@ -9,13 +9,13 @@ import pyarrow as pa
 from medembed import storage
 from medembed.data.cleaning import clean_text, fault_of
 from medembed.data.config import SourceConfig
-from medembed.data.files import locate
-from medembed.data.grown import DATASET, read_again
+from medembed.data.formats.beir import beir_mapping
+from medembed.data.formats.part import Part
+from medembed.data.formats.table import format_of
 from medembed.data.language import detect_language
-from medembed.data.mapping import Mapping, beir_mapping, find_mapping
-from medembed.data.ontology import read_ontology
+from medembed.data.mapping import Mapping, find_mapping
 from medembed.data.parse import LateColumns, parse_part
-from medembed.data.parts import Part
+from medembed.data.parts import locate
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.errors import DataError
 from medembed.schema import content_hash
@@ -96,10 +96,9 @@ class StagePart:
     def _records(
         self, part: Part, late: LateColumns | None
     ) -> Iterator[tuple[int, Record | BadRow]]:
-        if part.format == "ontology":
-            return enumerate(read_ontology(part.uri, self.source), start=1)
-        if part.format == DATASET:
-            return enumerate(read_again(part), start=1)
+        read_records = format_of(part).read_records
+        if read_records is not None:
+            return enumerate(read_records(part, self.source), start=1)
         mapping = late.mapping if late else beir_mapping(part.kind, self.source)
         return parse_part(part, self.source, mapping, late)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.duplicates import Ints
+from medembed.data.formats.part import Part
 from medembed.data.mapping import Mapping
-from medembed.data.parts import Part
 from medembed.lineage import Source as MadeFrom
 
 

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from medembed.data.column_names import NAMES
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
+from medembed.data.reading import ColumnsConfig
 from medembed.data.row_values import (
     key_at,
     language_at,

@@ -2,9 +2,10 @@
 
 import pytest
 
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.own_texts import TextColumns, find_columns
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 
 

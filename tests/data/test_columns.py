@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.grow import grow
 from medembed.data.prepare import check_source, prepare
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 from medembed.schema import content_hash
 from tests.inline_spread import alone

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import own_texts, parts
+from medembed.data import own_texts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import Corpus, open_corpus
+from medembed.data.formats import jsonl
 from medembed.data.own_texts import DropRows, TextColumns
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError
@@ -110,7 +111,7 @@ def test_one_text_has_one_content_hash_by_whatever_way_it_comes(tmp_path: Path):
 def test_the_fingerprint_is_that_of_ids_and_texts_whatever_files_parts_and_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 64)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 64)
     monkeypatch.setattr(own_texts, "ROWS_PER_FILE", 2)
     texts = {f"d{n}": f"text {n}" for n in range(30)}
     whole, _ = read(write(tmp_path / "a.jsonl", rows_of(texts)), tmp_path)
@@ -170,7 +171,7 @@ def test_columns_may_be_named_joined_and_lie_inside_others(tmp_path: Path):
 def test_an_id_with_two_texts_is_refused_with_both_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 100)
     rows = rows_of({f"d{n}": f"SECRET {n}" for n in range(20)})
     uri = write(
         tmp_path / "a.jsonl",

@@ -7,11 +7,12 @@ import pytest
 
 from medembed import storage
 from medembed.config import load_config
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import open_corpus
 from medembed.data.dataset import Dataset
 from medembed.data.own_texts import TextColumns
 from medembed.data.prepare import check_source, prepare
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError, MedEmbedError
 
 ROW = "Anna Muster,HIV positive,1956-03-02\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.data.config import ColumnsConfig
+from medembed.data.reading import ColumnsConfig
 from medembed.privacy import show_id
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 

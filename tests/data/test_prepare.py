@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from medembed import storage
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, describe, open_dataset
 from medembed.data.prepare import check_source, prepare
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError, StorageError
 from medembed.schema import CHUNK_MARK, WEAK, document_of
 
@@ -68,7 +69,7 @@ def test_the_fingerprint_depends_on_content_and_not_on_order(pairs_file: Path, t
 def test_a_source_read_by_many_workers_in_many_parts_gives_the_same_data_set(
     pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("medembed.data.parts.PART_BYTES", 4000)
+    monkeypatch.setattr("medembed.data.formats.jsonl.PART_BYTES", 4000)
     whole = make(pairs_file, tmp_path / "parts")
     assert len(whole.corpus_files()) > 2
     monkeypatch.undo()

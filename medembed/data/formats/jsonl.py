@@ -1,21 +1,27 @@
 """JSON -> rows: an object a line, or one array of objects."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from medembed import storage
 from medembed.data.column_names import KNOWN
-from medembed.data.config import SourceConfig
-from medembed.data.lines import LONGEST_LINE, TextFile
-from medembed.data.parts import Part
+from medembed.data.formats.files import is_gzip
+from medembed.data.formats.format import Format
+from medembed.data.formats.lines import LONGEST_LINE, TextFile
+from medembed.data.formats.part import Part
+from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 
+PART_BYTES = 16 << 20
+_TAIL_BYTES = 1 << 20  # of a file, which hold its last line
 _EXPECTED = "Expected one object a line:"
 _BY_COLUMNS = (
     f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
 )
 
 
-def read_json(part: Part, source: SourceConfig) -> Rows:
+def read_json(part: Part, source: ReadingConfig) -> Rows:
     """The rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
     with TextFile(part) as file:
         whole = _read_whole(file)
@@ -95,7 +101,7 @@ def _one_a_line(line: bytes) -> str:
     return " No comma stands between lines." if line.rstrip().endswith(b"},") else ""
 
 
-def _explain_object(document: Fields, source: SourceConfig) -> str | None:
+def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
     """What to do about a file of one object that holds rows; None if it is a row."""
     declared = {path.split(".")[0] for path in source.columns.role_of}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
@@ -122,3 +128,63 @@ def _are_columns(document: Fields) -> bool:
 
 def _is_list_of_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def cut_lines(part: Part, size_bytes: int) -> list[Part]:
+    """Return the file in pieces of bytes; whole if it is compressed or one array."""
+    if is_gzip(part.uri) or size_bytes <= PART_BYTES or _is_array(part.uri):
+        return [part]
+    return [
+        replace(part, start=start, end=min(start + PART_BYTES, size_bytes))
+        for start in range(0, size_bytes, PART_BYTES)
+    ]
+
+
+def _is_array(uri: str) -> bool:
+    """Return whether a JSON file is one array instead of lines."""
+    with storage.open_input(uri) as stream:
+        return stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+
+def _locate_line(part: Part, number: int) -> str:
+    before = 0
+    if part.start:
+        # `TextFile.lines` starts one byte before the part and leaves out what follows up to a line
+        # end, a line more.
+        before = 1
+        left = part.start - 1
+        with storage.open_input(part.uri) as stream:
+            while left > 0 and (block := stream.read(min(left, 1 << 20))):
+                before += block.count(b"\n")
+                left -= len(block)
+    return f"{part.uri}:{before + number}"
+
+
+def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
+    with storage.open_input(uri) as stream:
+        is_array = stream.read(1) == b"["
+        size_bytes = stream.seek(0, 2)
+        stream.seek(max(size_bytes - _TAIL_BYTES, 0))
+        tail = stream.read()
+    if is_array:
+        return None if tail.rstrip().endswith(b"]") else "its array breaks off"
+    if uri.lower().endswith(".json"):
+        return None  # it may be an object over several lines, which its reader explains
+    last_line = tail.rstrip().rpartition(b"\n")[2]
+    if tail.endswith(b"\n") or len(last_line) >= _TAIL_BYTES - 1:
+        return None
+    try:
+        json.loads(last_line)
+    except ValueError:
+        return "its last line breaks off"
+    return None
+
+
+JSONL = Format(
+    name="jsonl",
+    endings=(".jsonl", ".ndjson", ".json"),
+    read_rows=read_json,
+    cut=cut_lines,
+    locate=_locate_line,
+    why_incomplete=_why_incomplete,
+)

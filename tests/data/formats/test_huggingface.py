@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import hub
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.files import locate, read_part
-from medembed.data.parts import find_parts
+from medembed.data.formats import huggingface
+from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, StorageError
 from tests.inline_spread import alone
@@ -140,7 +139,7 @@ def test_one_split_of_several_can_be_chosen_and_is_then_no_split_of_the_users(tm
 def test_parts_are_cut_by_rows_within_splits_and_keep_their_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(hub, "_ROWS_PER_PART", 2)
+    monkeypatch.setattr(huggingface, "_ROWS_PER_PART", 2)
     save(tmp_path / "d", train=pairs("a", "b", "c", "d", "e"), test=pairs("f"))
     source = SourceConfig(path=str(tmp_path / "d"))
     assert [(part.split, part.start, part.end) for part in find_parts(source).parts] == [

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.data.config import SourceConfig
-from medembed.data.files import read_part
-from medembed.data.parts import find_parts
+from medembed.data.parts import find_parts, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medembed.data.encodings import explain_row, explain_start, guess_encoding
+from medembed.data.formats.encodings import explain_row, explain_start, guess_encoding
 
 FRENCH = "Le patient présente une fièvre élevée avec œdème ; l’état général est « altéré » – 38 °C, 5 µg, ±2.\n"
 CHINESE = "患者主诉发热三天，伴咳嗽。体温三十九度。\n"

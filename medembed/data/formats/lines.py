@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Self
 
 from medembed import storage
-from medembed.data.encodings import SAMPLE_BYTES, explain_row, explain_start
-from medembed.data.parts import Part, is_gzip
+from medembed.data.formats.encodings import SAMPLE_BYTES, explain_row, explain_start
+from medembed.data.formats.files import is_gzip
+from medembed.data.formats.part import Part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 
@@ -16,14 +17,26 @@ LONGEST_LINE = 64 << 20  # bytes; a longer line is no row, and would not fit in 
 _BOM = b"\xef\xbb\xbf"
 
 
+def open_unpacked(uri: str) -> BinaryIO:
+    """Return a file as a stream of bytes, decompressed if its name ends with .gz."""
+    stream = storage.open_input(uri)
+    if not is_gzip(uri):
+        return stream
+    return io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
+
+
+def count_lines(uri: str) -> int:
+    """Return how many line ends a file has."""
+    with open_unpacked(uri) as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+
+
 class TextFile:
     """An open file, and the lines of a part of it. Raises DataError for one not in UTF-8."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self._stream: BinaryIO = storage.open_input(part.uri)
-        if is_gzip(part.uri):
-            self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._stream), 1 << 20)
+        self._stream = open_unpacked(part.uri)
         self._start = self.read(SAMPLE_BYTES)
         fault = explain_start(self._start)
         if fault is not None:
@@ -77,6 +90,17 @@ class TextFile:
                 number,
                 (_without_mark(line) if number == 1 and not part.start else line).rstrip(b"\r\n"),
             )
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Yield the same lines as texts. Raises DataError that names the line which is none."""
+        for number, line in self.lines():
+            place = f"{self.part.uri}:{number}"
+            if isinstance(line, BadRow):
+                raise DataError(f"{place}: {line.fault}")
+            try:
+                yield number, line.decode()
+            except UnicodeDecodeError:
+                raise DataError(f"{place}: {self.explain(line)}") from None
 
     def text_lines(self) -> Iterator[str]:
         """All lines with their ends, for the csv module; bytes not in UTF-8 are surrogates."""

@@ -2,17 +2,24 @@
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from medembed.data.column_names import by_number
-from medembed.data.config import SourceConfig
-from medembed.data.lines import LONGEST_LINE, TextFile
-from medembed.data.parts import ONLY_QRELS, Part
+from medembed.data.formats.format import Format
+from medembed.data.formats.lines import LONGEST_LINE, TextFile
+from medembed.data.formats.part import Part
+from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError
 
+ONLY_QRELS = (
+    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's "
+    "form or BEIR's) beside corpus.jsonl and queries.jsonl."
+)
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
 _QRELS = ["query-id", "corpus-id", "score"]
 _TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
@@ -29,7 +36,7 @@ class _Row(NamedTuple):
     lines: tuple[str, ...]
 
 
-def read_table(part: Part, source: SourceConfig) -> Rows:
+def read_table(part: Part, source: ReadingConfig) -> Rows:
     """The rows of a table. Raises DataError, naming the line, where quotes do not fit."""
     with TextFile(part) as file:
         before, first, lines = _skip_blank(file.text_lines())
@@ -121,7 +128,7 @@ def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
         yield row
 
 
-def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: TextFile) -> Rows:
+def _name_cells(rows: Iterator[_Row], part: Part, source: ReadingConfig, file: TextFile) -> Rows:
     first = next(rows, None)
     if first is None:
         return
@@ -138,7 +145,7 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: Te
         yield row.number, _to_fields(names, row.cells, position, file)
 
 
-def _names_without_header(first: list[str], part: Part, source: SourceConfig) -> list[str]:
+def _names_without_header(first: list[str], part: Part, source: ReadingConfig) -> list[str]:
     """The names of columns where the first row has none, as in many qrels; else []."""
     if part.kind == "rows":
         return [] if source.header else by_number(len(first))
@@ -187,3 +194,28 @@ def _bytes_not_utf8(cells: list[str]) -> bytes | None:
     except UnicodeEncodeError:
         return joined.encode("utf-8", "surrogateescape")
     return None
+
+
+def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
+    """Return why a table is incomplete. A complete one with one quote too many looks so, too."""
+    part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
+    rows = (row for _, row in read_table(part, source))
+    try:
+        first = next(rows, None)
+        last = next(iter(deque(rows, maxlen=1)), first)
+    except DataError as error:
+        return "its last cell breaks off" if "unexpected end of data" in str(error) else None
+    # without a header a row is no BadRow for having fewer cells
+    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
+    return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
+
+
+CSV = Format(
+    name="csv",
+    endings=(".csv",),
+    read_rows=read_table,
+    has_header=True,
+    why_incomplete=_why_incomplete,
+    is_check_unsure=True,
+)
+TSV = replace(CSV, name="tsv", endings=(".tsv",))
