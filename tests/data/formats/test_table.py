@@ -1,7 +1,6 @@
 """A format is known to all who read sources as soon as it stands in the table."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -48,7 +47,7 @@ def are_closed(uri: str, source: ReadingConfig) -> str | None:
 
 
 @pytest.fixture
-def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of a format that the table has just got."""
     cards = Format(
         name="cards", endings=(".cards",), read_rows=read_cards, why_incomplete=are_closed
@@ -57,7 +56,7 @@ def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "landing" / "a.cards"
     path.parent.mkdir()
     path.write_text("".join(f"q{n}=question {n}=answer {n}\n" for n in range(30)))
-    yield path
+    return path
 
 
 def test_a_new_format_is_prepared_encoded_searched_and_grown_by_its_line_in_the_table(
