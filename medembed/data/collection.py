@@ -38,7 +38,7 @@ Grades = dict[str, dict[str, float]]  # {query_id: {document_id: score}}
 
 
 def open_collection(uri: str, output: str) -> Dataset:
-    """The data set at `uri`. A BEIR folder becomes one at `output` first, found again if unchanged.
+    """Return the data set at `uri`; a BEIR folder becomes one at `output` first.
 
     Raises StorageError or DataError if it is neither, or if a row cannot be read or an id stands
     twice.
@@ -141,7 +141,7 @@ class CopyCorpus:
 
 
 def _read(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
-    """The records of a BEIR file's part with their lines. Raises DataError for a bad row."""
+    """Yield the records of a BEIR file's part with their lines. Raises DataError for a bad row."""
     for line, record in parse_part(part, source, beir_mapping(part.kind, source)):
         if isinstance(record, BadRow):
             raise DataError(
@@ -151,7 +151,7 @@ def _read(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
 
 
 def _read_judgments(parts: Sequence[Part], source: SourceConfig) -> dict[str, Grades]:
-    """{split: its judgments}."""
+    """Return {split: its judgments}."""
     judged: dict[str, Grades] = {split: {} for split in _SPLITS}
     for part in parts:
         if part.kind != "qrels":
@@ -166,7 +166,7 @@ def _read_judgments(parts: Sequence[Part], source: SourceConfig) -> dict[str, Gr
 def _select_queries(
     parts: Sequence[Part], source: SourceConfig, judged: dict[str, Grades], dropped: Counter[str]
 ) -> list[dict[str, Any]]:
-    """The judged queries, columns `schema.QUERIES`, each a group of its own."""
+    """Return the judged queries, columns `schema.QUERIES`, each a group of its own."""
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     for part in parts:
@@ -202,7 +202,7 @@ def _select_queries(
 def _select_judgments(
     judged: dict[str, Grades], query_ids: set[str], dropped: Counter[str]
 ) -> pa.Table:
-    """The judgments of these queries in their split, columns `schema.QRELS`."""
+    """Return the judgments of these queries in their split, columns `schema.QRELS`."""
     seen: set[str] = set()
     rows: list[dict[str, Any]] = []
     for split in _SPLITS:
@@ -219,7 +219,7 @@ def _select_judgments(
 
 
 def _document_ids(uri: str, output: str, files: Sequence[str]) -> pa.Array:
-    """All document ids. Raises DataError if there is none, or one stands twice."""
+    """Return all document ids. Raises DataError if there is none, or one stands twice."""
     chunks: list[pa.Array] = []
     for name in files:
         table = storage.read_parquet(storage.join(output, name), ["document_id"])

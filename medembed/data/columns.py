@@ -32,7 +32,7 @@ class Seen:
 
 
 def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()) -> Seen:
-    """What the first rows of the first files have.
+    """Return the columns that the first rows of the first files have.
 
     While there is no row yet, or a wanted path is in none of them, all rows are read up to one that
     has it.
@@ -65,7 +65,7 @@ def _note(row: Fields, names: dict[str, None], absent: dict[str, None]) -> None:
 def choose_mapping(
     cut_source: CutSource, source: SourceConfig, *, is_whole: bool = True
 ) -> Mapping | None:
-    """The mapping of the source's columns by its first rows; None where the format fixes them.
+    """Return the mapping of columns by the first rows; None where the format fixes them.
 
     If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises
     DataError, as NoRows where there is none.
@@ -98,7 +98,7 @@ def choose_mapping(
 
 
 def check_header(cut_source: CutSource, source: SourceConfig, key: str) -> None:
-    """Raises DataError if a format without headers is said to have none by this key."""
+    """Raise DataError if a format without headers is said to have none by this key."""
     if not source.header and not FORMATS[cut_source.format].has_header:
         raise DataError(
             f"{source.path}: {key}=false is for CSV and TSV; found {cut_source.format}."
@@ -117,7 +117,7 @@ def _check_present(
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
-    """Why no row of a source can be read: the first row's fault, or that there is none."""
+    """Return why no row of a source can be read: the first row's fault, or that there is none."""
     for part in parts:
         for line, row in read_part(part, source):
             if isinstance(row, BadRow):
@@ -130,7 +130,7 @@ def _rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
 
 
 def _first_rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The first rows of a file; if it tells its columns, these alone, as a row without values."""
+    """Return the first rows of a file; where it tells its columns, one row of these alone."""
     column_names = format_of(part).column_names
     if column_names is not None:
         names = column_names(part.uri)
@@ -139,7 +139,7 @@ def _first_rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
 
 
 def _rows_with(paths: Collection[str], part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The rows of a part that may have one of the paths, as far as a schema or header tells."""
+    """Return the rows of a part that may have one of the paths, by its schema or header."""
     form = format_of(part)
     if form.column_names is not None:
         starts = {path.split(".")[0] for path in paths}

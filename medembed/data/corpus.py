@@ -50,7 +50,7 @@ class Corpus:
 
 @contextmanager
 def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus]:
-    """The corpus of a data set, or of files of one's own with an id and a text in each row.
+    """Yield the corpus of a data set, or of files of one's own with an id and a text in each row.
 
     Of files of one's own `scratch` holds a copy until the block ends, however it ends; one that a
     killed run has left goes with the next that succeeds. Raises DataError or StorageError for what
@@ -125,7 +125,7 @@ def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, tex
 
 
 def _insert_keys(database: Database, files: Files) -> None:
-    """Fills a table with the key of every row, its file and its row in that file."""
+    """Fill a table with the key of every row, its file and its row in that file."""
     database.execute(
         "CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)"
     )
@@ -136,7 +136,7 @@ def _insert_keys(database: Database, files: Files) -> None:
 
 
 def _check_ids(database: Database, owners: Sequence[Part]) -> None:
-    """Raises DataError if an id has two texts, naming both places."""
+    """Raise DataError if an id has two texts, naming both places."""
     clashes = "FROM (SELECT id FROM keys GROUP BY id HAVING min(hash) <> max(hash))"
     count, name = read_one(database, f"SELECT count(*), min(id) {clashes}")
     if not count:
@@ -153,7 +153,7 @@ def _check_ids(database: Database, owners: Sequence[Part]) -> None:
 
 
 def _find_repeated(database: Database) -> dict[int, list[int]]:
-    """{file: its rows with the id and text of a row before}."""
+    """Return {file: its rows with the id and text of a row before}."""
     repeated: dict[int, list[int]] = {}
     turns = (
         "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
@@ -166,7 +166,7 @@ def _find_repeated(database: Database) -> dict[int, list[int]]:
 
 
 def _identify(database: Database) -> tuple[str, int]:
-    """(fingerprint of ids and texts, in whatever files and order they are; how many documents)."""
+    """Return (fingerprint of ids and texts in whatever order, number of documents)."""
     digest = hashlib.sha256()
     documents = 0
     for batch in read_batches(database, "SELECT DISTINCT id, hash FROM keys ORDER BY id"):
@@ -177,7 +177,7 @@ def _identify(database: Database) -> tuple[str, int]:
 
 
 def _drop(files: Files, repeated: dict[int, list[int]]) -> Files:
-    """Files without these rows; those that have none of them stay as they are."""
+    """Return files without these rows; those that have none of them stay as they are."""
     kept: Files = []
     items: list[dict[str, Any]] = []
     for number, (uri, rows) in enumerate(files):

@@ -44,7 +44,7 @@ class Asking(NamedTuple):
 
 
 def cut_first_sentence(text: str) -> tuple[str, str] | None:
-    """(its first sentence, the rest) of a clean text; None if one of them is too short."""
+    """Return (its first sentence, the rest) of a clean text; None if one of them is too short."""
     for end in _END.finditer(text):
         first = text[: end.start()]
         rest = text[end.end() :]
@@ -63,7 +63,7 @@ def make_first_sentences(
     queries: int = _QUERIES,
     documents: int = _DOCUMENTS,
 ) -> Dataset | None:
-    """A data set of the first texts that can be cut; None of fewer than FEWEST.
+    """Return a data set of the first texts that can be cut; None of fewer than FEWEST.
 
     `identity` says what the texts are; of the documents, the first `queries` are asked for, all in
     the test split.
@@ -86,7 +86,7 @@ def make_first_sentences(
 
 
 def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:
-    """The first `count` that can be cut, without those whose sentence or rest repeats."""
+    """Yield the first `count` that can be cut, without those whose sentence or rest repeats."""
     seen: Counter[str] = Counter()
     for text in texts:
         cut = cut_first_sentence(clean_text(text.text))

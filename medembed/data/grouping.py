@@ -71,7 +71,7 @@ def place_texts(
     memory: Memory,
     kinds: Kinds,
 ) -> Placement:
-    """Assigns splits to groups, and holds out what would straddle them.
+    """Assign splits to groups, and hold out what would straddle them.
 
     Queries that are held back stay where they would be in test, and are held out elsewhere.
 
@@ -102,7 +102,7 @@ def place_texts(
 
 
 def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
-    """One node for each text, by its words and signs, and for each user key."""
+    """Return one node for each text, by its words and signs, and for each user key."""
     words = [
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),
@@ -142,7 +142,7 @@ def _prefixed(prefix: str | pa.Array, names: pa.Array) -> pa.Array:
 
 
 def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
-    """[Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
+    """Return [Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
     low = np.full(len(queries.ids), len(SPLITS))
     high = np.full(len(queries.ids), UNKNOWN)
     if config.own:
@@ -160,7 +160,7 @@ def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
 def _touched(
     own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes
 ) -> tuple[Ints, Ints]:
-    """[N] lowest and highest of the source's own splits at each node."""
+    """Return [N] lowest and highest of the source's own splits at each node."""
     low = np.full(len(nodes.names), len(SPLITS))
     high = np.full(len(nodes.names), UNKNOWN)
     links = judged.links
@@ -188,7 +188,7 @@ def _check_leaks(
     nodes: _Nodes,
     config: SplitConfig,
 ) -> Flags:
-    """[Q] queries to hold out because a text of theirs is in a later split too."""
+    """Return [Q] queries to hold out because a text of theirs is in a later split too."""
     leaks = (high >= 0) & (low < high)
     links = judged.links
     last = np.where(leaks, high, UNKNOWN)
@@ -221,7 +221,7 @@ def _hold_out(
     leaked: Flags,
     kinds: Kinds,
 ) -> Placement:
-    """Turns the splits of nodes into those of texts, and lists what straddles them."""
+    """Turn the splits of nodes into those of texts, and list what straddles them."""
     query_split = assigned[nodes.query]
     document_split = assigned[nodes.document]
     keyed = nodes.query_keys[:, 0]
@@ -264,14 +264,14 @@ def _hold_out(
 
 
 def _memorize(assigned: Ints, nodes: _Nodes) -> pa.Table:
-    """The split of every text and key that has one, columns `schema.GROUPS`."""
+    """Return the split of every text and key that has one, columns `schema.GROUPS`."""
     is_split = assigned >= 0
     splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
     return pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
 
 
 def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:
-    """[Q] the smallest document id in each query's group; null where no document is left."""
+    """Return [Q] the smallest document id in each query's group; null where no document is left."""
     rank = ranks(documents.ids)
     smallest = np.full(len(nodes.names), len(rank), dtype=np.int64)
     np.minimum.at(smallest, groups[nodes.document], rank)
@@ -281,14 +281,14 @@ def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) 
 
 
 def _remembered(memory: Memory, nodes: _Nodes) -> Ints:
-    """[N] the split that each node had in the earlier data set, UNKNOWN for a new one."""
+    """Return [N] the split that each node had in the earlier data set, UNKNOWN for a new one."""
     row = positions(nodes.memory_names, memory.groups["name"].combine_chunks())
     codes = _codes(memory.groups["split"])
     return np.where(row == ABSENT, UNKNOWN, codes[row] if len(codes) else UNKNOWN)
 
 
 def _codes(column: pa.ChunkedArray) -> Ints:
-    """Positions in SPLITS, UNKNOWN for null."""
+    """Return the positions in SPLITS, UNKNOWN for null."""
     return positions(column, pa.array(SPLITS))
 
 

@@ -38,7 +38,7 @@ def grow(
     output: str,
     tokenizer: str | None = None,
 ) -> Dataset:
-    """The data set of `previous` and of the files at `output`; found again.
+    """Return the data set of `previous` and the files, made at `output` if it is not there.
 
     Rows of `previous` keep their ids and splits. Where a file gives an id of before another text,
     the newest file's counts, as an edit: judgments of the id stay. Each file has columns of its
@@ -81,7 +81,7 @@ def grow(
 
 
 def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
-    """What is new, in a line for people."""
+    """Return what is new, in a line for people."""
     before = previous.manifest.counts if previous else {}
     news: list[str] = []
     for name, count in dataset.manifest.counts.items():
@@ -96,7 +96,7 @@ def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
 
 
 def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
-    """Each file as a source of its own. Raises DataError for one that holds no rows."""
+    """Return each file as a source of its own. Raises DataError for one that holds no rows."""
     sources: dict[str, CutSource] = {}
     for uri, _ in files:
         sources[uri] = find_parts(source.model_copy(update={"path": uri}))
@@ -111,7 +111,10 @@ def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
 def _choose_mappings(
     sources: Mapping[str, CutSource], source: SourceConfig
 ) -> dict[str, Columns | None]:
-    """Of each file by itself; one without a row needs none. Raises DataError if none has a row."""
+    """Return the mapping of each file; one without a row needs none.
+
+    Raises DataError if none has a row.
+    """
     mappings: dict[str, Columns | None] = {}
     empty: list[NoRows] = []
     for uri, of_file in sources.items():
@@ -133,7 +136,7 @@ def _choose_mappings(
 
 
 def _check_unchanged(files: Files) -> None:
-    """Raises DataError if a file is not what it was when it was chosen."""
+    """Raise DataError if a file is not what it was when it was chosen."""
     changed = [uri for uri, content in files if hash_file(uri) != content]
     if changed:
         raise DataError(
@@ -142,7 +145,7 @@ def _check_unchanged(files: Files) -> None:
 
 
 def _is_small(previous: Dataset | None, files: Files) -> bool:
-    """Whether workers would take longer to start than one process needs for all of it."""
+    """Return whether workers would take longer to start than one process needs for all of it."""
     rows = sum(previous.manifest.counts.values()) if previous else 0
     size = 0
     for uri, _ in files:

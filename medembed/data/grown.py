@@ -10,7 +10,7 @@ from medembed.data.formats.part import Part
 
 
 def find_standing(rows: pa.Table, generation: Ints) -> Flags:
-    """[R] whether no later generation gives the id of a staged row another text.
+    """Return [R] whether no later generation gives the id of a staged row another text.
 
     Rows of one generation that contradict each other all stand: that is an error, for others to
     find.
@@ -26,7 +26,7 @@ def find_standing(rows: pa.Table, generation: Ints) -> Flags:
 
 
 def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
-    """Lines of the rows that stand [n] as lines of all rows [R]; the others are not kept."""
+    """Return lines of the rows that stand [n] as lines of all rows [R]; the others are not kept."""
     place = np.cumsum(stands) - 1
     wide = lines.take(pa.array(np.maximum(place, 0), mask=~stands))
     kept = pa.array(np.asarray(wide["keep"].fill_null(False)))
@@ -34,7 +34,7 @@ def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
 
 
 def generations(old: Sequence[Part], new: Sequence[Part]) -> Ints:
-    """The generation of each part: 0 for old ones, then a number for each file, in order."""
+    """Return the generation of each part: 0 for old ones, then a number for each file, in order."""
     files = {
         uri: number for number, uri in enumerate(dict.fromkeys(part.uri for part in new), start=1)
     }

@@ -36,7 +36,7 @@ class LengthSample:
 
 
 def percentiles(lengths: Sequence[int]) -> dict[int, int]:
-    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed."""
+    """Return {50: ..., 100: ...}: the length that so many percent of texts do not exceed."""
     if not len(lengths):
         return {}
     values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")

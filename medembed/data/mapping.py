@@ -64,14 +64,14 @@ class Mapping:
     keys: Keys = SOURCE
 
     def unused(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that nothing uses."""
+        """Return those of the names that nothing uses."""
         used = set(CHAT_FIELDS) if self.shape == "chat" else set()
         for path in self.columns.role_of:
             used |= {path, path.split(".")[0]}
         return [name for name in names if name not in used]
 
     def describe(self) -> str:
-        """The mapping on one line for people."""
+        """Return the mapping on one line for people."""
         roles = ", ".join(f"{role} = {' + '.join(paths)}" for role, paths in self.columns if paths)
         unused = self.unused(self.names)
         rest = f"; not used: {show_columns(unused, is_header=False)}" if unused else ""
@@ -81,7 +81,7 @@ class Mapping:
 def find_mapping(
     names: Sequence[str], source: ReadingConfig, *, is_header: bool = False
 ) -> Mapping:
-    """The mapping of rows with these fields; `is_header`: they are the first row of a table.
+    """Return the mapping of rows with these fields; `is_header`: they are the first row of a table.
 
     Raises DataError if they fit no shape, or not the declared one.
     """
@@ -143,7 +143,10 @@ def _find_shape(
 
 
 def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
-    """Whether a label beside query and document scores the pair. Raises DataError if unclear."""
+    """Return whether a label beside query and document scores the pair.
+
+    Raises DataError if unclear.
+    """
     taken = source.columns.role_of
     label = first_known(["label"], [name for name in names if name not in taken])
     if label is None:
@@ -160,7 +163,7 @@ def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: Readi
 def _choose_fields(
     shape: str, names: Sequence[str], declared: dict[str, Paths]
 ) -> dict[str, Paths]:
-    """The fields of each role of a shape: as declared, or by the names in use."""
+    """Return the fields of each role of a shape: as declared, or by the names in use."""
     fields = dict(declared)
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
@@ -177,7 +180,7 @@ def _choose_fields(
 
 
 def _find_fields(role: str, names: Sequence[str]) -> Paths:
-    """The field of a role by the names in use; of negatives, the numbered ones too."""
+    """Return the field of a role by the names in use; of negatives, the numbered ones too."""
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()
     if role != "negative":

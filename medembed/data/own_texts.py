@@ -62,7 +62,7 @@ class TextColumns(Config):
 
 
 def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextColumns) -> Mapping:
-    """The columns as declared, or by the names in use. Raises DataError that lists them."""
+    """Return the columns as declared, or by the names in use. Raises DataError that lists them."""
     check_header(cut_source, source, OWN_TEXTS.header)
     seen = look(cut_source.parts, source, [*columns.id, *columns.text])
     is_header = FORMATS[cut_source.format].has_header and source.header
@@ -77,7 +77,7 @@ def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextCol
 def find_columns(
     names: Sequence[str], columns: TextColumns, path: str, *, is_header: bool = False
 ) -> Mapping:
-    """The mapping of rows with these columns. What is declared for both is not looked for."""
+    """Return the mapping of rows with these columns. What is declared for both is not looked for."""
     chosen: dict[str, tuple[str, ...]] = {}
     for role, accepted in _ACCEPTED.items():
         declared: tuple[str, ...] = getattr(columns, role)
@@ -156,7 +156,7 @@ class CopyTexts:
         return result
 
     def _write(self, rows: list[dict[str, Any]], result: dict[str, Any]) -> None:
-        """Writes the rows that wait as the next file of the part."""
+        """Write the rows that wait as the next file of the part."""
         name = f"{result['number']:05d}-{len(result['files']):05d}.parquet"
         table = pa.Table.from_pylist(rows, schema=_TEXTS)
         storage.write_parquet(storage.join(self.texts, name), table)

@@ -30,7 +30,7 @@ class _Asked(NamedTuple):
 
 
 def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
-    """{id: text} of queries in any format that `prepare` reads, or one a line.
+    """Return {id: text} of queries in any format that `prepare` reads, or one a line.
 
     A query without an id has the number of its row. A TSV whose first line names no query has an id
     and a text in each line. Raises DataError naming file and line, never the text.
@@ -86,7 +86,7 @@ def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
 
 
 def _has_header(part: Part, source: SourceConfig) -> bool:
-    """Whether a table's first row names its columns. Raises DataError where nothing tells."""
+    """Return whether a table's first row names its columns. Raises DataError where nothing tells."""
     if not format_of(part).has_header:
         return True
     _, first = next(read_part(part, source.model_copy(update={"header": False})), (0, {}))
@@ -102,7 +102,7 @@ def _has_header(part: Part, source: SourceConfig) -> bool:
 
 
 def _text_of(row: Fields, *, has_header: bool) -> str:
-    """The row's query. Raises ValueError with the fault, never the text."""
+    """Return the row's query. Raises ValueError with the fault, never the text."""
     if not has_header and len(row) != 2:
         raise ValueError(f"found {len(row)} cells; expected an id and a text.")
     name = first_known(_TEXT_NAMES, row) if has_header else "2"

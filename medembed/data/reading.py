@@ -10,7 +10,7 @@ Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
 
 
 def _as_tuple(value: object) -> object:
-    """Columns by name or by number, one or several."""
+    """Return one column or several, by name or number, as a tuple of names."""
     values = value if isinstance(value, list | tuple) else [value]
     return tuple(
         str(item) if isinstance(item, int) and not isinstance(item, bool) else item
@@ -68,7 +68,7 @@ class ColumnsConfig(Config):
 
     @property
     def role_of(self) -> dict[str, str]:
-        """{path: role} of the declared fields."""
+        """Return {path: role} of the declared fields."""
         roles: dict[str, str] = {}
         for role, paths in self:
             roles.update(dict.fromkeys(paths, role))

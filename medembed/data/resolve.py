@@ -53,7 +53,7 @@ def resolve(
     *,
     is_listing: bool,
 ) -> Resolved:
-    """Merges duplicates, joins judgments, assigns splits. `is_listing`: each row is one document.
+    """Merge duplicates, join judgments, assign splits. `is_listing`: each row is one document.
 
     `places` name staged document and query rows for errors; None counts faults instead. Raises
     DataError for an id with two texts, a leak in the source's own splits, or a source without a
@@ -101,7 +101,7 @@ def _merge(
     places: tuple[Place | None, Place | None],
     dropped: Counter[str],
 ) -> tuple[Texts, Texts]:
-    """(the distinct documents, the distinct queries); a query that somebody asked stays first."""
+    """Return (the distinct documents, the distinct queries); queries of people come first."""
     weak = has_tag(staged.queries["tags"], WEAK)
     none = np.zeros(staged.documents.num_rows, dtype=bool)
     documents, merged = distinct_texts(
@@ -114,7 +114,7 @@ def _merge(
 
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
-    """[D] whether a text comes with different classes: nobody can learn from it."""
+    """Return [D] whether a text comes with different classes: nobody can learn from it."""
     labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
     text = documents.of_row
     has_one = labels != ABSENT
@@ -143,7 +143,7 @@ def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement)
 
 
 def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
-    """Every row's tags, with those of other rows of the same query."""
+    """Return every row's tags, with those of other rows of the same query."""
     shared = np.flatnonzero(
         np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1
     )

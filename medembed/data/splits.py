@@ -42,7 +42,7 @@ class Graph:
 
 
 def split_of(name: str, config: SplitConfig) -> int:
-    """Position in SPLITS that a group with this hash has."""
+    """Return the position in SPLITS that a group with this hash has."""
     digest = hashlib.sha256(f"{config.salt}\n{name}".encode()).digest()
     position = int.from_bytes(digest[:7], "big") / 2**56
     if position < config.test:
@@ -51,7 +51,7 @@ def split_of(name: str, config: SplitConfig) -> int:
 
 
 def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
-    """[N] position in SPLITS of every node, HELD where it joins groups of different splits."""
+    """Return [N] position in SPLITS of every node, HELD where it joins groups of different splits."""
     assigned = graph.known.copy()
     one = graph.edges[:, 0]
     other = graph.edges[:, 1]
@@ -75,7 +75,7 @@ def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
 
 
 def components(count: int, edges: Ints) -> Ints:
-    """[count] number of each node's connected component."""
+    """Return [count] number of each node's connected component."""
     links = coo_array(
         (np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count)
     )
@@ -83,7 +83,7 @@ def components(count: int, edges: Ints) -> Ints:
 
 
 def _first_names(names: pa.Array, groups: Ints, wanted: Ints) -> pa.Array:
-    """Of each wanted group the smallest name: user keys before documents before queries."""
+    """Return the smallest name of each wanted group: user keys before documents, then queries."""
     order = pc.sort_indices(names).to_numpy()
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))

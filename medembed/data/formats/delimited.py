@@ -37,7 +37,7 @@ class _Row(NamedTuple):
 
 
 def read_table(part: Part, source: ReadingConfig) -> Rows:
-    """The rows of a table. Raises DataError, naming the line, where quotes do not fit."""
+    """Yield the rows of a table. Raises DataError, naming the line, where quotes do not fit."""
     with TextFile(part) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
@@ -56,7 +56,7 @@ def read_table(part: Part, source: ReadingConfig) -> Rows:
 
 
 def _skip_blank(lines: Iterator[str]) -> tuple[int, str, Iterator[str]]:
-    """(how many blank lines come first, the line after them, all lines from that on)."""
+    """Return (how many blank lines come first, the line after them, all lines from that on)."""
     for number, line in enumerate(lines):
         if line.strip():
             return number, line, chain([line], lines)
@@ -70,7 +70,7 @@ def _find_delimiter(first: str, part: Part) -> str:
 
 
 def _split_raw(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
-    """Each line is a row, and a quote is a character like any other."""
+    """Yield each line as a row; a quote is a character like any other."""
     for number, line in enumerate(lines, start=before + 1):
         bare = line.rstrip("\r\n")
         if bare:
@@ -78,7 +78,7 @@ def _split_raw(lines: Iterable[str], delimiter: str, before: int, uri: str) -> I
 
 
 def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
-    """Cells may be quoted: then they hold delimiters and line ends, and quotes that are doubled."""
+    """Yield rows whose quoted cells may hold delimiters, line ends and doubled quotes."""
     csv.field_size_limit(LONGEST_LINE)
     taken: list[str] = []
     number = before + 1
@@ -115,7 +115,7 @@ def _mend_quotes(lines: Iterable[str]) -> str:
 
 
 def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
-    """The rows. Raises DataError where stray quotes may have made lines of a raw TSV one row."""
+    """Yield the rows. Raises DataError where stray quotes may have made lines of a raw TSV one row."""
     width = 0
     for row in rows:
         width = width or row.lines[0].count("\t")
@@ -146,7 +146,7 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: ReadingConfig, file: T
 
 
 def _names_without_header(first: list[str], part: Part, source: ReadingConfig) -> list[str]:
-    """The names of columns where the first row has none, as in many qrels; else []."""
+    """Return the names of columns where the first row has none, as in many qrels; else []."""
     if part.kind == "rows":
         return [] if source.header else by_number(len(first))
     is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
@@ -154,14 +154,14 @@ def _names_without_header(first: list[str], part: Part, source: ReadingConfig) -
 
 
 def _are_qrels(first: list[str]) -> bool:
-    """Whether a table begins with BEIR's header of judgments, or with a row as TREC writes them."""
+    """Return whether a table begins with BEIR's header of judgments, or a row of TREC's."""
     return first[:2] == _QRELS[:2] or (
         len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal()
     )
 
 
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:
-    """The names of columns; one without a name, as pandas writes its index, is not read."""
+    """Return the names of columns; one without a name, as pandas writes its index, is not read."""
     if (row := _bytes_not_utf8(names)) is not None:
         raise DataError(f"{place}: {file.explain(row)}")
     named = [name for name in names if name]
@@ -176,7 +176,7 @@ def _header(names: list[str], place: str, file: TextFile) -> list[str]:
 def _to_fields(
     names: list[str], cells: list[str], position: int, file: TextFile
 ) -> Fields | BadRow:
-    """A row by the names of its columns; `position` counts rows from 1."""
+    """Return a row by the names of its columns; `position` counts rows from 1."""
     if len(cells) != len(names):
         are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
         advice = " Leave out the row names (R: row.names=FALSE)." if are_named else ""
@@ -187,7 +187,7 @@ def _to_fields(
 
 
 def _bytes_not_utf8(cells: list[str]) -> bytes | None:
-    """The bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
+    """Return the bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
     joined = " ".join(cells)
     try:
         joined.encode()

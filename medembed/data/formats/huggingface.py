@@ -69,7 +69,7 @@ def _locate(part: Part, number: int) -> str:
 
 
 def _judging(names: list[str], config: ReadingConfig) -> tuple[str, ...]:
-    """Columns that score a pair, such as label 0 or 1 beside two sentences."""
+    """Return columns that score a pair, such as label 0 or 1 beside two sentences."""
     try:
         return find_mapping(names, config).columns.score
     except DataError:
@@ -77,7 +77,7 @@ def _judging(names: list[str], config: ReadingConfig) -> tuple[str, ...]:
 
 
 def _load(config: ReadingConfig) -> dict[str, Any]:
-    """{split: rows}, memory-mapped from the local cache or copy."""
+    """Return {split: rows}, memory-mapped from the local cache or copy."""
     silence_telemetry()
     import datasets
 

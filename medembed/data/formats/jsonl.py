@@ -22,7 +22,7 @@ _BY_COLUMNS = (
 
 
 def read_json(part: Part, source: ReadingConfig) -> Rows:
-    """The rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
+    """Yield the rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
     with TextFile(part) as file:
         whole = _read_whole(file)
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
@@ -35,7 +35,7 @@ def read_json(part: Part, source: ReadingConfig) -> Rows:
 
 
 def _read_whole(file: TextFile) -> Any:
-    """The one value of a file that is no JSON lines; None where it cannot be read as one."""
+    """Return the one value of a file that is no JSON lines; None where it cannot be read as one."""
     is_array = file.begins_with(b"[")
     if not file.is_whole or not (is_array or file.begins_with(b"{")):
         return None
@@ -49,7 +49,7 @@ def _read_whole(file: TextFile) -> Any:
 
 
 def _has_rows(file: TextFile) -> bool:
-    """Whether the first line is a value by itself, and more lines follow."""
+    """Return whether the first line is a value by itself, and more lines follow."""
     filled = (line for _, line in file.lines() if isinstance(line, BadRow) or line.strip())
     first = next(filled, b"")
     if isinstance(first, BadRow) or isinstance(_parse(first, file), BadRow):
@@ -91,7 +91,7 @@ def _as_row(value: Any) -> Fields | BadRow:
 
 
 def _one_a_line(line: bytes) -> str:
-    """What to do about what only looks like JSON lines."""
+    """Return what to do about what only looks like JSON lines."""
     if line.lstrip().startswith(b"["):
         return " Expected one object a line, as jq -c '.[]' writes them."
     if line.strip() == b"{":
@@ -102,7 +102,7 @@ def _one_a_line(line: bytes) -> str:
 
 
 def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
-    """What to do about a file of one object that holds rows; None if it is a row."""
+    """Return what to do about a file of one object that holds rows; None if it is a row."""
     declared = {path.split(".")[0] for path in source.columns.role_of}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
@@ -119,7 +119,7 @@ def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
 
 
 def _are_columns(document: Fields) -> bool:
-    """Whether each value is {"0": ..., "1": ...}, as pandas writes a table."""
+    """Return whether each value is {"0": ..., "1": ...}, as pandas writes a table."""
     return bool(document) and all(
         isinstance(value, dict) and value and all(key.isdecimal() for key in value)
         for value in document.values()

@@ -54,20 +54,20 @@ class TextFile:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the part is all of the file."""
+        """Return whether the part is all of the file."""
         return self.part.start == 0 and self.part.end is None
 
     def begins_with(self, mark: bytes) -> bool:
-        """Whether the file's first sign is this one."""
+        """Return whether the file's first character is this one, after blanks."""
         return self._start.removeprefix(_BOM).lstrip().startswith(mark)
 
     def read(self, size_bytes: int) -> bytes:
-        """The first bytes of the file."""
+        """Return the first bytes of the file."""
         self._stream.seek(0)
         return self._read_on(lambda: self._stream.read(size_bytes), 0)
 
     def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
-        """The lines that start in the part, numbered from 1, without line ends."""
+        """Yield the lines that start in the part, numbered from 1, without line ends."""
         part = self.part
         stream = self._stream
         stream.seek(max(part.start - 1, 0))
@@ -103,7 +103,7 @@ class TextFile:
                 raise DataError(f"{place}: {self.explain(line)}") from None
 
     def text_lines(self) -> Iterator[str]:
-        """All lines with their ends, for the csv module; bytes not in UTF-8 are surrogates."""
+        """Yield all lines with their ends, for the csv module; bytes not in UTF-8 are surrogates."""
         self._stream.seek(0)
         number = 0
         while line := self._next_line(number):
@@ -127,7 +127,7 @@ class TextFile:
         return skipped
 
     def _read_on(self, read: Callable[[], bytes], number: int) -> bytes:
-        """What `read` returns after line `number`. Raises errors that name the file."""
+        """Return what `read` returns after line `number`. Raises errors that name the file."""
         try:
             return read()
         except (EOFError, gzip.BadGzipFile, zlib.error):

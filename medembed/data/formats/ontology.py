@@ -93,7 +93,7 @@ def _to_record(term: Stanza, source: ReadingConfig) -> Record:
 
 
 def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The names of a term with their tags, lay synonyms first, as the first of two stays."""
+    """Yield the names of a term with their tags, lay synonyms first, as the first of two stays."""
     synonyms = [match for value in term.get("synonym", []) if (match := _SYNONYM.match(value))]
     tagged = [
         (_unescape(match[1]), ("synonym", _TAGS[match[2]]))
