@@ -106,7 +106,7 @@ def ranks(values: pa.Array) -> Ints:
 
 
 def positions(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Ints:
-    """Return the position of each value in an array of distinct ones, ABSENT where it is not there."""
+    """Return the position of each value among distinct ones, ABSENT where it is not there."""
     return np.asarray(
         pc.fill_null(pc.index_in(values, value_set=among), ABSENT).to_numpy(), dtype=np.int64
     )

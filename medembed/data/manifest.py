@@ -64,7 +64,7 @@ def length_every(resolved: Resolved) -> int:
 
 
 def _count(recipe: Recipe, resolved: Resolved, rows: dict[str, int]) -> dict[str, int]:
-    """Return how many documents, queries and judgments were kept; of documents in chunks these too."""
+    """Return how many documents, queries, judgments and, if documents are cut, chunks are kept."""
     corpus = sum(count for name, count in rows.items() if name.startswith("corpus"))
     queries = sum(count for name, count in rows.items() if name.startswith("queries"))
     counts = {"documents": corpus, "queries": queries, "judgments": resolved.qrels.num_rows}

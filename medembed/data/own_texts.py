@@ -77,7 +77,7 @@ def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextCol
 def find_columns(
     names: Sequence[str], columns: TextColumns, path: str, *, is_header: bool = False
 ) -> Mapping:
-    """Return the mapping of rows with these columns. What is declared for both is not looked for."""
+    """Return the mapping of rows with these columns; declared ones are taken as they are."""
     chosen: dict[str, tuple[str, ...]] = {}
     for role, accepted in _ACCEPTED.items():
         declared: tuple[str, ...] = getattr(columns, role)

@@ -86,7 +86,7 @@ def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
 
 
 def _has_header(part: Part, source: SourceConfig) -> bool:
-    """Return whether a table's first row names its columns. Raises DataError where nothing tells."""
+    """Return whether a table's first row names its columns. Raises DataError if unclear."""
     if not format_of(part).has_header:
         return True
     _, first = next(read_part(part, source.model_copy(update={"header": False})), (0, {}))

@@ -83,7 +83,7 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """Return a language's code. Raises ValueError for anything else, as logs and reports name it."""
+    """Return a language's code. Raises ValueError for anything else, as reports show it."""
     value = key_at(fields, paths)
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
@@ -120,7 +120,7 @@ def sections_of(text: str) -> list[tuple[str, str]]:
 
 
 def _in_list(items: list[Any], step: str) -> Any:
-    """Return the values of objects with this field, else the text of the section with this heading."""
+    """Return the values of objects with this field, or the text of the section so headed."""
     rows = [item for item in items if isinstance(item, dict)]
     values = [row[step] for row in rows if step in row]
     if values:

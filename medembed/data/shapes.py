@@ -112,7 +112,7 @@ def pair(row: Row) -> Record:
 
 
 def scored(row: Row) -> Record:
-    """Return a pair with a similarity, which is kept: positive from `positive_from`, else score 0."""
+    """Return a pair with its similarity; its score is 0 below `positive_from`."""
     text = row.text("document")
     low, high = row.source.score_range
     (path,) = row.columns.score[:1]
@@ -140,7 +140,7 @@ def classed(row: Row) -> Record:
 
 
 def listed(row: Row) -> Record:
-    """Return a document that its title, its other names and the headings of its sections ask for."""
+    """Return a document, asked for by its title, its other names and its sections' headings."""
     join = row.source.join
     titles = texts_at(row.fields, row.columns.title, "title", join)
     names = [*titles, *texts_at(row.fields, row.columns.synonyms, "synonyms", join)]

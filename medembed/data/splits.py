@@ -51,7 +51,7 @@ def split_of(name: str, config: SplitConfig) -> int:
 
 
 def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
-    """Return [N] position in SPLITS of every node, HELD where it joins groups of different splits."""
+    """Return [N] the position in SPLITS of every node, HELD where it joins different splits."""
     assigned = graph.known.copy()
     one = graph.edges[:, 0]
     other = graph.edges[:, 1]

@@ -115,7 +115,7 @@ def _mend_quotes(lines: Iterable[str]) -> str:
 
 
 def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
-    """Yield the rows. Raises DataError where stray quotes may have made lines of a raw TSV one row."""
+    """Yield the rows. Raises DataError where stray quotes may have joined lines of a raw TSV."""
     width = 0
     for row in rows:
         width = width or row.lines[0].count("\t")

@@ -103,7 +103,7 @@ class TextFile:
                 raise DataError(f"{place}: {self.explain(line)}") from None
 
     def text_lines(self) -> Iterator[str]:
-        """Yield all lines with their ends, for the csv module; bytes not in UTF-8 are surrogates."""
+        """Yield all lines with their ends, for the csv module; other bytes become surrogates."""
         self._stream.seek(0)
         number = 0
         while line := self._next_line(number):
