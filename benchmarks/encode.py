@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.paired import compare
 from medembed.data.config import SourceConfig
+from medembed.data.formats.format import Part
 from medembed.data.formats.ontology import read_ontology
-from medembed.data.formats.part import Part
 from medembed.encoding.batching import make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model

@@ -19,8 +19,8 @@ import pyarrow as pa
 from benchmarks.paired import compare
 from jobs.ray_session import ray_session
 from medembed.data.config import SourceConfig
+from medembed.data.formats.format import Part
 from medembed.data.formats.ontology import read_ontology
-from medembed.data.formats.part import Part
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig

@@ -21,7 +21,7 @@ from medembed.data.column_names import show_columns
 from medembed.data.config import SplitConfig
 from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
 from medembed.data.duplicates import Flags
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged

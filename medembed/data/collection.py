@@ -20,7 +20,7 @@ from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import Dataset, format_counts, open_dataset, to_table
 from medembed.data.formats.beir import BEIR, beir_mapping
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.language import detect_language
 from medembed.data.parse import parse_part
 from medembed.data.parts import find_parts, locate

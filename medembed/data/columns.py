@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from medembed.data.column_names import SOURCE, explain_absent
 from medembed.data.config import SourceConfig
 from medembed.data.formats.beir import BEIR, DECLARABLE
-from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import FORMATS, format_of
 from medembed.data.mapping import Mapping, find_mapping
 from medembed.data.parts import locate, read_part

@@ -22,7 +22,7 @@ from medembed.artifact import MANIFEST
 from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
-from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import file_formats
 from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
 from medembed.data.parts import find_parts, locate

@@ -13,7 +13,7 @@ from medembed.data.columns import NoRows, choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.formats.files import hash_file
-from medembed.data.formats.part import CutSource
+from medembed.data.formats.format import CutSource
 from medembed.data.formats.previous import cut_dataset
 from medembed.data.formats.table import file_formats
 from medembed.data.grown import generations

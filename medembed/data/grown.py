@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from medembed.data.duplicates import Flags, Ints, encode
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 
 
 def find_standing(rows: pa.Table, generation: Ints) -> Flags:

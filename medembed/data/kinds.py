@@ -36,7 +36,8 @@ def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
     Of several rows that ask the same, one with the tag is enough to hold it back, and all must be
     weak to make it weak. Raises DataError if no query is of a kind that is to be held back.
     """
-    weak = weak_queries(queries, has_tag(rows["tags"], WEAK))
+    has_person = queries.of_row[~has_tag(rows["tags"], WEAK)]
+    weak = ~mark(has_person, len(queries.ids))
     back: dict[str, Flags] = {}
     if config.tag is not None:
         tagged = queries.of_row[has_tag(rows["tags"], config.tag)]
@@ -54,11 +55,6 @@ def has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
     """Return [R] whether each row's list of tags holds this one."""
     is_tag = pc.equal(pc.list_flatten(tags), tag)
     return mark(pc.list_parent_indices(tags).filter(is_tag).to_numpy(), len(tags))
-
-
-def weak_queries(queries: Texts, weak: Flags) -> Flags:
-    """Return [Q] whether every row of a query is weak; one real one makes it real."""
-    return ~mark(queries.of_row[~weak], len(queries.ids))
 
 
 def check_held_back(

@@ -21,7 +21,7 @@ from medembed.data.column_names import (
 )
 from medembed.data.columns import check_header, look
 from medembed.data.config import SourceConfig
-from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import FORMATS
 from medembed.data.mapping import Mapping
 from medembed.data.parse import LateColumns, parse_part

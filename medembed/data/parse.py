@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from medembed.data.chats import chat
 from medembed.data.column_names import is_known, show_columns
 from medembed.data.config import SourceConfig
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.mapping import Mapping
 from medembed.data.parts import locate, read_part
 from medembed.data.row_values import key_at

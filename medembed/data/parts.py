@@ -6,8 +6,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.formats.beir import looks_like_qrels
 from medembed.data.formats.delimited import ONLY_QRELS
 from medembed.data.formats.files import identify, list_files
-from medembed.data.formats.format import Format
-from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.format import CutSource, Format, Part
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
 from medembed.data.rows import Rows
 from medembed.errors import DataError

@@ -8,7 +8,7 @@ from medembed.data.build import build, find_made
 from medembed.data.columns import choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, open_dataset
-from medembed.data.formats.part import CutSource
+from medembed.data.formats.format import CutSource
 from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.schema import content_hash, fingerprint

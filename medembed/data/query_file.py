@@ -7,8 +7,8 @@ from medembed import storage
 from medembed.data.column_names import NAMES, first_known
 from medembed.data.config import SourceConfig
 from medembed.data.formats.delimited import TSV
+from medembed.data.formats.format import Part
 from medembed.data.formats.lines import TextFile
-from medembed.data.formats.part import Part
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
 from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.reading import Quoting
@@ -62,7 +62,7 @@ def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
 
 
 def _read_lines(uri: str) -> Iterator[_Asked]:
-    with TextFile(Part(uri, "text")) as file:
+    with TextFile(uri) as file:
         for number, line in file.texts():
             text = line.strip()
             if text:

@@ -10,7 +10,7 @@ from medembed import storage
 from medembed.data.cleaning import clean_text, fault_of
 from medembed.data.config import SourceConfig
 from medembed.data.formats.beir import beir_mapping
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.formats.table import format_of
 from medembed.data.language import detect_language
 from medembed.data.mapping import Mapping, find_mapping

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.duplicates import Ints
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.mapping import Mapping
 from medembed.lineage import Source as MadeFrom
 

@@ -13,7 +13,7 @@ import pytest
 from medembed import storage
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.formats import files, jsonl, parquet
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.parts import find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError

@@ -122,7 +122,7 @@ def test_of_a_beir_folder_the_queries_are_read(tmp_path: Path):
         ),
         ("q.tsv", "1\tSECRET\n2\t \n", "q.tsv:2: missing or empty query"),
         ("q.tsv", '1\t"SECRET\n2\tb"\n', "q.tsv:1: a quote opens a cell that goes over 2 lines"),
-        ("q.obo", "[Term]", "q.obo: an ontology; expected queries."),
+        ("q.obo", "[Term]", "q.obo: looks like ontology; expected queries."),
         (
             "q.jsonl",
             '{"id": "x", "query": "a"}\n{"id": "x", "query": "SECRET"}',

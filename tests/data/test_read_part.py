@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from medembed import storage
 from medembed.data.config import SourceConfig
 from medembed.data.formats import lines as data_lines
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError

@@ -10,7 +10,7 @@ import pytest
 from medembed import storage
 from medembed.data import read_pass
 from medembed.data.config import SourceConfig
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Part
 from medembed.data.mapping import find_mapping
 from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.schema import content_hash

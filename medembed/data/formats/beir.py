@@ -2,9 +2,8 @@
 
 from medembed.data.formats.delimited import TSV
 from medembed.data.formats.files import identify, unpacked_name
-from medembed.data.formats.format import Format, ListFiles
+from medembed.data.formats.format import CutSource, Format, Kind, ListFiles, Part
 from medembed.data.formats.jsonl import JSONL
-from medembed.data.formats.part import CutSource, Kind, Part
 from medembed.data.mapping import Mapping
 from medembed.data.reading import ColumnsConfig, ReadingConfig
 from medembed.errors import DataError

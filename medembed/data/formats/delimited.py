@@ -9,9 +9,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from medembed.data.column_names import by_number
-from medembed.data.formats.format import Format
+from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
-from medembed.data.formats.part import Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError
@@ -38,7 +37,7 @@ class _Row(NamedTuple):
 
 def read_table(part: Part, source: ReadingConfig) -> Rows:
     """Yield the rows of a table. Raises DataError, naming the line, where quotes do not fit."""
-    with TextFile(part) as file:
+    with TextFile(part.uri) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
         if excel:

@@ -1,15 +1,40 @@
-"""What a format tells those who read sources."""
+"""What a format tells those who read sources, and the parts that a source is cut into."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from medembed.data.formats.lines import count_lines
-from medembed.data.formats.part import CutSource, Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Record, Rows
 from medembed.storage import StoredFile
 
 ListFiles = Callable[[], list[StoredFile]]
+Kind = Literal["rows", "corpus", "queries", "qrels"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or a piece of it: bytes [start, end) of lines, or row groups or rows of a table.
+
+    `format` names how it is read; `split` is what the source itself says about all of its rows.
+    """
+
+    uri: str
+    format: str
+    kind: Kind = "rows"
+    start: int = 0
+    end: int | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class CutSource:
+    """A source's format, its parts in order, and the fingerprint of its files."""
+
+    format: str
+    parts: tuple[Part, ...]
+    fingerprint: str
 
 
 def whole_file(part: Part, size_bytes: int) -> list[Part]:

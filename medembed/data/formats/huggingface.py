@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed import storage
-from medembed.data.formats.format import Format, ListFiles
-from medembed.data.formats.part import CutSource, Part
+from medembed.data.formats.format import CutSource, Format, ListFiles, Part
 from medembed.data.mapping import find_mapping
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Rows

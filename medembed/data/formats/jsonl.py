@@ -7,15 +7,15 @@ from typing import Any
 from medembed import storage
 from medembed.data.column_names import KNOWN
 from medembed.data.formats.files import is_gzip
-from medembed.data.formats.format import Format
+from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
-from medembed.data.formats.part import Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 
 PART_BYTES = 16 << 20
 _TAIL_BYTES = 1 << 20  # of a file, which hold its last line
 _EXPECTED = "Expected one object a line:"
+_BY_JQ = "Expected one object a line, as jq -c '.[]' writes them."
 _BY_COLUMNS = (
     f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
 )
@@ -23,23 +23,27 @@ _BY_COLUMNS = (
 
 def read_json(part: Part, source: ReadingConfig) -> Rows:
     """Yield the rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
-    with TextFile(part) as file:
-        whole = _read_whole(file)
+    with TextFile(part.uri) as file:
+        is_whole = part.start == 0 and part.end is None
+        whole = _read_whole(file) if is_whole else None
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
         if isinstance(whole, list):
             yield from enumerate(map(_as_row, whole), start=1)
         elif fault is not None:
             yield 1, BadRow(fault)
         else:
-            yield from _read_lines(file)
+            for number, line in file.lines(part.start, part.end):
+                if isinstance(line, BadRow):
+                    yield number, line
+                elif line.strip():
+                    yield number, _parse(line, file)
 
 
 def _read_whole(file: TextFile) -> Any:
     """Return the one value of a file that is no JSON lines; None where it cannot be read as one."""
     is_array = file.begins_with(b"[")
-    if not file.is_whole or not (is_array or file.begins_with(b"{")):
-        return None
-    if not is_array and _has_rows(file):
+    is_object = file.begins_with(b"{") and not _has_rows(file)
+    if not is_array and not is_object:
         return None
     content = file.read(LONGEST_LINE + 1)
     try:
@@ -55,14 +59,6 @@ def _has_rows(file: TextFile) -> bool:
     if isinstance(first, BadRow) or isinstance(_parse(first, file), BadRow):
         return False
     return next(filled, None) is not None
-
-
-def _read_lines(file: TextFile) -> Rows:
-    for number, line in file.lines():
-        if isinstance(line, BadRow):
-            yield number, line
-        elif line.strip():
-            yield number, _parse(line, file)
 
 
 def _parse(line: bytes, file: TextFile) -> Fields | BadRow:
@@ -82,18 +78,14 @@ def _parse(line: bytes, file: TextFile) -> Fields | BadRow:
 def _as_row(value: Any) -> Fields | BadRow:
     if isinstance(value, dict):
         return value
-    advice = (
-        " Expected one object a line, as jq -c '.[]' writes them."
-        if isinstance(value, list)
-        else ""
-    )
+    advice = f" {_BY_JQ}" if isinstance(value, list) else ""
     return BadRow(f"expected a JSON object, found {type(value).__name__}.{advice}")
 
 
 def _one_a_line(line: bytes) -> str:
     """Return what to do about what only looks like JSON lines."""
     if line.lstrip().startswith(b"["):
-        return " Expected one object a line, as jq -c '.[]' writes them."
+        return f" {_BY_JQ}"
     if line.strip() == b"{":
         return " Expected one object a line, as jq -c . writes them."
     if line.lstrip().startswith(b"{'"):
@@ -103,9 +95,9 @@ def _one_a_line(line: bytes) -> str:
 
 def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
     """Return what to do about a file of one object that holds rows; None if it is a row."""
-    declared = {path.split(".")[0] for path in source.columns.role_of}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
+    declared = {path.split(".")[0] for path in source.columns.role_of}
     if any(name in declared or name.lower() in KNOWN for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
@@ -113,7 +105,8 @@ def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
             f"one object of {len(document):,} objects. {_EXPECTED} jq -c 'to_entries[] | "
             f"{{id: .key}} + .value'."
         )
-    if any(_is_list_of_rows(value) for value in document.values()):
+    lists = [value for value in document.values() if value and isinstance(value, list)]
+    if any(all(isinstance(item, dict) for item in value) for value in lists):
         return f"one object that has its rows in a list. {_EXPECTED} jq -c '.[] | arrays[]'."
     return None
 
@@ -126,27 +119,20 @@ def _are_columns(document: Fields) -> bool:
     )
 
 
-def _is_list_of_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def cut_lines(part: Part, size_bytes: int) -> list[Part]:
+def _cut(part: Part, size_bytes: int) -> list[Part]:
     """Return the file in pieces of bytes; whole if it is compressed or one array."""
-    if is_gzip(part.uri) or size_bytes <= PART_BYTES or _is_array(part.uri):
+    if is_gzip(part.uri) or size_bytes <= PART_BYTES:
         return [part]
+    with TextFile(part.uri) as file:
+        if file.begins_with(b"["):
+            return [part]
     return [
         replace(part, start=start, end=min(start + PART_BYTES, size_bytes))
         for start in range(0, size_bytes, PART_BYTES)
     ]
 
 
-def _is_array(uri: str) -> bool:
-    """Return whether a JSON file is one array instead of lines."""
-    with storage.open_input(uri) as stream:
-        return stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-
-
-def _locate_line(part: Part, number: int) -> str:
+def _locate(part: Part, number: int) -> str:
     before = 0
     if part.start:
         # `TextFile.lines` starts one byte before the part and leaves out what follows up to a line
@@ -184,7 +170,7 @@ JSONL = Format(
     name="jsonl",
     endings=(".jsonl", ".ndjson", ".json"),
     read_rows=read_json,
-    cut=cut_lines,
-    locate=_locate_line,
+    cut=_cut,
+    locate=_locate,
     why_incomplete=_why_incomplete,
 )

@@ -1,4 +1,4 @@
-"""A part of a text file, opened: its lines, with numbers and whole, and what is wrong with them."""
+"""A text file, opened: its lines, with numbers and whole, and what is wrong with them."""
 
 import gzip
 import io
@@ -9,7 +9,6 @@ from typing import BinaryIO, Self
 from medembed import storage
 from medembed.data.formats.encodings import SAMPLE_BYTES, explain_row, explain_start
 from medembed.data.formats.files import is_gzip
-from medembed.data.formats.part import Part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 
@@ -32,15 +31,15 @@ def count_lines(uri: str) -> int:
 
 
 class TextFile:
-    """An open file, and the lines of a part of it. Raises DataError for one not in UTF-8."""
+    """An open file. Raises DataError for one that is not in UTF-8."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self._stream = open_unpacked(part.uri)
-        self._start = self.read(SAMPLE_BYTES)
-        fault = explain_start(self._start)
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._stream = open_unpacked(uri)
+        self._sample = self.read(SAMPLE_BYTES)
+        fault = explain_start(self._sample)
         if fault is not None:
-            raise DataError(f"{part.uri}: {fault}")
+            raise DataError(f"{uri}: {fault}")
 
     def __enter__(self) -> Self:
         return self
@@ -50,33 +49,26 @@ class TextFile:
 
     def explain(self, row: bytes, place: str = "") -> str:
         """Say what to do about a row that is not UTF-8; `place` is one within the row."""
-        return explain_row(row, self._start, place)
-
-    @property
-    def is_whole(self) -> bool:
-        """Return whether the part is all of the file."""
-        return self.part.start == 0 and self.part.end is None
+        return explain_row(row, self._sample, place)
 
     def begins_with(self, mark: bytes) -> bool:
         """Return whether the file's first character is this one, after blanks."""
-        return self._start.removeprefix(_BOM).lstrip().startswith(mark)
+        return self._sample.removeprefix(_BOM).lstrip().startswith(mark)
 
     def read(self, size_bytes: int) -> bytes:
         """Return the first bytes of the file."""
         self._stream.seek(0)
         return self._read_on(lambda: self._stream.read(size_bytes), 0)
 
-    def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
-        """Yield the lines that start in the part, numbered from 1, without line ends."""
-        part = self.part
-        stream = self._stream
-        stream.seek(max(part.start - 1, 0))
-        if part.start:
-            # the rest of a line that starts in the part before, or its line end alone
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes | BadRow]]:
+        """Yield the lines that start in bytes [start, end), numbered from 1, without line ends."""
+        self._stream.seek(max(start - 1, 0))
+        if start:
+            # the rest of a line that starts before, or its line end alone
             self._skip_line()
-        position = stream.tell() if part.end is not None else 0
+        position = self._stream.tell() if end is not None else 0
         number = 0
-        while part.end is None or position < part.end:
+        while end is None or position < end:
             line = self._next_line(number)
             if not line:
                 return
@@ -86,15 +78,14 @@ class TextFile:
                 position += self._skip_line()
                 yield number, BadRow(f"longer than {LONGEST_LINE >> 20} MiB.")
                 continue
-            yield (
-                number,
-                (_without_mark(line) if number == 1 and not part.start else line).rstrip(b"\r\n"),
-            )
+            if number == 1 and not start:
+                line = line.removeprefix(_BOM)
+            yield number, line.rstrip(b"\r\n")
 
     def texts(self) -> Iterator[tuple[int, str]]:
-        """Yield the same lines as texts. Raises DataError that names the line which is none."""
+        """Yield all lines as texts. Raises DataError, naming the line, for one that is none."""
         for number, line in self.lines():
-            place = f"{self.part.uri}:{number}"
+            place = f"{self.uri}:{number}"
             if isinstance(line, BadRow):
                 raise DataError(f"{place}: {line.fault}")
             try:
@@ -110,10 +101,12 @@ class TextFile:
             number += 1
             if _is_cut(line):
                 raise DataError(
-                    f"{self.part.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected "
+                    f"{self.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected "
                     "rows of text."
                 )
-            yield (_without_mark(line) if number == 1 else line).decode("utf-8", "surrogateescape")
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            yield line.decode("utf-8", "surrogateescape")
 
     def _next_line(self, number: int) -> bytes:
         return self._read_on(lambda: self._stream.readline(LONGEST_LINE + 1), number)
@@ -132,18 +125,13 @@ class TextFile:
             return read()
         except (EOFError, gzip.BadGzipFile, zlib.error):
             raise DataError(
-                f"{self.part.uri}: truncated or damaged gzip file after line {number}; fetch "
-                "it again."
+                f"{self.uri}: truncated or damaged gzip file after line {number}; fetch it again."
             ) from None
         except OSError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(
-                f"{self.part.uri}: cannot read it after line {number}: {reason}"
+                f"{self.uri}: cannot read it after line {number}: {reason}"
             ) from None
-
-
-def _without_mark(line: bytes) -> bytes:
-    return line.removeprefix(_BOM)
 
 
 def _is_cut(line: bytes) -> bool:

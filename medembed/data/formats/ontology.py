@@ -11,9 +11,8 @@ Format: OBO 1.4 flat file, "Term" stanzas with the tags id, name, def, synonym, 
 import re
 from collections.abc import Iterator
 
-from medembed.data.formats.format import Format
+from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import TextFile
-from medembed.data.formats.part import Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
@@ -50,7 +49,7 @@ def read_ontology(part: Part, source: ReadingConfig) -> Iterator[Record]:
 
 def _read_terms(part: Part) -> Iterator[Stanza]:
     term: Stanza | None = None
-    with TextFile(part) as file:
+    with TextFile(part.uri) as file:
         for _, line in file.texts():
             if line.startswith("["):
                 if term:

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.data.formats.encodings import SAMPLE_BYTES, explain_start
-from medembed.data.formats.format import Format
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Format, Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Rows
 from medembed.errors import DataError

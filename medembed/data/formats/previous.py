@@ -5,8 +5,7 @@ from typing import Any
 
 from medembed import storage
 from medembed.data.dataset import Dataset, open_dataset
-from medembed.data.formats.format import Format
-from medembed.data.formats.part import Part
+from medembed.data.formats.format import Format, Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Document, Qrel, Query, Record
 from medembed.schema import document_of

@@ -5,12 +5,11 @@ from typing import Literal
 from medembed.data.formats.beir import BEIR
 from medembed.data.formats.delimited import CSV, TSV
 from medembed.data.formats.files import ending
-from medembed.data.formats.format import Format
+from medembed.data.formats.format import Format, Part
 from medembed.data.formats.huggingface import HUGGINGFACE
 from medembed.data.formats.jsonl import JSONL
 from medembed.data.formats.ontology import ONTOLOGY
 from medembed.data.formats.parquet import PARQUET
-from medembed.data.formats.part import Part
 from medembed.data.formats.previous import PREVIOUS
 
 # What `source.format` may be, as pydantic and --help need it: "auto", and the formats below.

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from medembed.data.config import SourceConfig
+from medembed.data.formats.format import Part
 from medembed.data.formats.ontology import read_ontology
-from medembed.data.formats.part import Part
 from medembed.data.rows import Document, Record
 from medembed.errors import DataError
 from medembed.schema import WEAK

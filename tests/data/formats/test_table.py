@@ -8,9 +8,8 @@ import pytest
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import open_corpus
-from medembed.data.formats.format import Format
+from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import TextFile
-from medembed.data.formats.part import Part
 from medembed.data.formats.table import FORMATS, FormatName
 from medembed.data.grow import grow
 from medembed.data.own_texts import TextColumns
@@ -36,7 +35,7 @@ def test_an_ending_belongs_to_one_format_and_stands_in_the_docs():
 
 def read_cards(part: Part, source: ReadingConfig) -> Rows:
     """Each line is "id=question=answer"."""
-    with TextFile(part) as file:
+    with TextFile(part.uri) as file:
         for number, line in file.texts():
             values = line.split("=")
             yield number, dict(zip(("id", "question", "text"), values, strict=True))
