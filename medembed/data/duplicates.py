@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,23 @@ def mark(places: Ints | Flags, count: int) -> Flags:
     flags = np.zeros(count, dtype=bool)
     flags[places] = True
     return flags
+
+
+class Bounds(NamedTuple):
+    """Of each place the lowest and the highest of its values; low is above high without any."""
+
+    low: Ints
+    high: Ints
+
+
+def bounds(places: Ints, values: Ints, count: int) -> Bounds:
+    """Return [count] the bounds of the values at each place; negative values do not count."""
+    counts = values >= 0
+    low = np.full(count, np.iinfo(np.int64).max)
+    high = np.full(count, ABSENT)
+    np.minimum.at(low, places[counts], values[counts])
+    np.maximum.at(high, places[counts], values[counts])
+    return Bounds(low, high)
 
 
 def ranks(values: pa.Array) -> Ints:

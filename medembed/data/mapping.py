@@ -37,15 +37,9 @@ _NEEDS: dict[str, Paths] = {
     "documents": ("document",),
     "chat": (),
 }
-_OF_EVERY_SHAPE = ("group", "split", "language")
-_OPTIONAL: dict[str, Paths] = {
-    "pairs": ("query_id", *_OF_EVERY_SHAPE),
-    "triplets": ("query_id", *_OF_EVERY_SHAPE),
-    "scores": ("query_id", *_OF_EVERY_SHAPE),
-    "classes": _OF_EVERY_SHAPE,
-    "documents": ("title", "synonyms", *_OF_EVERY_SHAPE),
-    "chat": _OF_EVERY_SHAPE,
-}
+# roles that a shape may have beside those, and those of every shape
+_MAY_HAVE: dict[str, Paths] = {"classes": (), "documents": ("title", "synonyms"), "chat": ()}
+_ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
 _FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
 
@@ -102,7 +96,7 @@ def find_mapping(
             f"{' and '.join(missing)} of {shape}; name it, e.g. "
             f"source.columns.{missing[0]}=your_column."
         )
-    read = {*_NEEDS[shape], *_OPTIONAL[shape], "document_id", "tags"}
+    read = {*_roles(shape), "document_id", "tags"}
     columns = ColumnsConfig(**{role: paths for role, paths in fields.items() if role in read})
     return Mapping(shape, columns, tuple(names))
 
@@ -168,7 +162,7 @@ def _choose_fields(
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
         fields.setdefault("document_id", _find_fields("own_id", names))
-    for role in (*_NEEDS[shape], *_OPTIONAL[shape]):
+    for role in _roles(shape):
         fields.setdefault(role, _find_fields(role, names))
     if shape == "scores" and not fields["score"]:
         fields["score"] = _find_fields("label", names)
@@ -177,6 +171,10 @@ def _choose_fields(
         own_id = _NESTED_IDS.get(fields["document"]) or _find_fields("document_id", names)
         fields.setdefault("document_id", own_id)
     return {role: _NESTED.get(paths, paths) for role, paths in fields.items()}
+
+
+def _roles(shape: str) -> Paths:
+    return (*_NEEDS[shape], *_MAY_HAVE.get(shape, ("query_id",)), *_ANY_MAY_HAVE)
 
 
 def _find_fields(role: str, names: Sequence[str]) -> Paths:

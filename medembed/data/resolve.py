@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
 from medembed.data.duplicates import (
-    ABSENT,
     Flags,
     Ints,
     Place,
     Texts,
+    bounds,
     distinct_texts,
     mark,
     positions,
@@ -116,13 +116,8 @@ def _merge(
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """Return [D] whether a text comes with different classes: nobody can learn from it."""
     labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
-    text = documents.of_row
-    has_one = labels != ABSENT
-    low = np.full(len(documents.ids), len(labels))
-    high = np.full(len(documents.ids), ABSENT)
-    np.minimum.at(low, text[has_one], labels[has_one])
-    np.maximum.at(high, text[has_one], labels[has_one])
-    return np.asarray(high > low)
+    found = bounds(documents.of_row, labels, len(documents.ids))
+    return np.asarray(found.high > found.low)
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
