@@ -126,6 +126,7 @@ def test_a_drop_has_the_columns_of_each_of_its_files(tmp_path: Path):
 
 # a row after 120 pairs or texts -> the error after the file's name
 SAY = "Say which: name the columns, e.g. source.columns.document=..., or set source.shape."
+LACKS = "121: no document: expected 'pos'. The row has columns that the first rows lack: "
 CONTRADICTIONS: list[tuple[Row, Row, str]] = [
     (
         pair(1),
@@ -134,34 +135,18 @@ CONTRADICTIONS: list[tuple[Row, Row, str]] = [
         "document = pos, score = score; those before are read as pairs: query = query, document = "
         f"pos. {SAY}",
     ),
-    (
-        pair(1),
-        full(2),
-        "121: no row before has 'neg' and 'split' and 'group_id' and 'query_id', with",
-    ),
+    (pair(1), full(2), "121: no row before has 'neg' and 'split' and 'group_id' and 'query_id', w"),
     ({"text": "a"}, {"text": "b", "label": "x"}, "121: no row before has 'label', with which rows"),
     (
         {"question": "q", "context": "c"},
         {"question": "r", "context": "d", "answer": "a"},
         "121: no row before has 'answer', with which rows would be read as pairs: query = question",
     ),
-    (
-        {"abstract": "a"},
-        {"abstract": "b", "text": "t"},
-        "121: no row before has 'text', with which",
-    ),
+    ({"abstract": "a"}, {"abstract": "b", "text": "t"}, "121: no row before has 'text', with whic"),
     (pair(1), pair(2, messages=[]), "121: no row before has 'messages', with which rows would be"),
     (pair(1), pair(2, label=1), "121: no row before has 'label': "),
-    (
-        pair(1),
-        {"ask": "SECRET", "reply": "SECRET"},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: ask, reply.",
-    ),
-    (
-        pair(1),
-        {"SECRET Anna": "SECRET", "SECRET b": 1},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: (2, names",
-    ),
+    (pair(1), {"ask": "SECRET", "reply": "SECRET"}, f"{LACKS}ask, reply."),
+    (pair(1), {"SECRET Anna": "SECRET", "SECRET b": 1}, f"{LACKS}(2, names not shown)."),
 ]
 
 
