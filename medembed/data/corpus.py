@@ -23,7 +23,7 @@ from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.data.formats.format import CutSource, Part
-from medembed.data.formats.table import file_formats
+from medembed.data.formats.table import FORMATS
 from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
 from medembed.data.parts import find_parts, locate
 from medembed.database import Database, insert, open_database, read_batches, read_one
@@ -78,9 +78,10 @@ def _find(source: SourceConfig) -> CutSource:
         cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    if cut_source.format not in file_formats(with_columns=True):
+    form = FORMATS[cut_source.format]
+    if not form.endings or form.read_rows is None:
         raise DataError(
-            f"{source.path}: looks like {cut_source.format}; expected a data set made by `medembed "
+            f"{source.path}: looks like {form.name}; expected a data set made by `medembed "
             "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
         )
     return cut_source

@@ -15,7 +15,7 @@ from medembed.data.dataset import Dataset
 from medembed.data.formats.files import hash_file
 from medembed.data.formats.format import CutSource
 from medembed.data.formats.previous import cut_dataset
-from medembed.data.formats.table import file_formats
+from medembed.data.formats.table import FORMATS
 from medembed.data.grown import generations
 from medembed.data.mapping import Mapping as Columns
 from medembed.data.parts import find_parts
@@ -100,11 +100,10 @@ def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
     sources: dict[str, CutSource] = {}
     for uri, _ in files:
         sources[uri] = find_parts(source.model_copy(update={"path": uri}))
-        form = sources[uri].format
-        if form not in file_formats():
-            raise DataError(
-                f"{uri}: looks like {form}; expected rows: {', '.join(file_formats())}."
-            )
+        form = FORMATS[sources[uri].format]
+        if not form.endings:
+            of_files = [form.name for form in FORMATS.values() if form.endings]
+            raise DataError(f"{uri}: looks like {form.name}; expected rows: {', '.join(of_files)}.")
     return sources
 
 

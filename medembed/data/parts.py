@@ -1,5 +1,6 @@
 """Finds the parts of a source and reads their rows, whatever its format."""
 
+import itertools
 from functools import cache, partial
 
 from medembed.data.config import SourceConfig
@@ -63,7 +64,7 @@ def _choose_format(config: SourceConfig, files: list[StoredFile]) -> Format:
 def _explain_unknown(uri: str) -> str:
     if looks_like_qrels(uri):
         return ONLY_QRELS
-    endings = [ending for form in FORMATS.values() for ending in form.endings]
+    endings = itertools.chain.from_iterable(form.endings for form in FORMATS.values())
     return (
         f"unknown file type; expected {', '.join(endings)} (or .gz of them): name the files, e.g. "
         "folder/*.jsonl, or source.format."

@@ -25,12 +25,3 @@ def format_of(part: Part) -> Format:
 def format_of_file(uri: str) -> Format | None:
     """Return the format that a file's name tells, None if it tells none."""
     return next((form for form in FORMATS.values() if ending(uri) in form.endings), None)
-
-
-def file_formats(*, with_columns: bool = False) -> list[str]:
-    """Return the names of the formats of files; `with_columns`: of those that hold rows alone."""
-    return [
-        form.name
-        for form in FORMATS.values()
-        if form.endings and (form.read_rows is not None or not with_columns)
-    ]
