@@ -3,6 +3,9 @@
 First every part of the source is read, cleaned and staged; then the driver, from keys alone, merges
 duplicates and assigns splits; then every part is written out. Texts are never all in one memory.
 Parts are cut by the source, so the data set does not depend on how many workers there are.
+
+Staged rows go from one pass to the other of one run, in a folder of its own, and are removed with
+it: they are no memory of finished parts. After a kill the next call begins anew.
 """
 
 import logging
@@ -176,9 +179,9 @@ class _Keys:
 
     def locate(self, row: int) -> str:
         """Return where the n-th row that stands was read."""
-        place = int(np.flatnonzero(self.stands)[row])
-        owner = self.owners[int(np.searchsorted(np.cumsum(self.sizes), place, side="right"))]
-        return locate(owner, self.table["line"][place].as_py())
+        position = int(np.flatnonzero(self.stands)[row])
+        owner = self.owners[int(np.searchsorted(np.cumsum(self.sizes), position, side="right"))]
+        return locate(owner, self.table["line"][position].as_py())
 
     @property
     def standing(self) -> pa.Table:

@@ -27,8 +27,8 @@ def find_standing(rows: pa.Table, generation: Ints) -> Flags:
 
 def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
     """Return lines of the rows that stand [n] as lines of all rows [R]; the others are not kept."""
-    place = np.cumsum(stands) - 1
-    wide = lines.take(pa.array(np.maximum(place, 0), mask=~stands))
+    among_standing = np.cumsum(stands) - 1
+    wide = lines.take(pa.array(np.maximum(among_standing, 0), mask=~stands))
     kept = pa.array(np.asarray(wide["keep"].fill_null(False)))
     return wide.set_column(wide.column_names.index("keep"), "keep", kept)
 

@@ -116,8 +116,8 @@ def _merge(
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """Return [D] whether a text comes with different classes: nobody can learn from it."""
     labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
-    found = bounds(documents.of_row, labels, len(documents.ids))
-    return np.asarray(found.high > found.low)
+    of_text = bounds(documents.of_row, labels, len(documents.ids))
+    return np.asarray(of_text.high > of_text.low)
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
@@ -181,13 +181,13 @@ def _qrels(
 
 
 def _held_out(judged: Judged, queries: Texts, documents: Texts, placed: Placement) -> pa.Table:
-    held = np.flatnonzero(placed.judgment_held)
+    rows = np.flatnonzero(placed.judgment_held)
     return pa.table(
         {
-            "query_id": queries.ids.take(pa.array(judged.query[held])),
-            "document_id": documents.ids.take(pa.array(judged.document[held])),
-            "score": pa.array(judged.score[held], pa.float32()),
-            "reason": pa.array([placed.reasons[i] for i in held.tolist()], pa.string()),
+            "query_id": queries.ids.take(pa.array(judged.query[rows])),
+            "document_id": documents.ids.take(pa.array(judged.document[rows])),
+            "score": pa.array(judged.score[rows], pa.float32()),
+            "reason": pa.array([placed.reasons[i] for i in rows.tolist()], pa.string()),
         },
         schema=HELD_OUT,
     )

@@ -52,14 +52,11 @@ def split_of(name: str, config: SplitConfig) -> int:
 def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
     """Return [N] the position in SPLITS of every node, HELD where it joins different splits."""
     assigned = graph.known.copy()
-    one = graph.edges[:, 0]
-    other = graph.edges[:, 1]
     is_new = assigned == UNKNOWN
-    inner = is_new[one] & is_new[other]
+    inner = is_new[graph.edges].all(axis=1)
     groups = components(len(assigned), graph.edges[inner])
     # The splits that a group of new nodes touches: lowest and highest differ if there are several.
-    new = np.concatenate([one, other])
-    old = np.concatenate([other, one])
+    new, old = np.concatenate([graph.edges, graph.edges[:, ::-1]]).T
     touching = is_new[new] & ~is_new[old]
     low, high = bounds(groups[new[touching]], assigned[old[touching]], len(assigned))
     low[low < high] = HELD

@@ -35,6 +35,14 @@ class _Row(NamedTuple):
     lines: tuple[str, ...]
 
 
+class _Start(NamedTuple):
+    """How many blank lines come first, the line after them, and all lines from that on."""
+
+    blank: int
+    first: str
+    lines: Iterator[str]
+
+
 def read_table(part: Part, source: ReadingConfig) -> Rows:
     """Yield the rows of a table. Raises DataError, naming the line, where quotes do not fit."""
     with TextFile(part.uri) as file:
@@ -54,12 +62,11 @@ def read_table(part: Part, source: ReadingConfig) -> Rows:
         yield from _name_cells(rows, part, source, file)
 
 
-def _skip_blank(lines: Iterator[str]) -> tuple[int, str, Iterator[str]]:
-    """Return (how many blank lines come first, the line after them, all lines from that on)."""
+def _skip_blank(lines: Iterator[str]) -> _Start:
     for number, line in enumerate(lines):
         if line.strip():
-            return number, line, chain([line], lines)
-    return 0, "", iter(())
+            return _Start(number, line, chain([line], lines))
+    return _Start(0, "", iter(()))
 
 
 def _find_delimiter(first: str, part: Part) -> str:
