@@ -8,7 +8,7 @@ plain texts, not whether it answers people.
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medembed.artifact import find_output, place
 from medembed.data.cleaning import clean_text
@@ -64,9 +64,9 @@ def make_first_sentences(
     manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
-    corpus: list[dict[str, object]] = []
-    asked: list[dict[str, object]] = []
-    qrels: list[dict[str, object]] = []
+    corpus: list[dict[str, Any]] = []
+    asked: list[dict[str, Any]] = []
+    qrels: list[dict[str, Any]] = []
     for text, (question, rest) in itertools.islice(_cut_all(texts), documents):
         document = {"document_id": text.id, "text": rest, "content_hash": content_hash(rest)}
         corpus.append(document | {"language": text.language})
