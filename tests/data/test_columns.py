@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.config import SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.grow import grow
-from medembed.data.prepare import check_source, prepare
+from medembed.data.prepare import check_source
 from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 from medembed.schema import content_hash
+from tests.data.attempts import config, fail, make
 from tests.inline_spread import alone
 
 Row = Mapping[str, Any]
@@ -52,23 +53,6 @@ def write(path: Path, rows: Iterable[Row]) -> Path:
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def config(path: Path, **settings: Any) -> SourceConfig:
-    return SourceConfig(path=str(path), query_language="en", document_language="en", **settings)
-
-
-def make(path: Path, output: Path, **settings: Any) -> Dataset:
-    return prepare(config(path, **settings), SplitConfig(), str(output))
-
-
-def refuse(path: Path, output: Path, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        make(path, output, **settings)
-    assert "\n" not in str(caught.value)
-    assert "SECRET" not in str(caught.value)
-    assert not output.exists()
-    return str(caught.value)
 
 
 def negatives(dataset: Dataset) -> int:
@@ -156,7 +140,7 @@ def test_a_late_column_that_changes_how_rows_are_read_stops_with_its_place(
 ):
     first, late, expected = case
     path = write(tmp_path / "p.jsonl", [first] * 120 + [late])
-    assert refuse(path, tmp_path / "out").startswith(f"{path}:{expected}")
+    assert fail(path, tmp_path / "out").startswith(f"{path}:{expected}")
 
 
 def test_a_late_column_is_read_from_every_row_once_it_is_named(tmp_path: Path):
@@ -186,7 +170,7 @@ def test_keys_that_differ_from_row_to_row_are_noted_up_to_a_limit(tmp_path: Path
         for number in range(400)
     ]
     path = write(tmp_path / "p.jsonl", [*rows, pair(400, neg="x")])
-    assert "401: no row before has 'neg'" in refuse(path, tmp_path / "out")
+    assert "401: no row before has 'neg'" in fail(path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -231,9 +215,9 @@ def test_of_a_beir_folder_too_a_declared_column_that_no_row_has_is_refused(tmp_p
     assert (
         make(tmp_path / "in", tmp_path / "out", columns=declared).manifest.counts["judgments"] == 1
     )
-    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
+    message = fail(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
     assert "source.columns.group names 'patientid'; found no such column, but " in message
-    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
+    message = fail(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
     assert (
         "found source.columns.query, expected none but document, language, group, tags." in message
     )

@@ -74,7 +74,7 @@ def test_a_bad_file_is_an_error_even_where_bad_rows_are_skipped(
     (tmp_path / name).write_bytes(content)
     for skip in (False, True):
         error = fail(tmp_path / name, tmp_path / "out", skip_bad_rows=skip)
-        assert str(error).startswith(f"{tmp_path / name}{expected}")
+        assert error.startswith(f"{tmp_path / name}{expected}")
 
 
 EMPTY = ": empty; expected rows of texts."
@@ -100,7 +100,7 @@ def test_a_file_without_a_readable_row_is_an_error_that_says_why(
     name, content, expected = case
     (tmp_path / name).write_bytes(content)
     error = fail(tmp_path / name, tmp_path / "out")
-    assert str(error).startswith(f"{tmp_path / name}{expected}")
+    assert error.startswith(f"{tmp_path / name}{expected}")
     fail(tmp_path / name, tmp_path / "skipped", skip_bad_rows=True)
 
 
@@ -156,18 +156,18 @@ def test_a_bad_row_of_a_beir_folder_is_an_error_that_names_it(
     (beir / name).write_text(content)
     with alone():
         error = fail(beir, tmp_path / "out")
-    assert str(error).startswith(f"{beir}/{name}{fault}")
+    assert error.startswith(f"{beir}/{name}{fault}")
 
 
 def test_a_beir_folder_without_qrels_is_an_error(beir: Path, tmp_path: Path):
     expected = "expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv."
-    assert str(fail(beir, tmp_path / "out")) == f"{beir}: {expected}"
+    assert fail(beir, tmp_path / "out") == f"{beir}: {expected}"
 
 
 @pytest.mark.parametrize("path", ["none.jsonl", "none-*.jsonl", "none"])
 def test_a_path_or_pattern_that_matches_nothing_is_named(path: str, tmp_path: Path):
     (tmp_path / "p.jsonl").write_bytes(PAIR)
-    assert str(fail(tmp_path / path, tmp_path / "out")) == f"{tmp_path / path}: no such file."
+    assert fail(tmp_path / path, tmp_path / "out") == f"{tmp_path / path}: no such file."
 
 
 def test_files_of_several_formats_are_an_error_that_says_how_to_choose(tmp_path: Path):
@@ -175,4 +175,4 @@ def test_files_of_several_formats_are_an_error_that_says_how_to_choose(tmp_path:
     (tmp_path / "data/a.jsonl").write_bytes(PAIR)
     (tmp_path / "data/b.csv").write_text("query,document\nq,d\n")
     expected = "files of several formats (csv, jsonl); name those of one, e.g. folder/*.jsonl."
-    assert str(fail(tmp_path / "data", tmp_path / "out")) == f"{tmp_path}/data: {expected}"
+    assert fail(tmp_path / "data", tmp_path / "out") == f"{tmp_path}/data: {expected}"

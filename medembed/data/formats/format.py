@@ -37,15 +37,15 @@ class CutSource:
     fingerprint: str
 
 
-def whole_file(part: Part, size_bytes: int) -> list[Part]:
+def _whole_file(part: Part, size_bytes: int) -> list[Part]:
     return [part]
 
 
-def by_number(part: Part, number: int) -> str:
+def _by_number(part: Part, number: int) -> str:
     return f"{part.uri}:{number}"
 
 
-def looks_complete(uri: str, source: ReadingConfig) -> str | None:
+def _looks_complete(uri: str, source: ReadingConfig) -> str | None:
     return None
 
 
@@ -72,11 +72,11 @@ class Format:
     # the names of a file's columns, where it tells them without a row being read
     column_names: Callable[[str], list[str]] | None = None
     # the parts of a file of so many bytes
-    cut: Callable[[Part, int], list[Part]] = whole_file
+    cut: Callable[[Part, int], list[Part]] = _whole_file
     # where the n-th row of a part stands, from 1; may be slow, as only errors ask
-    locate: Callable[[Part, int], str] = by_number
+    locate: Callable[[Part, int], str] = _by_number
     count_rows: Callable[[str], int] = count_lines
     # why a file may still be written to; None if it looks complete
-    why_incomplete: Callable[[str, ReadingConfig], str | None] = looks_complete
+    why_incomplete: Callable[[str, ReadingConfig], str | None] = _looks_complete
     # whether a complete file may fail that check: then it is made while a file is fresh
     is_check_unsure: bool = False
