@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import FORMATS
-from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
+from medembed.data.own_texts import KEYS, CopyTexts, TextColumns, choose_columns
 from medembed.data.parts import find_parts, locate
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
@@ -178,18 +177,14 @@ def _identify(database: Database) -> tuple[str, int]:
 
 
 def _drop(files: Files, repeated: dict[int, list[int]]) -> Files:
-    """Return files without these rows; those that have none of them stay as they are."""
+    """Return the files without these rows; only those that have some of them are written anew."""
     kept: Files = []
-    items: list[dict[str, Any]] = []
     for number, (uri, rows) in enumerate(files):
         drop = repeated.get(number, [])
-        if drop and len(drop) < rows:
-            # Another file: an item whose worker dies is done again.
-            target = f"{uri.removesuffix('.parquet')}-once.parquet"
-            items.append({"number": len(items), "file": uri, "target": target, "drop": drop})
-            uri = target
-        if len(drop) < rows:
-            kept.append((uri, rows - len(drop)))
-    if items:
-        run_parts(items, DropRows, {}, "merge")
+        if len(drop) == rows:
+            continue
+        if drop:
+            keep = np.setdiff1d(np.arange(rows), drop)
+            storage.write_parquet(uri, storage.read_parquet(uri).take(pa.array(keep)))
+        kept.append((uri, rows - len(drop)))
     return kept

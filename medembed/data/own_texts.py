@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -162,13 +161,3 @@ class CopyTexts:
         storage.write_parquet(storage.join(self.texts, name), table)
         result["files"].append({"name": name, "rows": len(rows)})
         rows.clear()
-
-
-class DropRows:
-    """Writes {number, file, target, drop}: the target is the file without the rows to drop."""
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        rows = storage.read_parquet(item["file"])
-        keep = np.setdiff1d(np.arange(rows.num_rows), np.asarray(item["drop"], dtype=np.int64))
-        storage.write_parquet(item["target"], rows.take(pa.array(keep)))
-        return {"number": item["number"]}

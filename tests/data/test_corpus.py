@@ -17,7 +17,7 @@ from medembed.data import own_texts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import Corpus, open_corpus
 from medembed.data.formats import jsonl
-from medembed.data.own_texts import DropRows, TextColumns
+from medembed.data.own_texts import TextColumns
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError
 from medembed.schema import content_hash
@@ -259,11 +259,3 @@ def test_what_a_killed_run_has_left_goes_with_the_next_that_succeeds(tmp_path: P
         open_corpus(f"{tmp_path}/none", TextColumns(), f"{tmp_path}/x"),
     ):
         pass
-
-
-def test_rows_that_repeat_are_dropped_the_same_when_a_workers_item_is_done_again(tmp_path: Path):
-    file, target = str(tmp_path / "a.parquet"), str(tmp_path / "a-once.parquet")
-    pq.write_table(pa.table({"document_id": ["a", "a", "b", "c"]}), file)
-    for _ in range(2):
-        DropRows()({"number": 0, "file": file, "target": target, "drop": [1]})
-        assert pq.read_table(target)["document_id"].to_pylist() == ["a", "b", "c"]
