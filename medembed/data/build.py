@@ -3,6 +3,9 @@
 First every part of the source is read, cleaned and staged; then the driver, from keys alone, merges
 duplicates and assigns splits; then every part is written out. Texts are never all in one memory.
 Parts are cut by the source, so the data set does not depend on how many workers there are.
+
+Staged rows go from one pass to the other of one run, in a folder of its own, and are removed with
+it: they are no memory of finished parts. After a kill the next call begins anew.
 """
 
 import logging
@@ -21,12 +24,12 @@ from medembed.data.column_names import show_columns
 from medembed.data.config import SplitConfig
 from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
 from medembed.data.duplicates import Flags
-from medembed.data.files import locate
+from medembed.data.formats.format import Part
 from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.manifest import describe_build, length_every
-from medembed.data.parts import Part
+from medembed.data.parts import locate
 from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved, resolve
@@ -43,7 +46,7 @@ _ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
 
 
 def find_made(output: str, key: str) -> Dataset | None:
-    """The data set if it was made before, without what a run that died after its commit left."""
+    """Return the data set if it was made before, and remove what a dead run left there."""
     manifest = find_output(output, DatasetManifest, key)
     if manifest is None:
         return None
@@ -54,7 +57,7 @@ def find_made(output: str, key: str) -> Dataset | None:
 
 
 def build(recipe: Recipe) -> Dataset:
-    """Makes the data set; several runs that make the same at once all end with it.
+    """Make the data set; several runs that make the same at once all end with it.
 
     Raises DataError for what is wrong in the source, StorageError if the output is taken.
     """
@@ -76,7 +79,7 @@ def build(recipe: Recipe) -> Dataset:
 
 
 def _check_free(output: str) -> None:
-    """Raises StorageError if something else than what a killed run left lies there already."""
+    """Raise StorageError if there is anything but a data set or what a dead run left."""
     if not storage.exists(output):
         return
     foreign = [name for name in storage.list_files(output) if name.split("/")[0] not in FOLDERS]
@@ -87,7 +90,7 @@ def _check_free(output: str) -> None:
 
 
 def _is_being_made(output: str) -> bool:
-    """Whether another run is at work there; one that was killed looks the same."""
+    """Return whether another run is at work there; one that was killed looks the same."""
     names = storage.list_files(output) if storage.exists(output) else []
     return any(name.startswith(f"{STAGING}/") for name in names)
 
@@ -135,7 +138,7 @@ def run_parts(
     *,
     here: bool = False,
 ) -> list[dict[str, Any]]:
-    """What the stage returns for every item, in order; one item needs no workers."""
+    """Return the stage's result for every item, in order; one item needs no workers."""
     if here or len(items) == 1:
         work = stage(**arguments)
         return [work(item) for item in items]
@@ -144,7 +147,7 @@ def run_parts(
 
 
 def remember(splits: SplitConfig) -> Memory:
-    """What the data set `splits.previous` knew; nothing for None.
+    """Return what the data set `splits.previous` knew; nothing without one.
 
     Raises DataError if it has held queries back that would train or choose checkpoints now.
     """
@@ -175,10 +178,10 @@ class _Keys:
     stands: Flags
 
     def locate(self, row: int) -> str:
-        """Where the n-th row that stands was read."""
-        place = int(np.flatnonzero(self.stands)[row])
-        owner = self.owners[int(np.searchsorted(np.cumsum(self.sizes), place, side="right"))]
-        return locate(owner, self.table["line"][place].as_py())
+        """Return where the n-th row that stands was read."""
+        position = int(np.flatnonzero(self.stands)[row])
+        owner = self.owners[int(np.searchsorted(np.cumsum(self.sizes), position, side="right"))]
+        return locate(owner, self.table["line"][position].as_py())
 
     @property
     def standing(self) -> pa.Table:
@@ -186,7 +189,7 @@ class _Keys:
 
 
 def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> Resolved:
-    """Resolves the staged keys, and leaves beside every staged file what becomes of its rows."""
+    """Resolve the staged keys, and write beside every staged file what becomes of its rows."""
     files: list[tuple[int, str]] = []
     for row in staged:
         files += [(int(row["number"]), name) for name in row["files"]]
@@ -230,7 +233,7 @@ def _read_keys(recipe: Recipe, staging: str, files: Sequence[tuple[int, str]], k
 
 
 def _write_table(target: NewOutput, name: str, table: pa.Table) -> int:
-    """Writes a table of the driver's in files; returns the hash of its rows as a set."""
+    """Write a table of the driver in files, and return the hash of its rows as a set."""
     total = 0
     for number, start in enumerate(range(0, table.num_rows, _ROWS_PER_FILE)):
         rows = table.slice(start, _ROWS_PER_FILE)

@@ -9,7 +9,7 @@ from medembed.data.shapes import Row
 
 
 def chat(row: Row) -> Record:
-    """Each user message with the assistant's answer to it; preferred answers before others."""
+    """Return user messages with the assistant's answers, preferred answers before others."""
     if "preferred_output" in row.fields:
         return _preference(row)
     messages = _objects(row.fields.get("messages"))
@@ -38,7 +38,7 @@ def _preference(row: Row) -> Record:
 
 
 def _last(messages: Any, role: str) -> str:
-    """The content of the last message of a role."""
+    """Return the content of the last message of a role."""
     contents = [_text(of, "content") for of in _objects(messages) if _text(of, "role") == role]
     if not contents:
         raise ValueError(f"no {role} message; expected messages with role and content.")
@@ -46,7 +46,7 @@ def _last(messages: Any, role: str) -> str:
 
 
 def _text(message: Fields, key: str) -> str:
-    """A message's role or content; content in parts is joined from its text parts."""
+    """Return a message's role or content; content in parts is joined from its text parts."""
     value = message.get(key)
     if isinstance(value, list):
         texts = [part.get("text") for part in _objects(value)]

@@ -5,7 +5,7 @@ import unicodedata
 
 
 def clean_text(text: str) -> str:
-    """The text in NFC, with control characters and runs of white space as one space.
+    """Return the text in NFC, with control characters and runs of white space as one space.
 
     Letters, ligatures, apostrophes and case stay as they are.
     """
@@ -18,14 +18,14 @@ def clean_text(text: str) -> str:
 
 
 def fault_of(text: str, max_characters: int) -> str | None:
-    """The rule that leaves a clean text out, None if it stays."""
+    """Return the rule that leaves a clean text out, None if it stays."""
     if not text:
         return "empty"
     return "over-long" if len(text) > max_characters else None
 
 
 def chunk(text: str, words: int | None, overlap: int) -> list[str]:
-    """The text in pieces of so many words, neighbours sharing `overlap`."""
+    """Return the text in pieces of so many words, neighbours sharing `overlap`."""
     parts = text.split(" ") if words else []
     if words is None or len(parts) <= words:
         return [text]

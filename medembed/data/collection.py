@@ -19,11 +19,11 @@ from medembed.artifact import MANIFEST, NewOutput, find_output, place
 from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import Dataset, format_counts, open_dataset, to_table
-from medembed.data.files import locate
+from medembed.data.formats.beir import BEIR, beir_mapping
+from medembed.data.formats.format import Part
 from medembed.data.language import detect_language
-from medembed.data.mapping import beir_mapping
 from medembed.data.parse import parse_part
-from medembed.data.parts import Part, find_parts
+from medembed.data.parts import find_parts, locate
 from medembed.data.rows import BadRow, Record
 from medembed.data.write_pass import ROWS_PER_FILE, in_blocks
 from medembed.errors import DataError, StorageError
@@ -38,7 +38,7 @@ Grades = dict[str, dict[str, float]]  # {query_id: {document_id: score}}
 
 
 def open_collection(uri: str, output: str) -> Dataset:
-    """The data set at `uri`. A BEIR folder becomes one at `output` first, found again if unchanged.
+    """Return the data set at `uri`; a BEIR folder becomes one at `output` first.
 
     Raises StorageError or DataError if it is neither, or if a row cannot be read or an id stands
     twice.
@@ -101,7 +101,7 @@ def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) ->
         manifest = DatasetManifest(
             fingerprint=key,
             source=source.path,
-            format="beir",
+            format=BEIR.name,
             counts=counts,
             rows=rows,
             splits=dict(Counter(row["split"] for row in queries)),
@@ -141,7 +141,7 @@ class CopyCorpus:
 
 
 def _read(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
-    """The records of a BEIR file's part with their lines. Raises DataError for a bad row."""
+    """Yield the records of a BEIR file's part with their lines. Raises DataError for a bad row."""
     for line, record in parse_part(part, source, beir_mapping(part.kind, source)):
         if isinstance(record, BadRow):
             raise DataError(
@@ -151,7 +151,7 @@ def _read(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
 
 
 def _read_judgments(parts: Sequence[Part], source: SourceConfig) -> dict[str, Grades]:
-    """{split: its judgments}."""
+    """Return {split: its judgments}."""
     judged: dict[str, Grades] = {split: {} for split in _SPLITS}
     for part in parts:
         if part.kind != "qrels":
@@ -166,7 +166,7 @@ def _read_judgments(parts: Sequence[Part], source: SourceConfig) -> dict[str, Gr
 def _select_queries(
     parts: Sequence[Part], source: SourceConfig, judged: dict[str, Grades], dropped: Counter[str]
 ) -> list[dict[str, Any]]:
-    """The judged queries, columns `schema.QUERIES`, each a group of its own."""
+    """Return the judged queries, columns `schema.QUERIES`, each a group of its own."""
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     for part in parts:
@@ -202,7 +202,7 @@ def _select_queries(
 def _select_judgments(
     judged: dict[str, Grades], query_ids: set[str], dropped: Counter[str]
 ) -> pa.Table:
-    """The judgments of these queries in their split, columns `schema.QRELS`."""
+    """Return the judgments of these queries in their split, columns `schema.QRELS`."""
     seen: set[str] = set()
     rows: list[dict[str, Any]] = []
     for split in _SPLITS:
@@ -219,7 +219,7 @@ def _select_judgments(
 
 
 def _document_ids(uri: str, output: str, files: Sequence[str]) -> pa.Array:
-    """All document ids. Raises DataError if there is none, or one stands twice."""
+    """Return all document ids. Raises DataError if there is none, or one stands twice."""
     chunks: list[pa.Array] = []
     for name in files:
         table = storage.read_parquet(storage.join(output, name), ["document_id"])

@@ -60,7 +60,7 @@ OWN_TEXTS = Keys(
 
 
 def first_known(accepted: Sequence[str], names: Iterable[str]) -> str | None:
-    """The name that is the first of the accepted ones, in any case; None if none is there."""
+    """Return the first accepted name that is among these, in any case; None without one."""
     by_lower: dict[str, str] = {}
     for name in names:
         by_lower.setdefault(name.lower(), name)
@@ -71,7 +71,7 @@ def first_known(accepted: Sequence[str], names: Iterable[str]) -> str | None:
 
 
 def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] = ()) -> str:
-    """Names of columns for a message. What may be data instead of a name is counted, not shown.
+    """Return names of columns for a message; what may be data instead is counted, not shown.
 
     That is every unknown name in the first row of a table (`is_header`), and in other rows if one
     of them does not look like a name, as in a file that was converted from a table without a
@@ -93,12 +93,12 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
 
 
 def by_number(count: int) -> list[str]:
-    """The names of columns that have none: "1", "2", ..."""
+    """Return the names of columns that have none: "1", "2", ..."""
     return [str(number) for number in range(1, count + 1)]
 
 
 def are_known(names: Sequence[str]) -> bool:
-    """Whether one of a table's first cells is a name in use, so that they are its header."""
+    """Return whether one of a table's first cells is a name in use, so that they are its header."""
     return any(is_known(name) for name in names if name.lower() not in _FINDINGS)
 
 
@@ -121,11 +121,11 @@ def ask_for_header(names: Sequence[str], keys: Keys) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name means something to a reader."""
+    """Return whether a name means something to a reader."""
     return name.lower() in KNOWN or NUMBERED_NEGATIVE.fullmatch(name.lower()) is not None
 
 
 def _is_name(name: str) -> bool:
-    """Whether it looks like the name of a column: one word, no date, no number and no id."""
+    """Return whether it looks like the name of a column: one word, no date, no number and no id."""
     is_word = re.fullmatch(r"[^\W\d](?:[\w.-](?!\d{3}))*", name) is not None
     return len(name) <= _LONGEST_NAME and is_word

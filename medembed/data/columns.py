@@ -4,15 +4,13 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from medembed import storage
 from medembed.data.column_names import SOURCE, explain_absent
 from medembed.data.config import SourceConfig
-from medembed.data.files import TABLES, locate, read_part
-from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
-from medembed.data.parts import Part, Source
+from medembed.data.formats.beir import BEIR, DECLARABLE
+from medembed.data.formats.format import CutSource, Part
+from medembed.data.formats.table import FORMATS, format_of
+from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.parts import locate, read_part
 from medembed.data.row_values import value_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
@@ -34,7 +32,7 @@ class Seen:
 
 
 def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()) -> Seen:
-    """What the first rows of the first files have.
+    """Return the columns that the first rows of the first files have.
 
     While there is no row yet, or a wanted path is in none of them, all rows are read up to one that
     has it.
@@ -65,24 +63,25 @@ def _note(row: Fields, names: dict[str, None], absent: dict[str, None]) -> None:
 
 
 def choose_mapping(
-    cut_source: Source, source: SourceConfig, *, is_whole: bool = True
+    cut_source: CutSource, source: SourceConfig, *, is_whole: bool = True
 ) -> Mapping | None:
-    """The mapping of the source's columns by its first rows; None where the format fixes them.
+    """Return the mapping of columns by the first rows; None where the format fixes them.
 
     If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises
     DataError, as NoRows where there is none.
     """
     if is_whole:
         check_header(cut_source, source, SOURCE.header)
-    if cut_source.format == "ontology":
+    form = FORMATS[cut_source.format]
+    if form.read_records is not None:
         return None
     wanted = source.columns.role_of
-    if cut_source.format == "beir":
-        unread = [role for role in wanted.values() if role not in BEIR_ROLES]
+    if form is BEIR:
+        unread = [role for role in wanted.values() if role not in DECLARABLE]
         if unread:
             raise DataError(
                 f"{source.path}: a BEIR folder has columns of its own; found "
-                f"source.columns.{unread[0]}, expected none but {', '.join(BEIR_ROLES)}."
+                f"source.columns.{unread[0]}, expected none but {', '.join(DECLARABLE)}."
             )
         texts = [part for part in cut_source.parts if part.kind in ("corpus", "queries")]
         _check_present(look(texts, source, list(wanted)), wanted, source, is_header=False)
@@ -91,16 +90,16 @@ def choose_mapping(
     seen = look(cut_source.parts, source, list(wanted))
     if not seen.names:
         raise NoRows(_explain_nothing(cut_source.parts, source))
-    is_header = cut_source.format in TABLES and source.header
+    is_header = form.has_header and source.header
     mapping = find_mapping(seen.names, source, is_header=is_header)
     if is_whole:
         _check_present(seen, wanted, source, is_header=is_header)
     return mapping
 
 
-def check_header(cut_source: Source, source: SourceConfig, key: str) -> None:
-    """Raises DataError if a format without headers is said to have none by this key."""
-    if not source.header and cut_source.format not in TABLES:
+def check_header(cut_source: CutSource, source: SourceConfig, key: str) -> None:
+    """Raise DataError if a format without headers is said to have none by this key."""
+    if not source.header and not FORMATS[cut_source.format].has_header:
         raise DataError(
             f"{source.path}: {key}=false is for CSV and TSV; found {cut_source.format}."
         )
@@ -118,7 +117,7 @@ def _check_present(
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
-    """Why no row of a source can be read: the first row's fault, or that there is none."""
+    """Return why no row of a source can be read: the first row's fault, or that there is none."""
     for part in parts:
         for line, row in read_part(part, source):
             if isinstance(row, BadRow):
@@ -131,28 +130,21 @@ def _rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
 
 
 def _first_rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The first rows of a file; of a Parquet file its schema alone, as a row without values."""
-    if part.format == "parquet":
-        names = _schema_names(part.uri)
+    """Return the first rows of a file; where it tells its columns, one row of these alone."""
+    column_names = format_of(part).column_names
+    if column_names is not None:
+        names = column_names(part.uri)
         return iter([dict.fromkeys(names)] if names else [])
     return itertools.islice(_rows(part, source), _ROWS_PER_FILE)
 
 
 def _rows_with(paths: Collection[str], part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The rows of a part that may have one of the paths, as far as a schema or header tells."""
-    if part.format == "parquet":
+    """Return the rows of a part that may have one of the paths, by its schema or header."""
+    form = format_of(part)
+    if form.column_names is not None:
         starts = {path.split(".")[0] for path in paths}
-        return iter(()) if starts.isdisjoint(_schema_names(part.uri)) else _rows(part, source)
-    is_header = part.format in TABLES and source.header
+        if starts.isdisjoint(form.column_names(part.uri)):
+            return iter(())
+        return _rows(part, source)
+    is_header = form.has_header and source.header
     return itertools.islice(_rows(part, source), 1 if is_header else None)
-
-
-def _schema_names(uri: str) -> list[str]:
-    """The columns of a Parquet file; none if it has no row."""
-    try:
-        with storage.open_input(uri) as stream:
-            file = pq.ParquetFile(stream)
-            return list(file.schema_arrow.names) if file.metadata.num_rows else []
-    except (pa.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{uri}: not a readable Parquet file: {reason}") from None

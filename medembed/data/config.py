@@ -1,166 +1,18 @@
-"""What `prepare` reads, how it understands it, what it leaves out, and how it splits it."""
+"""What `prepare` reads, and how it splits it."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri
-
-Format = Literal[
-    "auto", "jsonl", "csv", "tsv", "parquet", "huggingface", "beir", "openai", "ontology"
-]
-Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
+from medembed.data.formats.table import FormatName
+from medembed.data.reading import ReadingConfig
 
 
-def _as_tuple(value: object) -> object:
-    """Columns by name or by number, one or several."""
-    values = value if isinstance(value, list | tuple) else [value]
-    return tuple(
-        str(item) if isinstance(item, int) and not isinstance(item, bool) else item
-        for item in values
-    )
-
-
-Quoting = Annotated[
-    Literal["auto", "minimal", "none"],
-    Field(
-        description="CSV and TSV: minimal: cells with delimiters, quotes or line ends are quoted, "
-        "as pandas, R and Excel write them; none: quotes are characters like any other; auto: "
-        "minimal, but stops where a TSV may be none"
-    ),
-]
-Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
-class ColumnsConfig(Config):
-    """Which fields of a source row mean what; empty: found by the names in use across tools.
-
-    A field inside another is named by a path ("answer.text"); of a list of sections, by heading
-    ("sections.Treatment"). Several fields are joined to one text, those that a row lacks left out.
-    """
-
-    query: Fields = Field(default=(), description="fields of the query, e.g. question")
-    document: Fields = Field(
-        default=(), description="fields of the document, joined, e.g. [title, abstract]"
-    )
-    negative: Fields = Field(default=(), description="fields of documents judged not relevant")
-    score: Fields = Field(default=(), description="field of the pair's similarity score")
-    label: Fields = Field(default=(), description="field of the text's class")
-    title: Fields = Field(
-        default=(), description="field of a document's title or term; becomes a weak query"
-    )
-    synonyms: Fields = Field(
-        default=(), description="field of other names of a document; each becomes a weak query"
-    )
-    query_id: Fields = Field(
-        default=(), description="field of the query's id; else a hash of its text"
-    )
-    document_id: Fields = Field(
-        default=(), description="field of the document's id; else a hash of its text"
-    )
-    group: Fields = Field(
-        default=(), description="field of a key (patient, thread) that must not straddle splits"
-    )
-    split: Fields = Field(default=(), description="field of your own split: train, dev or test")
-    language: Fields = Field(
-        default=(), description="field of the language of both texts (ISO 639-1)"
-    )
-    tags: Fields = Field(
-        default=(), description="fields whose values tag the query, for metrics by tag"
-    )
-
-    @property
-    def role_of(self) -> dict[str, str]:
-        """{path: role} of the declared fields."""
-        roles: dict[str, str] = {}
-        for role, paths in self:
-            roles.update(dict.fromkeys(paths, role))
-        return roles
-
-
-class SourceConfig(Config):
+class SourceConfig(ReadingConfig):
     """Where rows come from and how they become texts."""
 
-    path: InputUri = Field(
-        description="file, folder or pattern (*.jsonl): a path, s3://, gs:// or package://; "
-        "hf://organisation/name"
-    )
-    format: Format = Field(default="auto", description="auto goes by the file name")
-    header: bool = Field(
-        default=True,
-        description="CSV and TSV: whether the first row names the columns; false: they are 1, 2, "
-        "..., e.g. source.columns.query=6",
-    )
-    quoting: Quoting = "auto"
-    shape: Shape = Field(
-        default="auto",
-        description="pairs; triplets with a negative; pairs with similarity scores; texts with "
-        "classes; documents without queries; auto goes by the columns",
-    )
-    columns: ColumnsConfig = ColumnsConfig()
-    join: str = Field(default=" ", description="stands between the fields that make one text")
-    by_section: bool = Field(
-        default=False,
-        description="each Markdown heading starts a document of its own, and asks for it as a "
-        "weak query",
-    )
-    chunk_words: int | None = Field(
-        default=None,
-        ge=16,
-        description="cut documents into chunks of so many words; judged as whole documents",
-    )
-    chunk_overlap: int = Field(default=0, ge=0, description="words that neighbouring chunks share")
-    score_range: tuple[float, float] = Field(
-        default=(0.0, 1.0), description="lowest and highest similarity score, e.g. [0, 5]"
-    )
-    positive_from: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="similarity, on 0 to 1, from which a scored pair counts as a positive",
-    )
-    max_characters: int = Field(
-        default=200_000, ge=1, description="longer texts are left out and counted"
-    )
-    query_language: str | None = Field(
-        default=None,
-        min_length=2,
-        description="language of all queries (ISO 639-1); null: detected for each",
-    )
-    document_language: str | None = Field(
-        default=None, min_length=2, description="language of all documents; null: detected for each"
-    )
-    languages: tuple[str, ...] = Field(
-        default=(),
-        description="languages that detection chooses from, e.g. [en, fr]; empty: any, or und if "
-        "unsure",
-    )
-    licence: str = Field(
-        default="not stated", description="licence of the texts, kept in the manifest"
-    )
-    validated_by: str = Field(
-        default="not stated", description="who checked the texts, kept in the manifest"
-    )
-    subset: str | None = Field(default=None, description="Hugging Face configuration name")
-    hub_split: str | None = Field(
-        default=None,
-        description="Hugging Face split to read; null: all, and if several, as your own splits",
-    )
-    skip_bad_rows: bool = Field(
-        default=False, description="count and leave out malformed rows instead of stopping"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.chunk_words is not None and self.chunk_overlap >= self.chunk_words:
-            raise ValueError(
-                f"chunk_overlap: found {self.chunk_overlap}, expected less than chunk_words"
-            )
-        if self.score_range[0] >= self.score_range[1]:
-            raise ValueError(
-                f"score_range: found {list(self.score_range)}, expected [lowest, highest]"
-            )
-        return self
+    format: FormatName = Field(default="auto", description="auto goes by the file name")
 
 
 class HoldBackConfig(Config):

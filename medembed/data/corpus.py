@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +21,10 @@ from medembed.artifact import MANIFEST
 from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
-from medembed.data.files import locate
-from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
-from medembed.data.parts import Part, Source, find_parts
+from medembed.data.formats.format import CutSource, Part
+from medembed.data.formats.table import FORMATS
+from medembed.data.own_texts import KEYS, CopyTexts, TextColumns, choose_columns
+from medembed.data.parts import find_parts, locate
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
 from medembed.privacy import show_id
@@ -32,7 +32,6 @@ from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
 
-_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 Files = list[tuple[str, int]]  # (URI, number of rows)
 
 
@@ -50,7 +49,7 @@ class Corpus:
 
 @contextmanager
 def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus]:
-    """The corpus of a data set, or of files of one's own with an id and a text in each row.
+    """Yield the corpus of a data set, or of files of one's own with an id and a text in each row.
 
     Of files of one's own `scratch` holds a copy until the block ends, however it ends; one that a
     killed run has left goes with the next that succeeds. Raises DataError or StorageError for what
@@ -73,20 +72,21 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
     storage.delete_folder(scratch)
 
 
-def _find(source: SourceConfig) -> Source:
+def _find(source: SourceConfig) -> CutSource:
     try:
         cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    if cut_source.format not in _FORMATS:
+    form = FORMATS[cut_source.format]
+    if not form.endings or form.read_rows is None:
         raise DataError(
-            f"{source.path}: looks like {cut_source.format}; expected a data set made by `medembed "
+            f"{source.path}: looks like {form.name}; expected a data set made by `medembed "
             "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
         )
     return cut_source
 
 
-def _copy(cut_source: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
     mapping = choose_columns(cut_source, source, columns)
     items = [
         {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)
@@ -125,7 +125,7 @@ def _copy(cut_source: Source, source: SourceConfig, columns: TextColumns, texts:
 
 
 def _insert_keys(database: Database, files: Files) -> None:
-    """Fills a table with the key of every row, its file and its row in that file."""
+    """Fill a table with the key of every row, its file and its row in that file."""
     database.execute(
         "CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)"
     )
@@ -136,7 +136,7 @@ def _insert_keys(database: Database, files: Files) -> None:
 
 
 def _check_ids(database: Database, owners: Sequence[Part]) -> None:
-    """Raises DataError if an id has two texts, naming both places."""
+    """Raise DataError if an id has two texts, naming both places."""
     clashes = "FROM (SELECT id FROM keys GROUP BY id HAVING min(hash) <> max(hash))"
     count, name = read_one(database, f"SELECT count(*), min(id) {clashes}")
     if not count:
@@ -153,7 +153,7 @@ def _check_ids(database: Database, owners: Sequence[Part]) -> None:
 
 
 def _find_repeated(database: Database) -> dict[int, list[int]]:
-    """{file: its rows with the id and text of a row before}."""
+    """Return {file: its rows with the id and text of a row before}."""
     repeated: dict[int, list[int]] = {}
     turns = (
         "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
@@ -166,7 +166,7 @@ def _find_repeated(database: Database) -> dict[int, list[int]]:
 
 
 def _identify(database: Database) -> tuple[str, int]:
-    """(fingerprint of ids and texts, in whatever files and order they are; how many documents)."""
+    """Return (fingerprint of ids and texts in whatever order, number of documents)."""
     digest = hashlib.sha256()
     documents = 0
     for batch in read_batches(database, "SELECT DISTINCT id, hash FROM keys ORDER BY id"):
@@ -177,18 +177,14 @@ def _identify(database: Database) -> tuple[str, int]:
 
 
 def _drop(files: Files, repeated: dict[int, list[int]]) -> Files:
-    """Files without these rows; those that have none of them stay as they are."""
+    """Return the files without these rows; only those that have some of them are written anew."""
     kept: Files = []
-    items: list[dict[str, Any]] = []
     for number, (uri, rows) in enumerate(files):
         drop = repeated.get(number, [])
-        if drop and len(drop) < rows:
-            # Another file: an item whose worker dies is done again.
-            target = f"{uri.removesuffix('.parquet')}-once.parquet"
-            items.append({"number": len(items), "file": uri, "target": target, "drop": drop})
-            uri = target
-        if len(drop) < rows:
-            kept.append((uri, rows - len(drop)))
-    if items:
-        run_parts(items, DropRows, {}, "merge")
+        if len(drop) == rows:
+            continue
+        if drop:
+            keep = np.setdiff1d(np.arange(rows), drop)
+            storage.write_parquet(uri, storage.read_parquet(uri).take(pa.array(keep)))
+        kept.append((uri, rows - len(drop)))
     return kept

@@ -32,17 +32,17 @@ class Dataset:
 
     @property
     def as_source(self) -> Source:
-        """This data set, as what is made of it names it."""
+        """Return this data set, as what is made of it names it."""
         return Source(self.fingerprint, self.uri)
 
     @property
     def hold_back(self) -> dict[str, str]:
-        """{"tag" or "language": which} of the queries that were held back from training."""
+        """Return {"tag" or "language": which} of the queries that were held back from training."""
         kinds = self.manifest.config.get("splits", {}).get("hold_back", {})
         return {kind: value for kind, value in kinds.items() if value is not None}
 
     def corpus_files(self) -> list[tuple[str, int]]:
-        """(URI, number of rows) of the corpus files, in corpus order."""
+        """Return (URI, number of rows) of the corpus files, in corpus order."""
         rows = self.manifest.rows
         return [
             (storage.join(self.uri, name), rows[name])
@@ -51,11 +51,11 @@ class Dataset:
         ]
 
     def corpus(self) -> pa.Table:
-        """All documents, columns `schema.CORPUS`."""
+        """Return all documents, columns `schema.CORPUS`."""
         return self._read("corpus/", CORPUS)
 
     def keys(self) -> pa.Table:
-        """Corpus rows without texts: document_id and content_hash."""
+        """Return corpus rows without texts: document_id and content_hash."""
         return self._read("corpus/", CORPUS, ["document_id", "content_hash"])
 
     def texts_of(self, row_ids: Sequence[str]) -> dict[str, str]:
@@ -69,7 +69,7 @@ class Dataset:
         return texts
 
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
-        """Queries of a split and with a tag, None for any; columns `schema.QUERIES`."""
+        """Return queries of a split and with a tag, None for any; columns `schema.QUERIES`."""
         table = self._read("queries/", QUERIES)
         keep = [
             split in (None, row["split"]) and (tag is None or tag in row["tags"])
@@ -78,11 +78,11 @@ class Dataset:
         return table.filter(pa.array(keep, pa.bool_()))
 
     def qrels(self) -> dict[str, dict[str, float]]:
-        """query_id -> {document_id: score}."""
+        """Return query_id -> {document_id: score}."""
         return self._judgments("qrels/", QRELS)
 
     def judgments(self, query_ids: pa.Array) -> pa.Table:
-        """The judgments of these queries, columns `schema.QRELS`, sorted."""
+        """Return the judgments of these queries, columns `schema.QRELS`, sorted."""
         parts = [
             table.filter(pc.is_in(table["query_id"], value_set=query_ids))
             for table in self._files("qrels/", QRELS)
@@ -92,7 +92,7 @@ class Dataset:
         )
 
     def labels(self) -> pa.Table:
-        """Corpus rows that have a class, in corpus order: document_id, language, label, split."""
+        """Return corpus rows that have a class: document_id, language, label, split."""
         columns = ["document_id", "language", "label", "split"]
         return pa.concat_tables(
             part.filter(part["label"].is_valid())
@@ -100,7 +100,7 @@ class Dataset:
         )
 
     def held_out(self) -> dict[str, dict[str, float]]:
-        """query_id -> {document_id: score} of the judgments that no split may use."""
+        """Return query_id -> {document_id: score} of the judgments that no split may use."""
         return self._judgments("held_out/", HELD_OUT)
 
     def _judgments(self, folder: str, schema: pa.Schema) -> dict[str, dict[str, float]]:
@@ -110,16 +110,16 @@ class Dataset:
         return judged
 
     def document_ids(self) -> pa.Array:
-        """Distinct ids of all documents, strings; chunks taken together."""
+        """Return distinct ids of all documents, strings; chunks taken together."""
         rows = self._read("corpus/", CORPUS, ["document_id"])["document_id"]
         return pc.unique(pc.list_element(pc.split_pattern(rows, CHUNK_MARK), 0))
 
     def query_ids(self) -> pa.Array:
-        """Ids of all queries, strings."""
+        """Return ids of all queries, strings."""
         return self._read("queries/", QUERIES, ["query_id"])["query_id"].combine_chunks()
 
     def groups(self) -> pa.Table:
-        """The memory of splits, columns `schema.GROUPS`."""
+        """Return the memory of splits, columns `schema.GROUPS`."""
         return self._read("groups/", GROUPS)
 
     def _read(
@@ -130,7 +130,7 @@ class Dataset:
     def _files(
         self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        """An empty table, so that there is one, then each file of the folder."""
+        """Yield an empty table, so that there is one, then each file of the folder."""
         yield schema.empty_table().select(columns or schema.names)
         for name in self.manifest.files:
             if name.startswith(folder):
@@ -138,18 +138,18 @@ class Dataset:
 
 
 def open_dataset(uri: str) -> Dataset:
-    """The data set at `uri`. Raises StorageError if there is no finished one."""
+    """Return the data set at `uri`. Raises StorageError if there is no finished one."""
     return Dataset(uri, read_manifest(uri, DatasetManifest))
 
 
 def leftovers(dataset: Dataset) -> set[str]:
-    """Names of what runs have left in a finished data set's folders, those too that were killed."""
+    """Return the names of files that finished or killed runs have left in the folders."""
     left = set(storage.list_files(dataset.uri)).difference(dataset.manifest.files)
     return {name for name in left if name.partition("/")[0] in FOLDERS}
 
 
 def tidy(dataset: Dataset) -> None:
-    """Removes the leftovers."""
+    """Remove the leftovers."""
     left = leftovers(dataset)
     for name in left:
         storage.delete_file(storage.join(dataset.uri, name))
@@ -160,7 +160,7 @@ def tidy(dataset: Dataset) -> None:
 def require_queries(
     dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str
 ) -> None:
-    """Raises DataError if one of the `wanted` (split, tag) has no query; `use` is what for."""
+    """Raise DataError if a `wanted` (split, tag) has no query; `use` says what needs it."""
     for split, tag in wanted:
         if not dataset.queries(split, tag).num_rows:
             tagged = f" with tag {tag}" if tag else ""
@@ -171,7 +171,7 @@ def require_queries(
 
 
 def describe(dataset: Dataset) -> list[str]:
-    """Lines for people: what was kept, what was left out by which rule, what the texts are like."""
+    """Return lines for people: what was kept, what was left out, what the texts are like."""
     about = dataset.manifest
     lines = [
         f"data set {dataset.fingerprint}: read {about.rows_read:,} rows, kept "
@@ -207,10 +207,10 @@ def _format_languages(counts: dict[str, int]) -> str:
 
 
 def format_counts(counts: dict[str, int], between: str = " ") -> str:
-    """{"documents": 1200} -> "1,200 documents", joined by commas."""
+    """Return {"documents": 1200} as "1,200 documents", joined by commas."""
     return ", ".join(f"{count:,}{between}{name}" for name, count in counts.items())
 
 
 def to_table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of this schema."""
+    """Return rows as a table of this schema."""
     return pa.Table.from_pylist(list(rows), schema=schema)

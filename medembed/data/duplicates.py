@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ class Texts:
     of_met: Ints
 
     def find(self, ids: pa.ChunkedArray) -> Ints:
-        """The texts of ids, ABSENT for one that was never met."""
+        """Return the texts of ids, ABSENT for one that was never met."""
         position = positions(ids, self.met)
         return np.where(
             position == ABSENT, ABSENT, self.of_met[position] if len(self.of_met) else ABSENT
@@ -44,7 +45,8 @@ class Texts:
 def distinct_texts(
     rows: pa.Table, kind: str, known: pa.Array, second_choice: Flags, place: Place | None
 ) -> tuple[Texts, Counter[str]]:
-    """The distinct texts of staged rows (columns id, content, spelling), and what was merged.
+    """Return the distinct texts of staged rows (columns id, content, spelling), and the counts of
+    what was merged.
 
     Rows with one id are one text; ids whose texts differ in spelling alone become one: of those not
     marked in `second_choice` [R] and `known` from before, the smallest id. Raises DataError if one
@@ -84,20 +86,37 @@ def distinct_texts(
 
 
 def encode(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """(number of each value in order of first appearance, the distinct values)."""
+    """Return (number of each value in order of first appearance, the distinct values)."""
     encoded = pa.chunked_array(column.chunks, column.type).combine_chunks().dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
 
 
 def mark(places: Ints | Flags, count: int) -> Flags:
-    """[count] flags that are set at these places."""
+    """Return [count] flags that are set at these places."""
     flags = np.zeros(count, dtype=bool)
     flags[places] = True
     return flags
 
 
+class Bounds(NamedTuple):
+    """Of each place the lowest and the highest of its values; low is above high without any."""
+
+    low: Ints
+    high: Ints
+
+
+def bounds(places: Ints, values: Ints, count: int) -> Bounds:
+    """Return [count] the bounds of the values at each place; negative values do not count."""
+    counts = values >= 0
+    low = np.full(count, np.iinfo(np.int64).max)
+    high = np.full(count, ABSENT)
+    np.minimum.at(low, places[counts], values[counts])
+    np.maximum.at(high, places[counts], values[counts])
+    return Bounds(low, high)
+
+
 def ranks(values: pa.Array) -> Ints:
-    """Place of each of some distinct strings in their sorted order, from 0."""
+    """Return the place of each of some distinct strings in their sorted order, from 0."""
     order = pc.sort_indices(values).to_numpy()
     places = np.empty(len(order), dtype=np.int64)
     places[order] = np.arange(len(order))
@@ -105,7 +124,7 @@ def ranks(values: pa.Array) -> Ints:
 
 
 def positions(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Ints:
-    """Position of each value in an array of distinct ones, ABSENT where it is not there."""
+    """Return the position of each value among distinct ones, ABSENT where it is not there."""
     return np.asarray(
         pc.fill_null(pc.index_in(values, value_set=among), ABSENT).to_numpy(), dtype=np.int64
     )

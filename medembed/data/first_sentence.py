@@ -5,10 +5,10 @@ one, since both speak of the same in the same words; so it measures whether a mo
 plain texts, not whether it answers people.
 """
 
+import itertools
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medembed.artifact import find_output, place
 from medembed.data.cleaning import clean_text
@@ -34,17 +34,8 @@ class Text(NamedTuple):
     language: str
 
 
-class Asking(NamedTuple):
-    """A text cut in two."""
-
-    id: str
-    question: str
-    rest: str
-    language: str
-
-
 def cut_first_sentence(text: str) -> tuple[str, str] | None:
-    """(its first sentence, the rest) of a clean text; None if one of them is too short."""
+    """Return (its first sentence, the rest) of a clean text; None if one of them is too short."""
     for end in _END.finditer(text):
         first = text[: end.start()]
         rest = text[end.end() :]
@@ -63,7 +54,7 @@ def make_first_sentences(
     queries: int = _QUERIES,
     documents: int = _DOCUMENTS,
 ) -> Dataset | None:
-    """A data set of the first texts that can be cut; None of fewer than FEWEST.
+    """Return a data set of the first texts that can be cut; None of fewer than FEWEST.
 
     `identity` says what the texts are; of the documents, the first `queries` are asked for, all in
     the test split.
@@ -73,54 +64,29 @@ def make_first_sentences(
     manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
-    chosen = list(_choose(texts, documents))
-    if len(chosen) < FEWEST:
+    corpus: list[dict[str, Any]] = []
+    asked: list[dict[str, Any]] = []
+    qrels: list[dict[str, Any]] = []
+    for text, (question, rest) in itertools.islice(_cut_all(texts), documents):
+        document = {"document_id": text.id, "text": rest, "content_hash": content_hash(rest)}
+        corpus.append(document | {"language": text.language})
+        if len(corpus) > queries:
+            continue
+        query = {"query_id": text.id, "group_id": text.id, "text": question, "tags": []}
+        asked.append(query | {"language": text.language, "split": "test"})
+        qrels.append({"query_id": text.id, "document_id": text.id, "score": 1.0})
+    if len(corpus) < FEWEST:
         return None
-    asked = chosen[:queries]
-    tables = Tables(
-        to_table([_document(asking) for asking in chosen], CORPUS),
-        to_table([_query(asking) for asking in asked], QUERIES),
-        to_table([_judgment(asking) for asking in asked], QRELS),
-    )
+    tables = Tables(to_table(corpus, CORPUS), to_table(asked, QUERIES), to_table(qrels, QRELS))
     return write_small(output, key, tables, form="first sentences", source=source, licence=licence)
 
 
-def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:
-    """The first `count` that can be cut, without those whose sentence or rest repeats."""
-    seen: Counter[str] = Counter()
+def _cut_all(texts: Iterable[Text]) -> Iterator[tuple[Text, tuple[str, str]]]:
+    """Yield texts that can be cut, without those whose sentence or rest repeats."""
+    seen: set[str] = set()
     for text in texts:
         cut = cut_first_sentence(clean_text(text.text))
-        if cut is None:
-            continue
-        keys = {words_key(part) for part in cut}
-        if not seen.keys().isdisjoint(keys):
-            continue
-        seen.update(keys)
-        yield Asking(text.id, *cut, text.language)
-        count -= 1
-        if not count:
-            return
-
-
-def _document(asking: Asking) -> dict[str, object]:
-    return {
-        "document_id": asking.id,
-        "text": asking.rest,
-        "language": asking.language,
-        "content_hash": content_hash(asking.rest),
-    }
-
-
-def _query(asking: Asking) -> dict[str, object]:
-    return {
-        "query_id": asking.id,
-        "text": asking.question,
-        "language": asking.language,
-        "tags": [],
-        "group_id": asking.id,
-        "split": "test",
-    }
-
-
-def _judgment(asking: Asking) -> dict[str, object]:
-    return {"query_id": asking.id, "document_id": asking.id, "score": 1.0}
+        keys = {words_key(half) for half in cut or ()}
+        if cut is not None and seen.isdisjoint(keys):
+            seen |= keys
+            yield text, cut

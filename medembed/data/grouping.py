@@ -8,7 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
-from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, mark, positions, ranks
+from medembed.data.duplicates import (
+    ABSENT,
+    Bounds,
+    Flags,
+    Ints,
+    Texts,
+    bounds,
+    encode,
+    mark,
+    positions,
+    ranks,
+)
 from medembed.data.judgments import Judged, Staged
 from medembed.data.kinds import Kinds
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
@@ -71,7 +82,7 @@ def place_texts(
     memory: Memory,
     kinds: Kinds,
 ) -> Placement:
-    """Assigns splits to groups, and holds out what would straddle them.
+    """Assign splits to groups, and hold out what would straddle them.
 
     Queries that are held back stay where they would be in test, and are held out elsewhere.
 
@@ -88,21 +99,23 @@ def place_texts(
         _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
     )
 
-    low, high = _touched(own, labelled, judged, documents, nodes)
-    leaked = _check_leaks(low, high, own, judged, queries, nodes, config)
+    touched = _touched(own, labelled, judged, documents, nodes)
+    leaked = _check_leaks(touched, own, judged, queries, nodes, config)
     known = _remembered(memory, nodes)
-    moved = (known >= 0) & (high >= 0) & (known != high)
+    has_own = touched.high >= 0
+    moved = (known >= 0) & has_own & (known != touched.high)
     if moved.any():
         raise DataError(
             f"splits: {int(moved.sum()):,} texts stand in another split than in splits.previous; "
             "keep them there, or set splits.own=false."
         )
-    assigned = assign_splits(Graph(nodes.names, edges, np.where(high >= 0, high, known)), config)
+    known = np.where(has_own, touched.high, known)
+    assigned = assign_splits(Graph(nodes.names, edges, known), config)
     return _hold_out(assigned, nodes, queries, documents, judged, edges, leaked, kinds)
 
 
 def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
-    """One node for each text, by its words and signs, and for each user key."""
+    """Return one node for each text, by its words and signs, and for each user key."""
     words = [
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),
@@ -142,57 +155,43 @@ def _prefixed(prefix: str | pa.Array, names: pa.Array) -> pa.Array:
 
 
 def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
-    """[Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
-    low = np.full(len(queries.ids), len(SPLITS))
-    high = np.full(len(queries.ids), UNKNOWN)
-    if config.own:
-        judged = staged.judgments
-        texts = queries.find(judged["query_id"])
-        rows = [(queries.of_row, _codes(staged.queries["split"])), (texts, _codes(judged["split"]))]
-        for text, code in rows:
-            has_one = (code >= 0) & (text >= 0)
-            np.minimum.at(low, text[has_one], code[has_one])
-            np.maximum.at(high, text[has_one], code[has_one])
-    low[high < 0] = UNKNOWN
-    return np.stack([low, high], axis=1)
+    """Return [Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
+    if not config.own:
+        return np.full((len(queries.ids), 2), UNKNOWN)
+    judged = staged.judgments
+    text = np.concatenate([queries.of_row, queries.find(judged["query_id"])])
+    code = np.concatenate([_codes(staged.queries["split"]), _codes(judged["split"])])
+    own = bounds(text[text >= 0], code[text >= 0], len(queries.ids))
+    return np.stack([np.where(own.high < 0, UNKNOWN, own.low), own.high], axis=1)
 
 
-def _touched(
-    own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes
-) -> tuple[Ints, Ints]:
-    """[N] lowest and highest of the source's own splits at each node."""
-    low = np.full(len(nodes.names), len(SPLITS))
-    high = np.full(len(nodes.names), UNKNOWN)
+def _touched(own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes) -> Bounds:
+    """Return [N] lowest and highest of the source's own splits at each node."""
     links = judged.links
-    everyone = np.arange(len(own))
-    document_of = documents.of_row
     touches = [
-        (nodes.query, own[everyone]),
+        (nodes.query, own),
         (nodes.document[judged.document[links]], own[judged.query[links]]),
         (nodes.query_keys[:, 1], own[nodes.query_keys[:, 0]]),
-        (nodes.document[document_of], np.stack([labelled, labelled], axis=1)),
+        (nodes.document[documents.of_row], np.stack([labelled, labelled], axis=1)),
     ]
-    for node, splits in touches:
-        has_one = splits[:, 1] >= 0
-        np.minimum.at(low, node[has_one], splits[has_one, 0])
-        np.maximum.at(high, node[has_one], splits[has_one, 1])
-    return low, high
+    node = np.concatenate([np.repeat(node, 2) for node, _ in touches])
+    splits = np.concatenate([splits.ravel() for _, splits in touches])
+    return bounds(node, splits, len(nodes.names))
 
 
 def _check_leaks(
-    low: Ints,
-    high: Ints,
+    touched: Bounds,
     own: Ints,
     judged: Judged,
     queries: Texts,
     nodes: _Nodes,
     config: SplitConfig,
 ) -> Flags:
-    """[Q] queries to hold out because a text of theirs is in a later split too."""
-    leaks = (high >= 0) & (low < high)
+    """Return [Q] queries to hold out because a text of theirs is in a later split too."""
+    leaks = touched.low < touched.high
     links = judged.links
-    last = np.where(leaks, high, UNKNOWN)
-    reach = last[nodes.query] if len(queries.ids) else np.empty(0, np.int64)
+    last = np.where(leaks, touched.high, UNKNOWN)
+    reach = last[nodes.query]
     np.maximum.at(reach, judged.query[links], last[nodes.document[judged.document[links]]])
     np.maximum.at(reach, nodes.query_keys[:, 0], last[nodes.query_keys[:, 1]])
     touching = (reach >= 0) & (own[:, 1] >= 0)
@@ -221,7 +220,7 @@ def _hold_out(
     leaked: Flags,
     kinds: Kinds,
 ) -> Placement:
-    """Turns the splits of nodes into those of texts, and lists what straddles them."""
+    """Turn the splits of nodes into those of texts, and list what straddles them."""
     query_split = assigned[nodes.query]
     document_split = assigned[nodes.document]
     keyed = nodes.query_keys[:, 0]
@@ -264,14 +263,14 @@ def _hold_out(
 
 
 def _memorize(assigned: Ints, nodes: _Nodes) -> pa.Table:
-    """The split of every text and key that has one, columns `schema.GROUPS`."""
+    """Return the split of every text and key that has one, columns `schema.GROUPS`."""
     is_split = assigned >= 0
     splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
     return pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
 
 
 def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:
-    """[Q] the smallest document id in each query's group; null where no document is left."""
+    """Return [Q] the smallest document id in each query's group; null where no document is left."""
     rank = ranks(documents.ids)
     smallest = np.full(len(nodes.names), len(rank), dtype=np.int64)
     np.minimum.at(smallest, groups[nodes.document], rank)
@@ -281,14 +280,14 @@ def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) 
 
 
 def _remembered(memory: Memory, nodes: _Nodes) -> Ints:
-    """[N] the split that each node had in the earlier data set, UNKNOWN for a new one."""
+    """Return [N] the split that each node had in the earlier data set, UNKNOWN for a new one."""
     row = positions(nodes.memory_names, memory.groups["name"].combine_chunks())
     codes = _codes(memory.groups["split"])
     return np.where(row == ABSENT, UNKNOWN, codes[row] if len(codes) else UNKNOWN)
 
 
 def _codes(column: pa.ChunkedArray) -> Ints:
-    """Positions in SPLITS, UNKNOWN for null."""
+    """Return the positions in SPLITS, UNKNOWN for null."""
     return positions(column, pa.array(SPLITS))
 
 

@@ -12,9 +12,13 @@ from medembed.data.build import build, find_made
 from medembed.data.columns import NoRows, choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
-from medembed.data.grown import generations, parts_of
+from medembed.data.formats.files import hash_file
+from medembed.data.formats.format import CutSource
+from medembed.data.formats.previous import cut_dataset
+from medembed.data.formats.table import FORMATS
+from medembed.data.grown import generations
 from medembed.data.mapping import Mapping as Columns
-from medembed.data.parts import PART_BYTES, Source, find_parts, hash_file
+from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.errors import DataError
 from medembed.schema import content_hash, fingerprint
@@ -22,7 +26,7 @@ from medembed.schema import content_hash, fingerprint
 logger = logging.getLogger(__name__)
 
 _FEW_ROWS = 20_000
-_AS_ROWS = ("jsonl", "csv", "tsv", "parquet", "ontology")
+_FEW_BYTES = 16 << 20
 Files = Sequence[tuple[str, str]]  # (URI, content hash), oldest first
 
 
@@ -34,7 +38,7 @@ def grow(
     output: str,
     tokenizer: str | None = None,
 ) -> Dataset:
-    """The data set of `previous` and of the files at `output`; found again.
+    """Return the data set of `previous` and the files, made at `output` if it is not there.
 
     Rows of `previous` keep their ids and splits. Where a file gives an id of before another text,
     the newest file's counts, as an edit: judgments of the id stay. Each file has columns of its
@@ -52,7 +56,7 @@ def grow(
     if made is not None:
         return made
     new = tuple(itertools.chain.from_iterable(sources[uri].parts for uri, _ in files))
-    old = parts_of(previous) if previous else ()
+    old = cut_dataset(previous) if previous else ()
     mappings = _choose_mappings(sources, source)
     taken = dict(previous.manifest.taken) if previous else {}
     taken |= {content: uri.rstrip("/").rpartition("/")[2] for uri, content in files}
@@ -77,7 +81,7 @@ def grow(
 
 
 def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
-    """What is new, in a line for people."""
+    """Return what is new, in a line for people."""
     before = previous.manifest.counts if previous else {}
     news: list[str] = []
     for name, count in dataset.manifest.counts.items():
@@ -91,21 +95,25 @@ def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
     return ", ".join(news) or "nothing new"
 
 
-def _find_sources(files: Files, source: SourceConfig) -> dict[str, Source]:
-    """Each file as a source of its own. Raises DataError for one that holds no rows."""
-    sources: dict[str, Source] = {}
+def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
+    """Return each file as a source of its own. Raises DataError for one that holds no rows."""
+    sources: dict[str, CutSource] = {}
     for uri, _ in files:
         sources[uri] = find_parts(source.model_copy(update={"path": uri}))
-        form = sources[uri].format
-        if form not in _AS_ROWS:
-            raise DataError(f"{uri}: looks like {form}; expected rows: {', '.join(_AS_ROWS)}.")
+        form = FORMATS[sources[uri].format]
+        if not form.endings:
+            of_files = [form.name for form in FORMATS.values() if form.endings]
+            raise DataError(f"{uri}: looks like {form.name}; expected rows: {', '.join(of_files)}.")
     return sources
 
 
 def _choose_mappings(
-    sources: Mapping[str, Source], source: SourceConfig
+    sources: Mapping[str, CutSource], source: SourceConfig
 ) -> dict[str, Columns | None]:
-    """Of each file by itself; one without a row needs none. Raises DataError if none has a row."""
+    """Return the mapping of each file; one without a row needs none.
+
+    Raises DataError if none has a row.
+    """
     mappings: dict[str, Columns | None] = {}
     empty: list[NoRows] = []
     for uri, of_file in sources.items():
@@ -127,7 +135,7 @@ def _choose_mappings(
 
 
 def _check_unchanged(files: Files) -> None:
-    """Raises DataError if a file is not what it was when it was chosen."""
+    """Raise DataError if a file is not what it was when it was chosen."""
     changed = [uri for uri, content in files if hash_file(uri) != content]
     if changed:
         raise DataError(
@@ -136,9 +144,9 @@ def _check_unchanged(files: Files) -> None:
 
 
 def _is_small(previous: Dataset | None, files: Files) -> bool:
-    """Whether workers would take longer to start than one process needs for all of it."""
+    """Return whether workers would take longer to start than one process needs for all of it."""
     rows = sum(previous.manifest.counts.values()) if previous else 0
     size = 0
     for uri, _ in files:
         size += sum(size for _, size, _ in storage.find_files(uri))
-    return rows <= _FEW_ROWS and size <= PART_BYTES
+    return rows <= _FEW_ROWS and size <= _FEW_BYTES

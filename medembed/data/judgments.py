@@ -30,14 +30,14 @@ class Judged:
 
     @property
     def links(self) -> npt.NDArray[np.bool_]:
-        """Judgments that tie their texts into one group: positives and scored pairs."""
+        """Return judgments that tie their texts into one group: positives and scored pairs."""
         return np.asarray((self.score > 0) | ~np.isnan(self.similarity))
 
 
 def join_judgments(
     rows: pa.Table, queries: Texts, documents: Texts, dropped: Counter[str]
 ) -> Judged:
-    """Judgments by text; of several between the same two, the highest score stays."""
+    """Return judgments by text; of several between the same two, the highest score stays."""
     query = queries.find(rows["query_id"])
     document = documents.find(rows["document_id"])
     are_there = (query != ABSENT) & (document != ABSENT)

@@ -26,17 +26,18 @@ class Kinds:
 
     @property
     def is_back(self) -> Flags:
-        """[Q] whether a query is of any kind that is held back."""
+        """Return [Q] whether a query is of any kind that is held back."""
         return np.any([np.zeros_like(self.weak), *self.back.values()], axis=0)
 
 
 def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
-    """The kinds of the queries; `rows` are the staged ones, with tags and language.
+    """Return the kinds of the queries; `rows` are the staged ones, with tags and language.
 
     Of several rows that ask the same, one with the tag is enough to hold it back, and all must be
     weak to make it weak. Raises DataError if no query is of a kind that is to be held back.
     """
-    weak = weak_queries(queries, has_tag(rows["tags"], WEAK))
+    has_person = queries.of_row[~has_tag(rows["tags"], WEAK)]
+    weak = ~mark(has_person, len(queries.ids))
     back: dict[str, Flags] = {}
     if config.tag is not None:
         tagged = queries.of_row[has_tag(rows["tags"], config.tag)]
@@ -51,20 +52,15 @@ def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
 
 
 def has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
-    """[R] whether each row's list of tags holds this one."""
+    """Return [R] whether each row's list of tags holds this one."""
     is_tag = pc.equal(pc.list_flatten(tags), tag)
     return mark(pc.list_parent_indices(tags).filter(is_tag).to_numpy(), len(tags))
-
-
-def weak_queries(queries: Texts, weak: Flags) -> Flags:
-    """[Q] whether every row of a query is weak; one real one makes it real."""
-    return ~mark(queries.of_row[~weak], len(queries.ids))
 
 
 def check_held_back(
     kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, config: HoldBackConfig
 ) -> None:
-    """Raises DataError if what is held back leaves a split empty, or is too little to measure.
+    """Raise DataError if what is held back leaves a split empty, or is too little to measure.
 
     `split` [Q] are positions in ALL_SPLITS; `kept` [Q] queries stay, and `measurable` [Q] of them
     have a positive.
@@ -89,7 +85,7 @@ def check_held_back(
 
 
 def _explain_unknown(kind: str, rows: pa.Table, config: HoldBackConfig) -> str:
-    """That no query is of this kind, and which kinds there are."""
+    """Return the sentence that no query is of this kind, and which kinds there are."""
     values = pc.list_flatten(rows["tags"]) if kind == "tag" else rows["language"]
     counts = Counter(values.to_pylist()).most_common()
     shown = [f"{value} ({count:,})" for value, count in counts[:_SHOWN]]

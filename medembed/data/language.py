@@ -12,7 +12,7 @@ _CANDIDATES = 176  # all that the model knows
 
 
 def detect_language(text: str, languages: Sequence[str] = ()) -> str:
-    """The ISO 639-1 code of a clean text: the likeliest of `languages`, or of all.
+    """Return the ISO 639-1 code of a clean text: the likeliest of `languages`, or of all.
 
     Short terms are hard: "Tuberculose pulmonaire" is French at 0.12. Naming the languages, or the
     one language of all queries or documents, is surer.
@@ -28,7 +28,7 @@ def detect_language(text: str, languages: Sequence[str] = ()) -> str:
 
 
 def _excerpt(text: str) -> str:
-    """Start, middle and end of a long text, as its first lines may be a letterhead."""
+    """Return start, middle and end of a long text, as its first lines may be a letterhead."""
     if len(text) <= _CHARACTERS:
         return text
     size = _CHARACTERS // 3

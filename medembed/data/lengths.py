@@ -26,17 +26,13 @@ class LengthSample:
 
     def add(self, text: str) -> None:
         if self.seen % self.every == 0:
-            self.lengths.append(self._length(text))
+            pieces = self._tokenizer.encode(text).ids if self._tokenizer else text.split()
+            self.lengths.append(len(pieces))
         self.seen += 1
-
-    def _length(self, text: str) -> int:
-        return (
-            len(text.split()) if self._tokenizer is None else len(self._tokenizer.encode(text).ids)
-        )
 
 
 def percentiles(lengths: Sequence[int]) -> dict[int, int]:
-    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed."""
+    """Return {50: ..., 100: ...}: the length that so many percent of texts do not exceed."""
     if not len(lengths):
         return {}
     values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")

@@ -19,7 +19,7 @@ Rows = Sequence[dict[str, Any]]  # what a pass returned for each part
 def describe_build(
     recipe: Recipe, resolved: Resolved, staged: Rows, written: Rows, fingerprint: str
 ) -> DatasetManifest:
-    """The manifest, by what both passes returned and what was resolved between them."""
+    """Return the manifest, by what both passes returned and what was resolved between them."""
     dropped = Counter(resolved.dropped)
     bad_rows: list[str] = []
     rows_read = 0
@@ -59,12 +59,12 @@ def describe_build(
 
 
 def length_every(resolved: Resolved) -> int:
-    """Of so many texts the length of one is measured."""
+    """Return how many texts there are to each whose length is measured."""
     return 1 + max(resolved.documents.num_rows, resolved.queries.num_rows) // SAMPLED
 
 
 def _count(recipe: Recipe, resolved: Resolved, rows: dict[str, int]) -> dict[str, int]:
-    """How many documents, queries and judgments were kept; of documents in chunks these too."""
+    """Return how many documents, queries, judgments and, if documents are cut, chunks are kept."""
     corpus = sum(count for name, count in rows.items() if name.startswith("corpus"))
     queries = sum(count for name, count in rows.items() if name.startswith("queries"))
     counts = {"documents": corpus, "queries": queries, "judgments": resolved.qrels.num_rows}

@@ -16,7 +16,7 @@ from medembed.data.column_names import (
     first_known,
     show_columns,
 )
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.reading import ColumnsConfig, ReadingConfig
 from medembed.errors import DataError
 
 Paths = tuple[str, ...]
@@ -37,18 +37,11 @@ _NEEDS: dict[str, Paths] = {
     "documents": ("document",),
     "chat": (),
 }
-_OF_EVERY_SHAPE = ("group", "split", "language")
-_OPTIONAL: dict[str, Paths] = {
-    "pairs": ("query_id", *_OF_EVERY_SHAPE),
-    "triplets": ("query_id", *_OF_EVERY_SHAPE),
-    "scores": ("query_id", *_OF_EVERY_SHAPE),
-    "classes": _OF_EVERY_SHAPE,
-    "documents": ("title", "synonyms", *_OF_EVERY_SHAPE),
-    "chat": _OF_EVERY_SHAPE,
-}
+# roles that a shape may have beside those, and those of every shape
+_MAY_HAVE: dict[str, Paths] = {"classes": (), "documents": ("title", "synonyms"), "chat": ()}
+_ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
 _FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
-BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
 
 
 @dataclass(frozen=True)
@@ -65,22 +58,24 @@ class Mapping:
     keys: Keys = SOURCE
 
     def unused(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that nothing uses."""
+        """Return those of the names that nothing uses."""
         used = set(CHAT_FIELDS) if self.shape == "chat" else set()
         for path in self.columns.role_of:
             used |= {path, path.split(".")[0]}
         return [name for name in names if name not in used]
 
     def describe(self) -> str:
-        """The mapping on one line for people."""
+        """Return the mapping on one line for people."""
         roles = ", ".join(f"{role} = {' + '.join(paths)}" for role, paths in self.columns if paths)
         unused = self.unused(self.names)
         rest = f"; not used: {show_columns(unused, is_header=False)}" if unused else ""
         return f"read as {self.shape}: {roles or 'by their fields'}{rest}"
 
 
-def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool = False) -> Mapping:
-    """The mapping of rows with these fields; `is_header`: they are the first row of a table.
+def find_mapping(
+    names: Sequence[str], source: ReadingConfig, *, is_header: bool = False
+) -> Mapping:
+    """Return the mapping of rows with these fields; `is_header`: they are the first row of a table.
 
     Raises DataError if they fit no shape, or not the declared one.
     """
@@ -101,28 +96,12 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
             f"{' and '.join(missing)} of {shape}; name it, e.g. "
             f"source.columns.{missing[0]}=your_column."
         )
-    read = {*_NEEDS[shape], *_OPTIONAL[shape], "document_id", "tags"}
+    read = {*_roles(shape), "document_id", "tags"}
     columns = ColumnsConfig(**{role: paths for role, paths in fields.items() if role in read})
     return Mapping(shape, columns, tuple(names))
 
 
-def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
-    """The fixed mapping of a BEIR file; title and text are joined unless declared otherwise."""
-    shared = {"language": source.columns.language, "group": source.columns.group}
-    if kind == "corpus":
-        columns = ColumnsConfig(
-            document=source.columns.document or ("title", "text"), document_id=("_id",)
-        )
-        return Mapping("corpus", columns.model_copy(update=shared))
-    if kind == "queries":
-        columns = ColumnsConfig(query=("text",), query_id=("_id",), tags=source.columns.tags)
-        return Mapping("queries", columns.model_copy(update=shared))
-    return Mapping(
-        "qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",))
-    )
-
-
-def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
+def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bool) -> str:
     if is_header and not are_known(names):
         asked = ask_for_header(names, SOURCE)
         return (
@@ -138,11 +117,9 @@ def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: boo
 
 
 def _find_shape(
-    names: Sequence[str], declared: dict[str, Paths], source: SourceConfig
+    names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig
 ) -> str | None:
     if "messages" in names or {"input", "preferred_output"} <= set(names):
-        return "chat"
-    if source.format == "openai" and "prompt" not in names:
         return "chat"
     if source.shape != "auto":
         return source.shape
@@ -159,8 +136,11 @@ def _find_shape(
     return None
 
 
-def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: SourceConfig) -> str:
-    """Whether a label beside query and document scores the pair. Raises DataError if unclear."""
+def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
+    """Return whether a label beside query and document scores the pair.
+
+    Raises DataError if unclear.
+    """
     taken = source.columns.role_of
     label = first_known(["label"], [name for name in names if name not in taken])
     if label is None:
@@ -177,12 +157,12 @@ def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: Sourc
 def _choose_fields(
     shape: str, names: Sequence[str], declared: dict[str, Paths]
 ) -> dict[str, Paths]:
-    """The fields of each role of a shape: as declared, or by the names in use."""
+    """Return the fields of each role of a shape: as declared, or by the names in use."""
     fields = dict(declared)
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
         fields.setdefault("document_id", _find_fields("own_id", names))
-    for role in (*_NEEDS[shape], *_OPTIONAL[shape]):
+    for role in _roles(shape):
         fields.setdefault(role, _find_fields(role, names))
     if shape == "scores" and not fields["score"]:
         fields["score"] = _find_fields("label", names)
@@ -193,8 +173,12 @@ def _choose_fields(
     return {role: _NESTED.get(paths, paths) for role, paths in fields.items()}
 
 
+def _roles(shape: str) -> Paths:
+    return (*_NEEDS[shape], *_MAY_HAVE.get(shape, ("query_id",)), *_ANY_MAY_HAVE)
+
+
 def _find_fields(role: str, names: Sequence[str]) -> Paths:
-    """The field of a role by the names in use; of negatives, the numbered ones too."""
+    """Return the field of a role by the names in use; of negatives, the numbered ones too."""
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()
     if role != "negative":

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -20,11 +19,13 @@ from medembed.data.column_names import (
     show_columns,
 )
 from medembed.data.columns import check_header, look
-from medembed.data.config import ColumnsConfig, Fields, Quoting, SourceConfig
-from medembed.data.files import TABLES, locate
+from medembed.data.config import SourceConfig
+from medembed.data.formats.format import CutSource, Part
+from medembed.data.formats.table import FORMATS
 from medembed.data.mapping import Mapping
 from medembed.data.parse import LateColumns, parse_part
-from medembed.data.parts import Part, Source
+from medembed.data.parts import locate
+from medembed.data.reading import ColumnsConfig, Fields, Quoting
 from medembed.data.rows import BadRow
 from medembed.data.write_pass import ROWS_PER_FILE
 from medembed.errors import DataError
@@ -59,11 +60,11 @@ class TextColumns(Config):
     quoting: Quoting = "auto"
 
 
-def choose_columns(cut_source: Source, source: SourceConfig, columns: TextColumns) -> Mapping:
-    """The columns as declared, or by the names in use. Raises DataError that lists them."""
+def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextColumns) -> Mapping:
+    """Return the columns as declared, or by the names in use. Raises DataError that lists them."""
     check_header(cut_source, source, OWN_TEXTS.header)
     seen = look(cut_source.parts, source, [*columns.id, *columns.text])
-    is_header = cut_source.format in TABLES and source.header
+    is_header = FORMATS[cut_source.format].has_header and source.header
     for role, declared in (("id", columns.id), ("text", columns.text)):
         absent = [path for path in declared if path in seen.absent]
         if absent and seen.names:
@@ -75,7 +76,7 @@ def choose_columns(cut_source: Source, source: SourceConfig, columns: TextColumn
 def find_columns(
     names: Sequence[str], columns: TextColumns, path: str, *, is_header: bool = False
 ) -> Mapping:
-    """The mapping of rows with these columns. What is declared for both is not looked for."""
+    """Return the mapping of rows with these columns; declared ones are taken as they are."""
     chosen: dict[str, tuple[str, ...]] = {}
     for role, accepted in _ACCEPTED.items():
         declared: tuple[str, ...] = getattr(columns, role)
@@ -154,19 +155,9 @@ class CopyTexts:
         return result
 
     def _write(self, rows: list[dict[str, Any]], result: dict[str, Any]) -> None:
-        """Writes the rows that wait as the next file of the part."""
+        """Write the rows that wait as the next file of the part."""
         name = f"{result['number']:05d}-{len(result['files']):05d}.parquet"
         table = pa.Table.from_pylist(rows, schema=_TEXTS)
         storage.write_parquet(storage.join(self.texts, name), table)
         result["files"].append({"name": name, "rows": len(rows)})
         rows.clear()
-
-
-class DropRows:
-    """Writes {number, file, target, drop}: the target is the file without the rows to drop."""
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        rows = storage.read_parquet(item["file"])
-        keep = np.setdiff1d(np.arange(rows.num_rows), np.asarray(item["drop"], dtype=np.int64))
-        storage.write_parquet(item["target"], rows.take(pa.array(keep)))
-        return {"number": item["number"]}

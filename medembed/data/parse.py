@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from medembed.data.chats import chat
 from medembed.data.column_names import is_known, show_columns
 from medembed.data.config import SourceConfig
-from medembed.data.files import locate, read_part
+from medembed.data.formats.format import Part
 from medembed.data.mapping import Mapping
-from medembed.data.parts import Part
+from medembed.data.parts import locate, read_part
 from medembed.data.row_values import key_at
 from medembed.data.rows import BadRow, Fields, Record
 from medembed.data.shapes import (
@@ -70,7 +70,7 @@ class LateColumns:
         self._met = set(mapping.names)
 
     def check(self, row: Fields, line: int) -> None:
-        """Notes what is new. Raises DataError if it asks for rows to be read otherwise."""
+        """Note what is new. Raises DataError if it asks for rows to be read otherwise."""
         if self._met.issuperset(row):
             return
         new = [name for name in row if name not in self._met]
@@ -95,7 +95,7 @@ class LateColumns:
             )
 
     def describe(self, row: Fields) -> str:
-        """A sentence for an error about columns that the first rows lack; "" without any."""
+        """Return a sentence for an error about columns that the first rows lack; "" without any."""
         names = [name for name in row if name not in self.mapping.names]
         if not names:
             return ""
@@ -106,7 +106,7 @@ class LateColumns:
 def parse_part(
     part: Part, source: SourceConfig, mapping: Mapping, late: LateColumns | None = None
 ) -> Iterator[tuple[int, Record | BadRow]]:
-    """The records of a part with their lines; a row that holds none is a BadRow.
+    """Yield the records of a part with their lines; a row that holds none is a BadRow.
 
     `late` is None where columns are fixed.
     """
@@ -127,7 +127,7 @@ def parse_part(
 def to_record(
     fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None = None
 ) -> Record:
-    """What a row says; `split` is that of its file. Raises ValueError without the text."""
+    """Return what a row says; `split` is that of its file. Raises ValueError without the text."""
     row = Row(fields, mapping, source, _find_split(fields, mapping, split))
     record = _SHAPES[mapping.shape](row)
     for document in record.documents:
@@ -140,7 +140,7 @@ def to_record(
 
 
 def _find_split(fields: Fields, mapping: Mapping, of_file: str | None) -> str | None:
-    """The row's own split by our name, else that of its file."""
+    """Return the row's own split by our name, else that of its file."""
     named = key_at(fields, mapping.columns.split) or of_file
     if named is None:
         return None

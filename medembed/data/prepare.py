@@ -8,7 +8,8 @@ from medembed.data.build import build, find_made
 from medembed.data.columns import choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, open_dataset
-from medembed.data.parts import Source, find_parts
+from medembed.data.formats.format import CutSource
+from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.schema import content_hash, fingerprint
 
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 def prepare(
     source: SourceConfig, splits: SplitConfig, output: str, tokenizer: str | None = None
 ) -> Dataset:
-    """The data set of a source at `output`; found again if source and config are unchanged.
+    """Return the data set of a source at `output`; found again if source and config are unchanged.
 
     `tokenizer` is a tokenizer.json as text, by which the manifest counts lengths; None counts
     words. Raises DataError for malformed rows, an empty source or a leak, StorageError for places
@@ -50,7 +51,7 @@ def prepare(
 
 
 def check_source(source: SourceConfig, splits: SplitConfig) -> int:
-    """The number of parts that workers can read side by side; quick.
+    """Return the number of parts that workers can read side by side; quick.
 
     Raises StorageError or DataError if the source or `splits.previous` is not there, or its columns
     fit no shape.
@@ -67,13 +68,13 @@ def _open_previous(splits: SplitConfig) -> Dataset | None:
 
 
 def _key(
-    cut_source: Source,
+    cut_source: CutSource,
     source: SourceConfig,
     splits: SplitConfig,
     previous: Dataset | None,
     tokenizer: str | None,
 ) -> str:
-    """Fingerprint of all that determines the data set: the source, its reading, the splits."""
+    """Return the fingerprint of all that determines the data set."""
     settings = {
         "source": source.model_dump(exclude={"path"}),
         "splits": splits.model_dump() | {"previous": previous.fingerprint if previous else None},
@@ -82,5 +83,5 @@ def _key(
 
 
 def _with_absolute_path(source: SourceConfig) -> SourceConfig:
-    """The source with a path that workers find from any working directory."""
+    """Return the source with a path that workers find from any working directory."""
     return source.model_copy(update={"path": storage.absolute(source.path)})

@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from medembed import storage
 from medembed.data.column_names import NAMES, first_known
-from medembed.data.config import Quoting, SourceConfig
-from medembed.data.files import TABLES, locate, read_part
-from medembed.data.lines import TextFile
-from medembed.data.parts import Part, find_parts, has_format
+from medembed.data.config import SourceConfig
+from medembed.data.formats.delimited import TSV
+from medembed.data.formats.format import Part
+from medembed.data.formats.lines import TextFile
+from medembed.data.formats.table import FORMATS, format_of, format_of_file
+from medembed.data.parts import find_parts, locate, read_part
+from medembed.data.reading import Quoting
 from medembed.data.row_values import key_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
@@ -27,7 +30,7 @@ class _Asked(NamedTuple):
 
 
 def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
-    """{id: text} of queries in any format that `prepare` reads, or one a line.
+    """Return {id: text} of queries in any format that `prepare` reads, or one a line.
 
     A query without an id has the number of its row. A TSV whose first line names no query has an id
     and a text in each line. Raises DataError naming file and line, never the text.
@@ -45,30 +48,25 @@ def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
 
 
 def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
-    if not has_format(uri) and [file for file, _, _ in storage.find_files(uri)] == [uri]:
-        yield from _read_lines(Part(uri, "text"))
+    is_file = [file.uri for file in storage.find_files(uri)] == [uri]
+    if is_file and format_of_file(uri) is None:
+        yield from _read_lines(uri)
         return
     source = SourceConfig(path=uri, quoting=quoting)
     cut_source = find_parts(source)
-    if cut_source.format == "ontology":
-        raise DataError(f"{uri}: an ontology; expected queries.")
+    if FORMATS[cut_source.format].read_records is not None:
+        raise DataError(f"{uri}: looks like {cut_source.format}; expected queries.")
     for part in cut_source.parts:
         if part.kind in ("rows", "queries"):
             yield from _read_part(part, source)
 
 
-def _read_lines(part: Part) -> Iterator[_Asked]:
-    with TextFile(part) as file:
-        for number, line in file.lines():
-            place = f"{part.uri}:{number}"
-            if isinstance(line, BadRow):
-                raise DataError(f"{place}: {line.fault}")
-            try:
-                text = line.decode().strip()
-            except UnicodeDecodeError:
-                raise DataError(f"{place}: {file.explain(line)}") from None
+def _read_lines(uri: str) -> Iterator[_Asked]:
+    with TextFile(uri) as file:
+        for number, line in file.texts():
+            text = line.strip()
             if text:
-                yield _Asked(place, str(number), text)
+                yield _Asked(f"{uri}:{number}", str(number), text)
 
 
 def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
@@ -88,14 +86,14 @@ def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
 
 
 def _has_header(part: Part, source: SourceConfig) -> bool:
-    """Whether a table's first row names its columns. Raises DataError where nothing tells."""
-    if part.format not in TABLES:
+    """Return whether a table's first row names its columns. Raises DataError if unclear."""
+    if not format_of(part).has_header:
         return True
     _, first = next(read_part(part, source.model_copy(update={"header": False})), (0, {}))
     cells = [] if isinstance(first, BadRow) else [str(cell).strip() for cell in first.values()]
     if not cells or first_known(_TEXT_NAMES, cells) is not None:
         return True
-    if part.format == "tsv" and len(cells) == 2:
+    if part.format == TSV.name and len(cells) == 2:
         return False
     raise DataError(
         f"{part.uri}: its first line names no column of queries ({_ACCEPTED}) among {len(cells)}; "
@@ -104,7 +102,7 @@ def _has_header(part: Part, source: SourceConfig) -> bool:
 
 
 def _text_of(row: Fields, *, has_header: bool) -> str:
-    """The row's query. Raises ValueError with the fault, never the text."""
+    """Return the row's query. Raises ValueError with the fault, never the text."""
     if not has_header and len(row) != 2:
         raise ValueError(f"found {len(row)} cells; expected an id and a text.")
     name = first_known(_TEXT_NAMES, row) if has_header else "2"

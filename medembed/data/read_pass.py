@@ -9,13 +9,13 @@ import pyarrow as pa
 from medembed import storage
 from medembed.data.cleaning import clean_text, fault_of
 from medembed.data.config import SourceConfig
-from medembed.data.files import locate
-from medembed.data.grown import DATASET, read_again
+from medembed.data.formats.beir import beir_mapping
+from medembed.data.formats.format import Part
+from medembed.data.formats.table import format_of
 from medembed.data.language import detect_language
-from medembed.data.mapping import Mapping, beir_mapping, find_mapping
-from medembed.data.ontology import read_ontology
+from medembed.data.mapping import Mapping, find_mapping
 from medembed.data.parse import LateColumns, parse_part
-from medembed.data.parts import Part
+from medembed.data.parts import locate
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.errors import DataError
 from medembed.schema import content_hash
@@ -96,15 +96,14 @@ class StagePart:
     def _records(
         self, part: Part, late: LateColumns | None
     ) -> Iterator[tuple[int, Record | BadRow]]:
-        if part.format == "ontology":
-            return enumerate(read_ontology(part.uri, self.source), start=1)
-        if part.format == DATASET:
-            return enumerate(read_again(part), start=1)
+        read_records = format_of(part).read_records
+        if read_records is not None:
+            return enumerate(read_records(part, self.source), start=1)
         mapping = late.mapping if late else beir_mapping(part.kind, self.source)
         return parse_part(part, self.source, mapping, late)
 
     def _write(self, rows: "_StagedRows", number: int, position: int) -> str:
-        """Writes the rows that wait; returns the name that their tables share."""
+        """Write the rows that wait, and return the name that their tables share."""
         name = f"{number:05d}-{position:04d}"
         for kind, table in rows.take().items():
             storage.write_parquet(storage.join(self.staging, kind, f"{name}.parquet"), table)
@@ -122,7 +121,7 @@ class _StagedRows:
         self.size = 0
 
     def take(self) -> dict[str, pa.Table]:
-        """The rows that wait, by kind; none wait then."""
+        """Return the rows that wait, by kind, and forget them."""
         tables: dict[str, pa.Table] = {}
         for kind, rows in self.rows.items():
             tables[kind] = pa.Table.from_pylist(rows, schema=SCHEMAS[kind])
@@ -131,7 +130,7 @@ class _StagedRows:
         return tables
 
     def leave_out(self, fault: str) -> None:
-        """Counts a bad row. Raises DataError unless such rows are to be skipped."""
+        """Count a bad row. Raises DataError unless such rows are to be skipped."""
         if not self.source.skip_bad_rows:
             raise DataError(
                 f"{fault} Fix it, or leave such rows out with source.skip_bad_rows=true."
@@ -141,7 +140,7 @@ class _StagedRows:
             self.bad.append(fault)
 
     def add(self, record: Record, line: int) -> None:
-        """Adds what a row says, but for texts that a rule leaves out, and judgments of such."""
+        """Add what a row says, but for texts that a rule leaves out, and judgments of such."""
         self.dropped.update(record.dropped)
         documents = [self._add_text("document", row, line) for row in record.documents]
         queries = [self._add_text("query", row, line) for row in record.queries]
@@ -173,7 +172,7 @@ class _StagedRows:
         self.size += _BYTES_PER_ROW
 
     def _add_text(self, kind: str, row: Document | Query, line: int) -> str | None:
-        """Adds one text and returns its id; None if a rule leaves it out."""
+        """Add one text and return its id; None if a rule leaves it out."""
         text = clean_text(row.text)
         fault = fault_of(text, self.source.max_characters)
         if fault is not None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.duplicates import Ints
+from medembed.data.formats.format import Part
 from medembed.data.mapping import Mapping
-from medembed.data.parts import Part
 from medembed.lineage import Source as MadeFrom
 
 
 def _accept() -> None:
-    """Whatever was read is what was meant."""
+    """Accept whatever was read."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Recipe:
 
     @property
     def mapping(self) -> Mapping | None:
-        """That of the first file, which stands for all in the manifest."""
+        """Return the mapping of the first file, which stands for all in the manifest."""
         return next(iter(self.mappings.values()), None)
 
     @property
     def lists_documents(self) -> bool:
-        """Whether each row is one document, so that repeated ones are counted as such."""
+        """Return whether each row is one document, so that repeated ones are counted as such."""
         shapes = {mapping.shape for mapping in self.mappings.values() if mapping is not None}
         return shapes <= {"classes", "documents"}
 
     def is_old(self, part: int) -> bool:
-        """Whether a part is of the data set that this one grows from."""
+        """Return whether a part is of the data set that this one grows from."""
         return self.generation is not None and self.generation[part] == 0

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
 from medembed.data.duplicates import (
-    ABSENT,
     Flags,
     Ints,
     Place,
     Texts,
+    bounds,
     distinct_texts,
     mark,
     positions,
@@ -53,7 +53,7 @@ def resolve(
     *,
     is_listing: bool,
 ) -> Resolved:
-    """Merges duplicates, joins judgments, assigns splits. `is_listing`: each row is one document.
+    """Merge duplicates, join judgments, assign splits. `is_listing`: each row is one document.
 
     `places` name staged document and query rows for errors; None counts faults instead. Raises
     DataError for an id with two texts, a leak in the source's own splits, or a source without a
@@ -101,7 +101,7 @@ def _merge(
     places: tuple[Place | None, Place | None],
     dropped: Counter[str],
 ) -> tuple[Texts, Texts]:
-    """(the distinct documents, the distinct queries); a query that somebody asked stays first."""
+    """Return (the distinct documents, the distinct queries); queries of people come first."""
     weak = has_tag(staged.queries["tags"], WEAK)
     none = np.zeros(staged.documents.num_rows, dtype=bool)
     documents, merged = distinct_texts(
@@ -114,15 +114,10 @@ def _merge(
 
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
-    """[D] whether a text comes with different classes: nobody can learn from it."""
+    """Return [D] whether a text comes with different classes: nobody can learn from it."""
     labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
-    text = documents.of_row
-    has_one = labels != ABSENT
-    low = np.full(len(documents.ids), len(labels))
-    high = np.full(len(documents.ids), ABSENT)
-    np.minimum.at(low, text[has_one], labels[has_one])
-    np.maximum.at(high, text[has_one], labels[has_one])
-    return np.asarray(high > low)
+    of_text = bounds(documents.of_row, labels, len(documents.ids))
+    return np.asarray(of_text.high > of_text.low)
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
@@ -143,7 +138,7 @@ def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement)
 
 
 def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
-    """Every row's tags, with those of other rows of the same query."""
+    """Return every row's tags, with those of other rows of the same query."""
     shared = np.flatnonzero(
         np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1
     )
@@ -186,13 +181,13 @@ def _qrels(
 
 
 def _held_out(judged: Judged, queries: Texts, documents: Texts, placed: Placement) -> pa.Table:
-    held = np.flatnonzero(placed.judgment_held)
+    rows = np.flatnonzero(placed.judgment_held)
     return pa.table(
         {
-            "query_id": queries.ids.take(pa.array(judged.query[held])),
-            "document_id": documents.ids.take(pa.array(judged.document[held])),
-            "score": pa.array(judged.score[held], pa.float32()),
-            "reason": pa.array([placed.reasons[i] for i in held.tolist()], pa.string()),
+            "query_id": queries.ids.take(pa.array(judged.query[rows])),
+            "document_id": documents.ids.take(pa.array(judged.document[rows])),
+            "score": pa.array(judged.score[rows], pa.float32()),
+            "reason": pa.array([placed.reasons[i] for i in rows.tolist()], pa.string()),
         },
         schema=HELD_OUT,
     )

@@ -13,7 +13,7 @@ _LONGEST_TAG = 40
 
 
 def value_at(fields: Fields, path: str) -> Any:
-    """What stands at a path such as "answer.text" or "sections.Treatment"; None if nothing does."""
+    """Return what stands at a path, such as "answer.text" or "sections.Treatment", or None."""
     if path in fields:
         return fields[path]
     value: Any = fields
@@ -28,7 +28,7 @@ def value_at(fields: Fields, path: str) -> Any:
 
 
 def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list[str]:
-    """The texts at the paths: the items of one list, or several fields joined to one text.
+    """Return the texts at the paths: the items of one list, or several fields joined to one text.
 
     Empty where nothing is there or all of it is blank. Raises ValueError for what is no text.
     """
@@ -45,7 +45,7 @@ def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list
 
 
 def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
-    """The objects of the one list that all paths lead into, as in "passages.text".
+    """Return the objects of the one list that all paths lead into, as in "passages.text".
 
     None if there is no such list. Raises ValueError if it holds anything else beside them.
     """
@@ -70,7 +70,7 @@ def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
 
 
 def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """The first id or other short value as a string; None without one. Raises ValueError."""
+    """Return the first id or other short value as a string; None without one. Raises ValueError."""
     values = (value_at(fields, path) for path in paths)
     value = next((value for value in values if value is not None), "")
     if value == "":
@@ -83,7 +83,7 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """A language's code. Raises ValueError for anything else, as logs and reports name it."""
+    """Return a language's code. Raises ValueError for anything else, as reports show it."""
     value = key_at(fields, paths)
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
@@ -91,7 +91,10 @@ def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
-    """Tags of several fields, lists flattened. Raises ValueError for a text: reports name tags."""
+    """Return tags of several fields, lists flattened.
+
+    Raises ValueError for a text: reports name tags.
+    """
     tags: list[str] = []
     for path in paths:
         value = value_at(fields, path)
@@ -109,7 +112,7 @@ def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def sections_of(text: str) -> list[tuple[str, str]]:
-    """(heading, text) of a Markdown text; before the first heading that is ""."""
+    """Return (heading, text) of a Markdown text; before the first heading that is ""."""
     parts = re.split(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", text, flags=re.MULTILINE)
     headings = ["", *parts[1::2]]
     sections = zip(headings, parts[0::2], strict=True)
@@ -117,7 +120,7 @@ def sections_of(text: str) -> list[tuple[str, str]]:
 
 
 def _in_list(items: list[Any], step: str) -> Any:
-    """The values of objects with this field, else the text of the section with this heading."""
+    """Return the values of objects with this field, or the text of the section so headed."""
     rows = [item for item in items if isinstance(item, dict)]
     values = [row[step] for row in rows if step in row]
     if values:
@@ -139,7 +142,7 @@ def _check_text(value: Any, path: str, role: str) -> str:
 
 
 def valid_text(text: str, path: str) -> str:
-    """The text as it is. Raises ValueError if it cannot be written as UTF-8."""
+    """Return the text as it is. Raises ValueError if it cannot be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

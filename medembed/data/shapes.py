@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from medembed.data.column_names import NAMES
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
+from medembed.data.reading import ColumnsConfig
 from medembed.data.row_values import (
     key_at,
     language_at,
@@ -46,7 +47,7 @@ class Row:
         return self.mapping.columns
 
     def texts(self, role: str) -> list[str]:
-        """Texts of a role that must have a field; [""] if there is nothing in it."""
+        """Return texts of a role that must have a field; [""] if there is nothing in it."""
         paths = getattr(self.columns, role)
         if not any(path in self.fields or self.has(path) for path in paths):
             raise ValueError(f"no {role}: expected {' or '.join(repr(path) for path in paths)}.")
@@ -56,22 +57,25 @@ class Row:
         return value_at(self.fields, path) is not None
 
     def text(self, role: str, called: str | None = None) -> str:
-        """The one text of a role."""
+        """Return the one text of a role."""
         return only(self.texts(role), getattr(self.columns, role)[0], called or role)
 
     def document(self, text: str) -> Document:
-        """The one document of the row, with the row's document id."""
+        """Return the one document of the row, with the row's document id."""
         is_of_objects = objects_at(self.fields, self.columns.document_id)
         name = None if is_of_objects else key_at(self.fields, self.columns.document_id)
         return replace(self.answer(text), document_id=name)
 
     def answer(self, text: str) -> Document:
-        """One of the row's documents. The row's id names one text, so none of several has it."""
+        """Return one of the row's documents.
+
+        The row's id names one text, so none of several has it.
+        """
         language = self.source.document_language or self.language
         return Document(text, language=language, group=self.group)
 
     def query(self, text: str) -> Query:
-        """The row's query."""
+        """Return the row's query."""
         columns = self.columns
         language = self.source.query_language or self.language
         tags = tags_at(self.fields, columns.tags)
@@ -79,13 +83,13 @@ class Row:
         return Query(text, name, language, tags, self.group, self.split)
 
     def weak_query(self, text: str) -> Query:
-        """A query made of the document's own structure; it belongs to no split of the source."""
+        """Return a query made of a document's own structure; it is in no split of the source."""
         query = self.query(text)
         return replace(query, tags=(WEAK, *query.tags), split=None)
 
 
 def pair(row: Row) -> Record:
-    """Pairs and triplets: one query, its documents, and those judged not relevant."""
+    """Return pairs and triplets: one query, its documents, and those judged not relevant."""
     positives = _passages(row, "document")
     if positives is None:
         positives = [_Passage(text) for text in row.texts("document")]
@@ -108,7 +112,7 @@ def pair(row: Row) -> Record:
 
 
 def scored(row: Row) -> Record:
-    """A pair with a similarity, which is kept: positive from `positive_from`, else score 0."""
+    """Return a pair with its similarity; its score is 0 below `positive_from`."""
     text = row.text("document")
     low, high = row.source.score_range
     (path,) = row.columns.score[:1]
@@ -126,7 +130,7 @@ def scored(row: Row) -> Record:
 
 
 def classed(row: Row) -> Record:
-    """A text with its class."""
+    """Return a text with its class."""
     label = key_at(row.fields, row.columns.label)
     if label is None:
         path = row.columns.label[0]
@@ -136,7 +140,7 @@ def classed(row: Row) -> Record:
 
 
 def listed(row: Row) -> Record:
-    """A document that its title, its other names and the headings of its sections ask for."""
+    """Return a document, asked for by its title, its other names and its sections' headings."""
     join = row.source.join
     titles = texts_at(row.fields, row.columns.title, "title", join)
     names = [*titles, *texts_at(row.fields, row.columns.synonyms, "synonyms", join)]
@@ -152,7 +156,7 @@ def listed(row: Row) -> Record:
 def _in_sections(
     row: Row, whole: Document, sections: list[tuple[str, str]], title: list[str]
 ) -> Record:
-    """A document of each section, asked for by its heading; all stay in one group."""
+    """Return a document of each section, asked for by its heading; all stay in one group."""
     own_id = whole.document_id
     group = whole.group or own_id or content_hash(whole.text)
     documents: list[Document] = []
@@ -169,7 +173,7 @@ def _in_sections(
 
 
 def own_text(row: Row) -> Record:
-    """A text with its id, as `encode` reads them; no text where the row has none.
+    """Return a text with its id, as `encode` reads them; no text where the row has none.
 
     Raises ValueError if the row has other columns instead of those that the first rows have.
     """
@@ -184,7 +188,7 @@ def own_text(row: Row) -> Record:
 
 
 def beir_document(row: Row) -> Record:
-    """A row of corpus.jsonl."""
+    """Return a row of corpus.jsonl."""
     document = row.document(row.source.join.join(row.texts("document")))
     if document.document_id is None:
         raise ValueError("missing '_id'; BEIR's documents need one.")
@@ -192,7 +196,7 @@ def beir_document(row: Row) -> Record:
 
 
 def beir_query(row: Row) -> Record:
-    """A row of queries.jsonl; its split is that of the judgments that name it."""
+    """Return a row of queries.jsonl; its split is that of the judgments that name it."""
     query = replace(row.query(row.text("query")), split=None)
     if query.query_id is None:
         raise ValueError("missing '_id'; BEIR's queries need one.")
@@ -200,7 +204,7 @@ def beir_query(row: Row) -> Record:
 
 
 def beir_judgment(row: Row) -> Record:
-    """A row of qrels/*.tsv."""
+    """Return a row of qrels/*.tsv."""
     query_id = row.fields.get("query-id")
     document_id = row.fields.get("corpus-id")
     if not query_id or not document_id:
@@ -220,7 +224,7 @@ class _Passage:
 
 
 def _passages(row: Row, role: str) -> list[_Passage] | None:
-    """What the objects of a list say, as in "passages.text"; None if the paths lead to no list.
+    """Return what the objects of a list say, as in "passages.text"; None if there is no list.
 
     An object's id is in the field that the path of the document id ends with, or has one of the
     names in use.
@@ -240,7 +244,7 @@ def _passages(row: Row, role: str) -> list[_Passage] | None:
 
 
 def only(texts: list[str], path: str, role: str) -> str:
-    """The one text of a list. Raises ValueError if there are several."""
+    """Return the one text of a list. Raises ValueError if there are several."""
     if len(texts) > 1:
         raise ValueError(f"{path!r} is a list of {len(texts)}; a row has one {role}.")
     return texts[0]

@@ -22,7 +22,7 @@ class Tables(NamedTuple):
 def write_small(
     output: str, key: str, tables: Tables, *, form: str, source: str, licence: str | None
 ) -> Dataset:
-    """Writes a data set whose fingerprint is `key`; all its queries are in the test split."""
+    """Write a data set whose fingerprint is `key`, and whose queries all are in the test split."""
     assert pc.all(pc.equal(tables.queries["split"], "test")).as_py()
     documents = {document_of(name) for name in tables.corpus["document_id"].to_pylist()}
     with NewOutput(output, key) as target:

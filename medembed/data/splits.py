@@ -14,16 +14,15 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from medembed.data.config import SplitConfig
+from medembed.data.duplicates import Ints, bounds, ranks
 from medembed.schema import SPLITS
 
-Ints = npt.NDArray[np.int64]
 UNKNOWN, HELD = -1, -2  # codes beside the positions in SPLITS
 KEY, DOCUMENT, QUERY = "0", "1", "2"  # kinds of node, by which a group's hash prefers its members
 
@@ -42,7 +41,7 @@ class Graph:
 
 
 def split_of(name: str, config: SplitConfig) -> int:
-    """Position in SPLITS that a group with this hash has."""
+    """Return the position in SPLITS that a group with this hash has."""
     digest = hashlib.sha256(f"{config.salt}\n{name}".encode()).digest()
     position = int.from_bytes(digest[:7], "big") / 2**56
     if position < config.test:
@@ -51,21 +50,16 @@ def split_of(name: str, config: SplitConfig) -> int:
 
 
 def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
-    """[N] position in SPLITS of every node, HELD where it joins groups of different splits."""
+    """Return [N] the position in SPLITS of every node, HELD where it joins different splits."""
     assigned = graph.known.copy()
-    one = graph.edges[:, 0]
-    other = graph.edges[:, 1]
     is_new = assigned == UNKNOWN
-    inner = is_new[one] & is_new[other]
+    inner = is_new[graph.edges].all(axis=1)
     groups = components(len(assigned), graph.edges[inner])
     # The splits that a group of new nodes touches: lowest and highest differ if there are several.
-    low = np.full(len(assigned), len(SPLITS), dtype=np.int64)
-    high = np.full(len(assigned), -1, dtype=np.int64)
-    for new, old in ((one, other), (other, one)):
-        touching = is_new[new] & ~is_new[old]
-        np.minimum.at(low, groups[new[touching]], assigned[old[touching]])
-        np.maximum.at(high, groups[new[touching]], assigned[old[touching]])
-    low[(high >= 0) & (low != high)] = HELD
+    new, old = np.concatenate([graph.edges, graph.edges[:, ::-1]]).T
+    touching = is_new[new] & ~is_new[old]
+    low, high = bounds(groups[new[touching]], assigned[old[touching]], len(assigned))
+    low[low < high] = HELD
     fresh = np.unique(groups[is_new])
     fresh = fresh[high[fresh] < 0]
     first = _first_names(graph.names, groups, fresh)
@@ -75,7 +69,7 @@ def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
 
 
 def components(count: int, edges: Ints) -> Ints:
-    """[count] number of each node's connected component."""
+    """Return [count] number of each node's connected component."""
     links = coo_array(
         (np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count)
     )
@@ -83,10 +77,6 @@ def components(count: int, edges: Ints) -> Ints:
 
 
 def _first_names(names: pa.Array, groups: Ints, wanted: Ints) -> pa.Array:
-    """Of each wanted group the smallest name: user keys before documents before queries."""
-    order = pc.sort_indices(names).to_numpy()
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    smallest = np.full(len(names), len(names), dtype=np.int64)
-    np.minimum.at(smallest, groups, place)
-    return names.take(pa.array(order[smallest[wanted]]))
+    """Return the smallest name of each wanted group: user keys before documents, then queries."""
+    smallest = bounds(groups, ranks(names), len(names)).low
+    return names.take(pc.sort_indices(names).take(pa.array(smallest[wanted])))

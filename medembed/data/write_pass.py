@@ -82,14 +82,14 @@ class FinishPart:
 
 
 def in_blocks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    """Lists of so many rows, the last one of fewer."""
+    """Yield lists of so many rows, the last one of fewer."""
     remaining = iter(rows)
     while block := list(itertools.islice(remaining, size)):
         yield block
 
 
 def hash_rows(rows: Iterable[dict[str, Any]]) -> int:
-    """The hash of the rows as a set: a sum, so that neither order nor parts matter."""
+    """Return the hash of the rows as a set: a sum, so that neither order nor parts matter."""
     total = 0
     for row in rows:
         total = add_hashes(total, int(content_hash(fingerprint(row)), 16))
@@ -97,7 +97,7 @@ def hash_rows(rows: Iterable[dict[str, Any]]) -> int:
 
 
 def add_hashes(one: int, other: int) -> int:
-    """The hash of two sets of rows together."""
+    """Return the hash of two sets of rows together."""
     return (one + other) % (1 << 256)
 
 

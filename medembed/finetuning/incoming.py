@@ -1,32 +1,22 @@
 """The files that came in: which are new, known by their content, and which are not complete yet."""
 
 import gzip
-import json
 import re
 import time
 import zlib
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.data.config import SourceConfig
-from medembed.data.files import read_part
-from medembed.data.parts import Part, hash_file, is_gzip, is_hidden
-from medembed.data.rows import BadRow
-from medembed.errors import DataError, StorageError
+from medembed.data.formats.files import hash_file, is_gzip, is_hidden
+from medembed.data.formats.lines import count_lines, open_unpacked
+from medembed.data.formats.table import format_of_file
+from medembed.errors import StorageError
+from medembed.storage import StoredFile
 
 _UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
-_TABLES = (".csv", ".tsv")
-_TAIL = 1 << 20
-_LONGEST_PAUSE_S = 3600  # between two writes to a table
-
-Listed = tuple[str, int, int]  # URI, size, time of writing in ns
+_LONGEST_PAUSE_S = 3600  # between two writes to a file
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ def find_incoming(
     aside: Collection[str],
     settle_s: float,
     now: float | None = None,
-    hashes: dict[Listed, str] | None = None,
+    hashes: dict[StoredFile, str] | None = None,
 ) -> Incoming:
     """Return the files at `source.path`; two files of one content count once.
 
@@ -86,122 +76,69 @@ def find_incoming(
     taken_count = 0
     aside_count = 0
     for file in _list_files(place, source):
-        uri, _, mtime_ns = file
+        written = file.written_ns / 1e9
         if file not in hashes:
-            reason = _why_incomplete(file, now - mtime_ns / 1e9, settle_s, source)
+            reason = _why_incomplete(file, now - written, settle_s, source)
             if reason is not None:
-                left[uri.removeprefix(place).lstrip("/") or uri] = reason
+                left[file.uri.removeprefix(place).lstrip("/") or file.uri] = reason
                 continue
-            hashes[file] = hash_file(uri)
+            hashes[file] = hash_file(file.uri)
         content = hashes[file]
         if content in taken or content in new:
             taken_count += 1
         elif content in aside:
             aside_count += 1
         else:
-            new[content] = IncomingFile(uri, content, mtime_ns / 1e9)
+            new[content] = IncomingFile(file.uri, content, written)
     return Incoming(tuple(new.values()), taken_count, aside_count, left)
 
 
-def _list_files(place: str, source: SourceConfig) -> list[Listed]:
+def _list_files(place: str, source: SourceConfig) -> list[StoredFile]:
     """All files that are not hidden, oldest first."""
-    files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
+    files = [file for file in storage.find_files(place) if not is_hidden(file.uri, place)]
     folder = place.partition("*")[0].rpartition("/")[0] if "*" in place else place
     if not files and not storage.exists(folder):
         raise StorageError(
             f"source.path {source.path}: no such place; give the folder or prefix where files land."
         )
-    return sorted(files, key=lambda file: (file[2], file[0]))
+    return sorted(files, key=lambda file: (file.written_ns, file.uri))
 
 
 def count_rows(file: IncomingFile) -> int:
-    """Return the rows of a file, about: its lines, or what Parquet's footer says."""
-    with ExitStack() as opened:
-        stream: Any = opened.enter_context(storage.open_input(file.uri))
-        if file.uri.endswith(".parquet"):
-            return int(pq.ParquetFile(stream).metadata.num_rows)
-        if is_gzip(file.uri):
-            stream = opened.enter_context(gzip.open(stream))
-        return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
+    """Return the rows of a file, about: its lines, or what its format knows better."""
+    form = format_of_file(file.uri)
+    return form.count_rows(file.uri) if form else count_lines(file.uri)
 
 
 def _why_incomplete(
-    file: Listed, age_s: float, settle_s: float, source: SourceConfig
+    file: StoredFile, age_s: float, settle_s: float, source: SourceConfig
 ) -> str | None:
-    """Why a file may not be complete; None if it is. An object store has a file whole or not."""
-    uri, size, _ = file
-    is_local = storage.is_local(uri)
-    if _UNFINISHED.search(uri):
+    """Return why a file may not be complete; None if it is.
+
+    An object store has a file whole or not.
+    """
+    is_local = storage.is_local(file.uri)
+    if _UNFINISHED.search(file.uri):
         return "its name says that it is being written"
-    if size == 0:
+    if file.size_bytes == 0:
         return "empty"
     if is_local and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
-    if uri.lower().endswith(_TABLES):
-        # Nobody writes to an old one: reading it will name its last row as bad.
-        return _check_table(uri, source) if is_local and age_s <= _LONGEST_PAUSE_S else None
-    for suffix, check in _CHECKS.items():
-        if uri.lower().endswith(suffix):
-            return check(uri, size)
-    return None
-
-
-def _check_lines(uri: str, size: int) -> str | None:
-    with storage.open_input(uri) as stream:
-        is_array = stream.read(1) == b"["
-        stream.seek(max(size - _TAIL, 0))
-        tail = stream.read()
-    if is_array:
-        return None if tail.rstrip().endswith(b"]") else "its array breaks off"
-    if uri.lower().endswith(".json"):
-        return None  # it may be an object over several lines, which will be told as that
-    last = tail.rstrip().rpartition(b"\n")[2]
-    if tail.endswith(b"\n") or len(last) >= _TAIL - 1:
+    if is_gzip(file.uri):
+        return _check_gzip(file.uri)
+    form = format_of_file(file.uri)
+    if form is None:
         return None
+    if form.is_check_unsure and not (is_local and age_s <= _LONGEST_PAUSE_S):
+        return None  # nobody writes to it any more: reading it will name what is wrong
+    return form.why_incomplete(file.uri, source.model_copy(update={"path": file.uri}))
+
+
+def _check_gzip(uri: str) -> str | None:
     try:
-        json.loads(last)
-    except ValueError:
-        return "its last line breaks off"
-    return None
-
-
-def _check_table(uri: str, source: SourceConfig) -> str | None:
-    """Return why a table is incomplete. A complete one with one quote too many looks so, too."""
-    part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
-    rows = (row for _, row in read_part(part, source.model_copy(update={"path": uri})))
-    try:
-        first = next(rows, None)
-        last = next(iter(deque(rows, maxlen=1)), first)
-    except DataError as error:
-        return "its last cell breaks off" if "unexpected end of data" in str(error) else None
-    # without a header a row is no BadRow for having fewer cells
-    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
-    return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
-
-
-def _check_gzip(uri: str, size: int) -> str | None:
-    try:
-        with storage.open_input(uri) as raw, gzip.open(raw) as stream:
-            while stream.read(_TAIL):
+        with open_unpacked(uri) as stream:
+            while stream.read(1 << 20):
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return "its compression breaks off"
     return None
-
-
-def _check_parquet(uri: str, size: int) -> str | None:
-    try:
-        with storage.open_input(uri) as stream:
-            pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError):
-        return "it has no Parquet footer"
-    return None
-
-
-_CHECKS: dict[str, Callable[[str, int], str | None]] = {
-    ".gz": _check_gzip,
-    ".parquet": _check_parquet,
-    ".json": _check_lines,
-    ".jsonl": _check_lines,
-    ".ndjson": _check_lines,
-}

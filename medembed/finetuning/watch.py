@@ -9,9 +9,10 @@ from typing import NoReturn
 from medembed.errors import find_known
 from medembed.finetuning.attempts import set_aside
 from medembed.finetuning.champion import read_taken
-from medembed.finetuning.incoming import Listed, count_rows, find_incoming
+from medembed.finetuning.incoming import count_rows, find_incoming
 from medembed.finetuning.retrain_config import RetrainConfig, TriggerConfig
 from medembed.registry.models import Registry
+from medembed.storage import StoredFile
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Watch:
         self.registry = registry
         self.trigger = trigger
         self._judged: frozenset[str] = frozenset()
-        self._hashes: dict[Listed, str] = {}
+        self._hashes: dict[StoredFile, str] = {}
         self._left: set[str] = set()  # files that were said to be incomplete
         self._faults = 0
         self._not_before = 0.0

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
-from medembed.data.config import Quoting
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
+from medembed.data.reading import Quoting
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint

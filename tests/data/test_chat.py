@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.parse import to_record
+from medembed.data.reading import ColumnsConfig
 from medembed.data.rows import Document, Judgment, Query, Record
 
 

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.artifact import NewOutput
-from medembed.data import collection, parts
+from medembed.data import collection
 from medembed.data.collection import open_collection
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
+from medembed.data.formats import jsonl
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError, StorageError
 from medembed.schema import content_hash
@@ -150,17 +151,11 @@ def test_each_query_is_in_the_split_that_judges_it_and_test_goes_first(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"corpus": [*CORPUS, *CORPUS[2:4]]},
-            r"/beir: 2 document ids of corpus.jsonl .* e.g. 'd3'",
-        ),
+        ({"corpus": [*CORPUS, *CORPUS[2:4]]}, r"/beir: 2 document ids of corpus.jsonl .* e.g. 'd3"),
         ({"corpus": []}, r"/beir: corpus.jsonl is empty"),
         ({"queries": [*QUERIES, QUERIES[2]]}, r"queries.jsonl:4: query id 'q3' stands twice"),
         ({"corpus": [*CORPUS, {"text": "SECRET"}]}, r"corpus.jsonl:6: missing '_id'"),
-        (
-            {"corpus": [*CORPUS, {"_id": "6", "body": "SECRET"}]},
-            r"corpus.jsonl:6: no document: exp",
-        ),
+        ({"corpus": [*CORPUS, {"_id": "6", "body": "SECRET"}]}, r"corpus.jsonl:6: no document: ex"),
         ({"corpus": [*CORPUS, {"_id": "d#chunk-1", "text": ""}]}, r"corpus.jsonl:6: document id"),
         ({"qrels": {"test": "q1 d1"}}, r"qrels/test.tsv:2: found 2 cells, expected 3"),
     ],
@@ -271,7 +266,7 @@ def test_a_corpus_of_many_parts_is_the_same_as_one_of_one(
     corpus = [{"_id": f"d{n}", "title": f"T{n}", "text": f"Text {n % 5}"} for n in range(20)]
     folder = write(tmp_path / "beir", [*corpus[:10], long, *corpus[10:]])
     whole = open_collection(folder, str(tmp_path / "whole"))
-    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 100)
     cut = open_collection(folder, str(tmp_path / "cut"))
     assert len(cut.corpus_files()) > len(whole.corpus_files()) == 6
     assert cut.fingerprint == whole.fingerprint

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.grow import grow
-from medembed.data.prepare import check_source, prepare
+from medembed.data.prepare import check_source
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 from medembed.schema import content_hash
+from tests.data.attempts import config, fail, make
 from tests.inline_spread import alone
 
 Row = Mapping[str, Any]
@@ -51,23 +53,6 @@ def write(path: Path, rows: Iterable[Row]) -> Path:
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def config(path: Path, **settings: Any) -> SourceConfig:
-    return SourceConfig(path=str(path), query_language="en", document_language="en", **settings)
-
-
-def make(path: Path, output: Path, **settings: Any) -> Dataset:
-    return prepare(config(path, **settings), SplitConfig(), str(output))
-
-
-def refuse(path: Path, output: Path, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        make(path, output, **settings)
-    assert "\n" not in str(caught.value)
-    assert "SECRET" not in str(caught.value)
-    assert not output.exists()
-    return str(caught.value)
 
 
 def negatives(dataset: Dataset) -> int:
@@ -125,6 +110,7 @@ def test_a_drop_has_the_columns_of_each_of_its_files(tmp_path: Path):
 
 # a row after 120 pairs or texts -> the error after the file's name
 SAY = "Say which: name the columns, e.g. source.columns.document=..., or set source.shape."
+LACKS = "121: no document: expected 'pos'. The row has columns that the first rows lack: "
 CONTRADICTIONS: list[tuple[Row, Row, str]] = [
     (
         pair(1),
@@ -133,34 +119,18 @@ CONTRADICTIONS: list[tuple[Row, Row, str]] = [
         "document = pos, score = score; those before are read as pairs: query = query, document = "
         f"pos. {SAY}",
     ),
-    (
-        pair(1),
-        full(2),
-        "121: no row before has 'neg' and 'split' and 'group_id' and 'query_id', with",
-    ),
+    (pair(1), full(2), "121: no row before has 'neg' and 'split' and 'group_id' and 'query_id', w"),
     ({"text": "a"}, {"text": "b", "label": "x"}, "121: no row before has 'label', with which rows"),
     (
         {"question": "q", "context": "c"},
         {"question": "r", "context": "d", "answer": "a"},
         "121: no row before has 'answer', with which rows would be read as pairs: query = question",
     ),
-    (
-        {"abstract": "a"},
-        {"abstract": "b", "text": "t"},
-        "121: no row before has 'text', with which",
-    ),
+    ({"abstract": "a"}, {"abstract": "b", "text": "t"}, "121: no row before has 'text', with whic"),
     (pair(1), pair(2, messages=[]), "121: no row before has 'messages', with which rows would be"),
     (pair(1), pair(2, label=1), "121: no row before has 'label': "),
-    (
-        pair(1),
-        {"ask": "SECRET", "reply": "SECRET"},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: ask, reply.",
-    ),
-    (
-        pair(1),
-        {"SECRET Anna": "SECRET", "SECRET b": 1},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: (2, names",
-    ),
+    (pair(1), {"ask": "SECRET", "reply": "SECRET"}, f"{LACKS}ask, reply."),
+    (pair(1), {"SECRET Anna": "SECRET", "SECRET b": 1}, f"{LACKS}(2, names not shown)."),
 ]
 
 
@@ -170,7 +140,7 @@ def test_a_late_column_that_changes_how_rows_are_read_stops_with_its_place(
 ):
     first, late, expected = case
     path = write(tmp_path / "p.jsonl", [first] * 120 + [late])
-    assert refuse(path, tmp_path / "out").startswith(f"{path}:{expected}")
+    assert fail(path, tmp_path / "out").startswith(f"{path}:{expected}")
 
 
 def test_a_late_column_is_read_from_every_row_once_it_is_named(tmp_path: Path):
@@ -200,7 +170,7 @@ def test_keys_that_differ_from_row_to_row_are_noted_up_to_a_limit(tmp_path: Path
         for number in range(400)
     ]
     path = write(tmp_path / "p.jsonl", [*rows, pair(400, neg="x")])
-    assert "401: no row before has 'neg'" in refuse(path, tmp_path / "out")
+    assert "401: no row before has 'neg'" in fail(path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -245,9 +215,9 @@ def test_of_a_beir_folder_too_a_declared_column_that_no_row_has_is_refused(tmp_p
     assert (
         make(tmp_path / "in", tmp_path / "out", columns=declared).manifest.counts["judgments"] == 1
     )
-    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
+    message = fail(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
     assert "source.columns.group names 'patientid'; found no such column, but " in message
-    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
+    message = fail(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
     assert (
         "found source.columns.query, expected none but document, language, group, tags." in message
     )

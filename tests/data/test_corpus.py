@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import own_texts, parts
+from medembed.data import own_texts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import Corpus, open_corpus
-from medembed.data.own_texts import DropRows, TextColumns
+from medembed.data.formats import jsonl
+from medembed.data.own_texts import TextColumns
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError
 from medembed.schema import content_hash
@@ -110,7 +111,7 @@ def test_one_text_has_one_content_hash_by_whatever_way_it_comes(tmp_path: Path):
 def test_the_fingerprint_is_that_of_ids_and_texts_whatever_files_parts_and_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 64)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 64)
     monkeypatch.setattr(own_texts, "ROWS_PER_FILE", 2)
     texts = {f"d{n}": f"text {n}" for n in range(30)}
     whole, _ = read(write(tmp_path / "a.jsonl", rows_of(texts)), tmp_path)
@@ -170,7 +171,7 @@ def test_columns_may_be_named_joined_and_lie_inside_others(tmp_path: Path):
 def test_an_id_with_two_texts_is_refused_with_both_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 100)
     rows = rows_of({f"d{n}": f"SECRET {n}" for n in range(20)})
     uri = write(
         tmp_path / "a.jsonl",
@@ -183,40 +184,17 @@ def test_an_id_with_two_texts_is_refused_with_both_places(
     )
 
 
+LACKS = "The row has columns that the first rows lack:"
 TWO = b'{"id": "d1", "text": "t"}\n'
 FAULTS = [
-    (
-        "a.jsonl",
-        b'{"key": "d1", "text": "SECRET"}\n',
-        "no column for the id (document_id, doc_id, docid, _id, id); found key, text. Name yours: columns.id=...",
-    ),
-    (
-        "a.jsonl",
-        b'{"id": "d1", "note": "SECRET"}\n',
-        "definition, description, document, passage); found id, note.",
-    ),
-    (
-        "a.jsonl",
-        TWO + b'{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n',
-        "a.jsonl:2: no id; 2 rows of ",
-    ),
+    ("a.jsonl", b'{"key": "d1", "text": "SECRET"}\n', "_id, id); found key, text. Name yours: co"),
+    ("a.jsonl", b'{"id": "d1", "note": "SECRET"}\n', "document, passage); found id, note."),
+    ("a.jsonl", TWO + b'{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n', "a.jsonl:2: no id; 2"),
     ("a.jsonl", TWO + b'{"id": "d2", "text": "SECRET', "a.jsonl:2: not valid"),
     ("a.jsonl", b'{"id": "d2", "text": "SECRET', "a.jsonl:1: not valid JSON"),
-    (
-        "a.jsonl",
-        b'{"id": "d1", "text": ["SECRET", "b"]}\n',
-        "a.jsonl:1: 'text' is a list of 2; a row has one text.",
-    ),
-    (
-        "a.jsonl",
-        b'{"id": "d1#chunk-2", "text": "SECRET"}\n',
-        "a.jsonl:1: document id 'd1#chunk-2' holds",
-    ),
-    (
-        "a.csv",
-        b"SECRET,7\nSECRET,8\n",
-        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, columns.header=false and columns by number, e.g. columns.id=1 columns.text=2. If there is, name yours: columns.id=...",
-    ),
+    ("a.jsonl", b'{"id": "d1", "text": ["SECRET", "b"]}\n', "a.jsonl:1: 'text' is a list of 2; a"),
+    ("a.jsonl", b'{"id": "d1#chunk-2", "text": "SECRET"}\n', "a.jsonl:1: document id 'd1#chunk-2'"),
+    ("a.csv", b"SECRET,7\nSECRET,8\n", "a.csv: the first row has 2 cells, none of them a known na"),
     ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
     ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
     ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
@@ -237,18 +215,12 @@ def test_a_fault_is_named_with_its_place_and_nothing_is_left(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (
-            {"id": "d", "body": "SECRET"},
-            "no text: expected 'text'. The row has columns that the first rows lack: body.",
-        ),
+        ({"id": "d", "body": "SECRET"}, f"no text: expected 'text'. {LACKS} body."),
         (
             {"id": "d", "doc_id": "SECRET", "text": "SECRET"},
             "no row before has 'doc_id', with which rows would be read as texts: document = text, document_id = doc_id;",
         ),
-        (
-            {"key": "SECRET", "note": "SECRET"},
-            "no id: expected 'id'. The row has columns that the first rows lack: key, note.",
-        ),
+        ({"key": "SECRET", "note": "SECRET"}, f"no id: expected 'id'. {LACKS} key, note."),
     ],
 )
 def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(
@@ -287,11 +259,3 @@ def test_what_a_killed_run_has_left_goes_with_the_next_that_succeeds(tmp_path: P
         open_corpus(f"{tmp_path}/none", TextColumns(), f"{tmp_path}/x"),
     ):
         pass
-
-
-def test_rows_that_repeat_are_dropped_the_same_when_a_workers_item_is_done_again(tmp_path: Path):
-    file, target = str(tmp_path / "a.parquet"), str(tmp_path / "a-once.parquet")
-    pq.write_table(pa.table({"document_id": ["a", "a", "b", "c"]}), file)
-    for _ in range(2):
-        DropRows()({"number": 0, "file": file, "target": target, "drop": [1]})
-        assert pq.read_table(target)["document_id"].to_pylist() == ["a", "b", "c"]

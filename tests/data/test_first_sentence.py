@@ -1,53 +1,26 @@
 from pathlib import Path
 
-import pytest
-
 from medembed.data.first_sentence import Text, cut_first_sentence, make_first_sentences
 from tests.tiny import SIGNS, SUBJECTS
 
+CUTS = [  # sentences of a text; the first two are cut apart if both say something
+    ("A tumour of the skin is found.", "It grows from cells and can spread far in the body."),
+    (
+        "Some drugs, e.g. aspirin, thin the blood!",
+        "Élever la dose est dangereux pour des patients.",
+    ),
+    ("See Dr. Smith about the dose.", "12 mg a day are enough for most of the people."),
+]
+WHOLE = [
+    "No second sentence is here, only a long first one that goes on and on.",
+    "The rest of this text is too short. It ends.",
+    "",
+]
 
-@pytest.mark.parametrize(
-    ("text", "cut"),
-    [
-        (
-            (
-                "A tumour of the skin is found. It grows from cells that make colour and can "
-                "spread far."
-            ),
-            (
-                "A tumour of the skin is found.",
-                "It grows from cells that make colour and can spread far.",
-            ),
-        ),
-        (
-            (
-                "Some drugs, e.g. aspirin, thin the blood! Élever la dose est dangereux pour des "
-                "patients âgés."
-            ),
-            (
-                "Some drugs, e.g. aspirin, thin the blood!",
-                "Élever la dose est dangereux pour des patients âgés.",
-            ),
-        ),
-        (
-            (
-                "See Dr. Smith about the dose. 12 mg a day are enough for most of the people who "
-                "take it."
-            ),
-            (
-                "See Dr. Smith about the dose.",
-                "12 mg a day are enough for most of the people who take it.",
-            ),
-        ),
-        ("No second sentence is here, only a long first one that goes on and on.", None),
-        ("The rest of this text is too short. It ends.", None),
-        ("", None),
-    ],
-)
-def test_a_text_is_cut_after_its_first_sentence_if_both_parts_say_something(
-    text: str, cut: tuple[str, str] | None
-):
-    assert cut_first_sentence(text) == cut
+
+def test_a_text_is_cut_after_its_first_sentence_if_both_parts_say_something():
+    assert [cut_first_sentence(" ".join(parts)) for parts in CUTS] == CUTS
+    assert [cut_first_sentence(text) for text in WHOLE] == [None] * 3
 
 
 def texts(count: int, start: int = 0) -> list[Text]:

@@ -7,12 +7,13 @@ import pytest
 
 from medembed import storage
 from medembed.config import load_config
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import open_corpus
-from medembed.data.dataset import Dataset
 from medembed.data.own_texts import TextColumns
-from medembed.data.prepare import check_source, prepare
+from medembed.data.prepare import check_source
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError, MedEmbedError
+from tests.data.attempts import fail, make
 
 ROW = "Anna Muster,HIV positive,1956-03-02\n"
 CELLS = ("Anna", "Muster", "HIV", "positive", "1956")
@@ -29,17 +30,6 @@ STS = (
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def make(path: Path, output: Path, **settings: Any) -> Dataset:
-    source = SourceConfig(path=str(path), query_language="en", document_language="en", **settings)
-    return prepare(source, SplitConfig(), str(output))
-
-
-def refuse(path: Path, output: Path, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        make(path, output, **settings)
-    return str(caught.value)
 
 
 def assert_no_cell(message: str) -> None:
@@ -65,7 +55,7 @@ def test_a_first_row_that_is_data_is_not_shown(
     name: str, row: str, settings: dict[str, Any], tmp_path: Path
 ):
     text = row if name == "p.csv" else row.replace(",", "\t")
-    message = refuse(write(tmp_path / name, text * 3), tmp_path / "out", **settings)
+    message = fail(write(tmp_path / name, text * 3), tmp_path / "out", **settings)
     assert_no_cell(message)
     assert ASK in message or row == "Muster\n" or "twice" in message or settings.get("shape")
 
@@ -80,7 +70,7 @@ def test_the_cells_are_counted_and_the_header_is_asked_for(tmp_path: Path):
 
 
 def test_a_first_row_with_a_cell_twice_may_be_data_too(tmp_path: Path):
-    message = refuse(write(tmp_path / "p.csv", "HIV,HIV,positive\n" * 2), tmp_path / "out")
+    message = fail(write(tmp_path / "p.csv", "HIV,HIV,positive\n" * 2), tmp_path / "out")
     assert_no_cell(message)
     assert message.endswith(
         "give each of its 3 columns its own, or say that there is none (header=false)."
@@ -146,13 +136,13 @@ def test_the_sts_benchmark_is_read_with_rows_that_have_more_cells(tmp_path: Path
 
 
 def test_columns_without_names_fit_no_shape_until_they_are_named(tmp_path: Path):
-    message = refuse(write(tmp_path / "p.csv", ROW * 2), tmp_path / "out", header=False)
+    message = fail(write(tmp_path / "p.csv", ROW * 2), tmp_path / "out", header=False)
     assert message.startswith(
         f"{tmp_path}/p.csv: columns 1 to 3 fit no shape; expected query and document, "
     )
     assert message.endswith("Name yours, e.g. source.columns.query=1.")
     columns = ColumnsConfig(query="1", document="4")
-    message = refuse(tmp_path / "p.csv", tmp_path / "out", header=False, columns=columns)
+    message = fail(tmp_path / "p.csv", tmp_path / "out", header=False, columns=columns)
     assert message.startswith(
         f"{tmp_path}/p.csv: source.columns.document names '4'; found no such column, but 1 to 3."
     )
@@ -171,7 +161,7 @@ def test_ms_marcos_collection_is_encoded_by_number(tmp_path: Path):
 
 def test_other_formats_have_no_header(tmp_path: Path):
     path = write(tmp_path / "p.jsonl", '{"query": "q", "document": "d"}\n')
-    assert refuse(path, tmp_path / "out", header=False) == (
+    assert fail(path, tmp_path / "out", header=False) == (
         f"{path}: source.header=false is for CSV and TSV; found jsonl."
     )
     with (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.data.config import ColumnsConfig
+from medembed.data.reading import ColumnsConfig
 from medembed.privacy import show_id
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 
@@ -50,7 +50,7 @@ def test_a_bad_row_is_an_error_that_names_it_or_a_counted_drop(
     name, content, line, fault = case
     path = tmp_path / name
     path.write_bytes(content)
-    message = str(fail(path, tmp_path / "out"))
+    message = fail(path, tmp_path / "out")
     assert message.startswith(f"{path}:{line}: {fault}")
     assert message.endswith(SKIP)
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
@@ -120,7 +120,7 @@ def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_drop(
     for name, shown in (("x1", "x1"), ("SECRET of a patient", show_id("SECRET of a patient"))):
         rows = [json.loads(row) | {f"{kind}_id": name} for row in (PAIR, OTHER)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        assert str(fail(path, tmp_path / "out")).startswith(
+        assert fail(path, tmp_path / "out").startswith(
             f"{path}:2: {kind} id {shown!r} stands for another text in {path}:1 (1 such rows in all); "
         )
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
@@ -130,7 +130,7 @@ def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_drop(
 def test_what_only_malformed_rows_are_left_of_is_an_error(tmp_path: Path):
     (tmp_path / "p.jsonl").write_bytes(b'{"query": "SECRET", "document": 5}\n' * 3)
     error = fail(tmp_path / "p.jsonl", tmp_path / "out", skip_bad_rows=True)
-    assert "no usable row found" in str(error)
+    assert "no usable row found" in error
 
 
 def test_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp_path: Path):

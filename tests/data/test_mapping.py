@@ -3,8 +3,10 @@
 import pytest
 
 from medembed.config import load_config
-from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.mapping import beir_mapping, find_mapping
+from medembed.data.config import SourceConfig
+from medembed.data.formats.beir import beir_mapping
+from medembed.data.mapping import find_mapping
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 
 # Columns as sentence-transformers, GLUE, SICK, FlagEmbedding, MS MARCO, SQuAD, GooAQ, MedQuAD, BEIR,

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import parts
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.parts import Part, find_parts
+from medembed.data.formats import files, jsonl, parquet
+from medembed.data.formats.format import Part
+from medembed.data.parts import find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError
 from tests.inline_spread import alone
@@ -100,7 +101,7 @@ def test_the_format_goes_by_the_name(name: str, form: str, tmp_path: Path):
 def test_lines_are_cut_by_bytes_and_what_cannot_be_cut_is_one_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 100)
     for name, size in (("a.jsonl", 100), ("b.jsonl", 201), ("c.jsonl", 0)):
         (tmp_path / name).write_bytes(b"x" * size)
     cuts = [
@@ -121,7 +122,7 @@ def test_lines_are_cut_by_bytes_and_what_cannot_be_cut_is_one_part(
 
 
 def test_parquet_is_cut_between_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parts, "_ROWS_PER_PART", 5)
+    monkeypatch.setattr(parquet, "_ROWS_PER_PART", 5)
     pq.write_table(pa.table({"a": list(range(17))}), tmp_path / "p.parquet", row_group_size=3)
     cuts = [
         (part.start, part.end)
@@ -149,7 +150,7 @@ def test_the_data_set_does_not_depend_on_the_cuts(
     write_pairs(tmp_path / "p.jsonl", 40)
     whole = prepare(settings(tmp_path / "p.jsonl"), SplitConfig(), str(tmp_path / "whole"))
     for size in (50, 97, 1000):
-        monkeypatch.setattr(parts, "PART_BYTES", size)
+        monkeypatch.setattr(jsonl, "PART_BYTES", size)
         cut = prepare(settings(tmp_path / "p.jsonl"), SplitConfig(), str(tmp_path / f"cut-{size}"))
         assert (
             cut.manifest.counts
@@ -162,7 +163,7 @@ def test_the_data_set_does_not_depend_on_the_cuts(
 def test_a_bad_row_in_a_later_part_is_named_by_its_line_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 70)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 70)
     path = tmp_path / "p.jsonl"
     for line in (1, 2, 3, 19, 40):
         lines = write_pairs(path, 40)
@@ -176,7 +177,7 @@ def test_a_bad_row_in_a_later_part_is_named_by_its_line_in_the_file(
 def test_both_places_of_an_id_with_two_texts_are_right_in_whatever_part_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None
 ):
-    monkeypatch.setattr(parts, "PART_BYTES", 70)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 70)
     path = tmp_path / "p.jsonl"
     lines = write_pairs(path, 40)
     named = []
@@ -240,7 +241,7 @@ def test_the_fingerprint_goes_by_content_and_by_what_names_mean(
     corpus.write_text(text.replace("T", "S"))
     assert fingerprint("dev") != before["dev"]
     # larger ones are not read: by name, size and time
-    monkeypatch.setattr(parts, "_HASHED_BYTES", 10)
+    monkeypatch.setattr(files, "_HASHED_BYTES", 10)
     before["test"] = fingerprint("test")
     assert fingerprint("test") == before["test"]
     os.utime(tmp_path / "test/corpus.jsonl", (1, 1))

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from medembed import storage
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, describe, open_dataset
 from medembed.data.prepare import check_source, prepare
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError, StorageError
 from medembed.schema import CHUNK_MARK, WEAK, document_of
 
@@ -68,7 +69,7 @@ def test_the_fingerprint_depends_on_content_and_not_on_order(pairs_file: Path, t
 def test_a_source_read_by_many_workers_in_many_parts_gives_the_same_data_set(
     pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("medembed.data.parts.PART_BYTES", 4000)
+    monkeypatch.setattr("medembed.data.formats.jsonl.PART_BYTES", 4000)
     whole = make(pairs_file, tmp_path / "parts")
     assert len(whole.corpus_files()) > 2
     monkeypatch.undo()
@@ -143,35 +144,13 @@ def test_rows_keep_their_split_when_the_data_grows(tmp_path: Path):
 
 
 def test_texts_that_differ_in_a_sign_are_all_kept_in_splits_of_their_own(tmp_path: Path):
-    texts = [
-        "HER2-",
-        "HER2",
-        "HER2+",
-        "Rh-",
-        "Rh",
-        "CD4-",
-        "CD4",
-        "β-",
-        "β",
-        "10⁹",
-        "109",
-        "pH < 7",
-        "pH > 7",
-    ]
-    lines = [
-        {
-            "query": f"{text} tumour {text}",
-            "document": f"about {text}",
-            "split": ("train", "test")[number % 2],
-        }
-        for number, text in enumerate(texts)
-    ]
-    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    dataset = prepare(
-        SourceConfig(path=str(tmp_path / "p.jsonl"), query_language="en"),
-        SplitConfig(),
-        str(tmp_path / "d"),
-    )
+    texts = ["HER2-", "HER2", "HER2+", "Rh-", "Rh", "CD4-", "CD4", "β-", "β", "10⁹", "109"]
+    texts += ["pH < 7", "pH > 7"]
+    rows: list[dict[str, object]] = []
+    for number, text in enumerate(texts):
+        pair = {"query": f"{text} tumour {text}", "document": f"about {text}"}
+        rows.append(pair | {"split": ("train", "test")[number % 2]})
+    dataset = make(write(tmp_path / "p.jsonl", rows), tmp_path / "d", query_language="en")
     assert dataset.manifest.counts == {"documents": 13, "queries": 13, "judgments": 13}
     assert dataset.manifest.dropped == {}
     assert dataset.manifest.splits == {"train": 7, "test": 6}

@@ -93,46 +93,22 @@ def test_of_a_beir_folder_the_queries_are_read(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("q.jsonl", '{"query": "SECRET', "q.jsonl:1: not valid JSON"),
-        (
-            "q.jsonl",
-            '{"query": "a"}\n{"title": "SECRET"}',
-            "q.jsonl:2: missing or empty query; accepted names: query",
-        ),
+        ("q.jsonl", '{"query": "a"}\n{"title": "SECRET"}', "q.jsonl:2: missing or empty query; ac"),
         ("q.jsonl", '{"query": ["SECRET"]}', "q.jsonl:1: missing or empty query"),
         ("q.jsonl", '["SECRET"]', "q.jsonl:1: expected a JSON object, found str"),
-        (
-            "q.json",
-            '{"q1": {"query": "SECRET"}, "q2": {"query": "b"}}',
-            "q.json:1: one object of 2 objects. Expected",
-        ),
-        (
-            "q.csv",
-            "SECRET,SECRET b\n1,c\n",
-            "q.csv: its first line names no column of queries .* among 2; put such",
-        ),
-        (
-            "q.tsv",
-            "SECRET\nb\n",
-            "q.tsv: its first line names no column of queries .* among 1; put such",
-        ),
-        (
-            "q.tsv",
-            "1\tSECRET\n2\tb\tSECRET\n",
-            "q.tsv:2: found 3 cells; expected an id and a text.",
-        ),
+        ("q.json", '{"q1": {"query": "SECRET"}, "q2": {"query": "b"}}', "q.json:1: one object of"),
+        ("q.csv", "SECRET,SECRET b\n1,c\n", "q.csv: its first line names no column of queries"),
+        ("q.tsv", "SECRET\nb\n", "q.tsv: its first line names no column of queries .* among 1; pu"),
+        ("q.tsv", "1\tSECRET\n2\tb\tSECRET\n", "q.tsv:2: found 3 cells; expected an id and a text"),
         ("q.tsv", "1\tSECRET\n2\t \n", "q.tsv:2: missing or empty query"),
         ("q.tsv", '1\t"SECRET\n2\tb"\n', "q.tsv:1: a quote opens a cell that goes over 2 lines"),
-        ("q.obo", "[Term]", "q.obo: an ontology; expected queries."),
+        ("q.obo", "[Term]", "q.obo: looks like ontology; expected queries."),
         (
             "q.jsonl",
             '{"id": "x", "query": "a"}\n{"id": "x", "query": "SECRET"}',
             "q.jsonl:2: its query id stands in a row before",
         ),
-        (
-            "q.txt",
-            b"SECRET \xe9",
-            "q.txt:1: not UTF-8; looks like WINDOWS-1252: convert the file: iconv",
-        ),
+        ("q.txt", b"SECRET \xe9", "q.txt:1: not UTF-8; looks like WINDOWS-1252: convert the file:"),
         ("q.txt", "\n \n", "q.txt: no query there"),
     ],
 )

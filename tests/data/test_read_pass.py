@@ -10,8 +10,8 @@ import pytest
 from medembed import storage
 from medembed.data import read_pass
 from medembed.data.config import SourceConfig
+from medembed.data.formats.format import Part
 from medembed.data.mapping import find_mapping
-from medembed.data.parts import Part
 from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.schema import content_hash
 from medembed.spelling import spelling_key, words_key
@@ -62,35 +62,18 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
             {"rule": "judgment of a text that was left out", "count": 1},
         ],
     }
-    query_id, hashed = (
-        f"q-{content_hash('A question?')[:16]}",
-        f"d-{content_hash('An answer')[:16]}",
-    )
+    query_id = f"q-{content_hash('A question?')[:16]}"
+    hashed = f"d-{content_hash('An answer')[:16]}"
     document = keys("An answer") | {"language": "en", "group": None, "split": None, "label": None}
     assert tables["documents"].to_pylist() == [
         {"id": "d7", **document, "line": 2},
         {"id": hashed, **document, "line": 3},
     ]
-    assert tables["queries"].to_pylist() == [
-        {
-            "id": query_id,
-            **keys("A question?"),
-            "language": "fr",
-            "group": None,
-            "split": "dev",
-            "tags": [],
-            "line": 2,
-        }
-    ]
+    query = {"language": "fr", "group": None, "split": "dev", "tags": [], "line": 2}
+    assert tables["queries"].to_pylist() == [{"id": query_id, **keys("A question?"), **query}]
+    judgment = {"score": 1.0, "similarity": None, "split": None, "line": 2}
     assert tables["judgments"].to_pylist() == [
-        {
-            "query_id": query_id,
-            "document_id": "d7",
-            "score": 1.0,
-            "similarity": None,
-            "split": None,
-            "line": 2,
-        }
+        {"query_id": query_id, "document_id": "d7", **judgment}
     ]
 
 

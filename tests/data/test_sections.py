@@ -1,6 +1,6 @@
 """Documents alone: their titles and headings ask for them."""
 
-from medembed.data.config import ColumnsConfig
+from medembed.data.reading import ColumnsConfig
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.schema import content_hash
 from tests.data.test_shapes import fault, read

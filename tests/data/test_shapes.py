@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.mapping import beir_mapping, find_mapping
+from medembed.data.config import SourceConfig
+from medembed.data.formats.beir import beir_mapping
+from medembed.data.mapping import find_mapping
 from medembed.data.parse import to_record
+from medembed.data.reading import ColumnsConfig
 from medembed.data.rows import Document, Judgment, Qrel, Query, Record
 
 
@@ -29,17 +31,8 @@ def test_a_pair_is_a_query_a_document_and_their_judgment():
 
 
 def test_a_pair_keeps_its_ids_group_language_split_and_tags():
-    row = {
-        "question": "q",
-        "answer": "d",
-        "query_id": 7,
-        "document_id": "d7",
-        "patient": 12,
-        "lang": "fr",
-        "split": "validation",
-        "kind": ["lay", 3, None, " "],
-        "level": "easy",
-    }
+    row = {"question": "q", "answer": "d", "query_id": 7, "document_id": "d7", "patient": 12}
+    row |= {"lang": "fr", "split": "validation", "kind": ["lay", 3, None, " "], "level": "easy"}
     columns = ColumnsConfig(group="patient", tags=("kind", "level", "absent"))
     assert read(row, columns=columns) == Record(
         (Document("d", "d7", "fr", group="12"),),
@@ -85,12 +78,8 @@ TEVATRON = {
         {"docid": "d4", "text": "four"},
     ],
 }
-FOUR = (
-    Document("T one", "d1"),
-    Document("two", "2"),
-    Document("text three", "d3"),
-    Document("four", "d4"),
-)
+IDS = ("d1", "2", "d3", "d4")
+FOUR = tuple(map(Document, ("T one", "two", "text three", "four"), IDS))
 JUDGED = (Judgment(0, 0, 1.0), Judgment(0, 1, 1.0), Judgment(0, 2, 0.0), Judgment(0, 3, 0.0))
 
 
@@ -101,27 +90,16 @@ def test_tevatrons_passages_keep_their_ids_and_titles():
 def test_objects_of_a_list_are_read_by_path_with_their_ids():
     """Ids are found by the names in use, or by the field that is named, in the negatives too."""
     columns = ColumnsConfig(document="positive_passages.text", negative="negative_passages.text")
-    texts = ("one", "two", "three", "four")
-    ids = ("d1", "2", "d3", "d4")
-    expected = tuple(Document(text, name) for text, name in zip(texts, ids, strict=True))
+    expected = tuple(map(Document, ("one", "two", "three", "four"), IDS))
     assert read(TEVATRON, columns=columns).documents == expected
-    row = {
-        "ask": "q",
-        "good": [{"key": 1, "body": "one"}, {"key": 2, "body": "two"}],
-        "bad": [{"key": 3, "body": "no"}],
-    }
-    columns = ColumnsConfig(
-        query="ask", document="good.body", negative="bad.body", document_id="good.key"
-    )
-    assert read(row, columns=columns).documents == (
-        Document("one", "1"),
-        Document("two", "2"),
-        Document("no", "3"),
-    )
-    assert [
-        document.document_id
-        for document in read(row, columns=columns.model_copy(update={"document_id": ()})).documents
-    ] == [None] * 3
+    good = [{"key": 1, "body": "one"}, {"key": 2, "body": "two"}]
+    row = {"ask": "q", "good": good, "bad": [{"key": 3, "body": "no"}]}
+    columns = ColumnsConfig(query="ask", document="good.body", negative="bad.body")
+    unnamed = tuple(map(Document, ("one", "two", "no")))
+    assert read(row, columns=columns).documents == unnamed
+    columns = columns.model_copy(update={"document_id": ("good.key",)})
+    named = tuple(map(Document, ("one", "two", "no"), "123"))
+    assert read(row, columns=columns).documents == named
 
 
 def test_an_object_without_a_text_is_an_empty_document_and_never_takes_anothers_id():
@@ -203,36 +181,25 @@ def test_languages_that_are_declared_for_a_side_come_before_those_of_the_row():
     assert (record.queries[0].language, record.documents[0].language) == ("fr", "en")
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("train", "train"),
-        ("training", "train"),
-        ("dev", "dev"),
-        ("validation", "dev"),
-        ("valid", "dev"),
-        ("val", "dev"),
-        ("Validation", "dev"),
-        ("eval", "dev"),
-        ("test", "test"),
-        ("testing", "test"),
-        ("TEST", "test"),
-    ],
-)
-def test_splits_of_other_tools_have_other_names(theirs: str, ours: str):
-    assert read({"question": "q", "answer": "d", "split": theirs}).queries[0].split == ours
-    assert read({"question": "q", "answer": "d"}, split=theirs).queries[0].split == ours
+SPLITS = {
+    "train": "train training",
+    "dev": "dev validation valid val Validation eval",
+    "test": "test testing TEST",
+}
+PAIR = {"question": "q", "answer": "d"}
+
+
+@pytest.mark.parametrize("ours", SPLITS)
+def test_splits_of_other_tools_have_other_names(ours: str):
+    for theirs in SPLITS[ours].split():
+        assert read(PAIR | {"split": theirs}).queries[0].split == ours
+        assert read(PAIR, split=theirs).queries[0].split == ours
 
 
 def test_a_rows_own_split_comes_before_that_of_its_file_and_may_be_absent():
-    assert (
-        read({"question": "q", "answer": "d", "split": "dev"}, split="test").queries[0].split
-        == "dev"
-    )
-    assert (
-        read({"question": "q", "answer": "d", "split": ""}, split="test").queries[0].split == "test"
-    )
-    assert read({"question": "q", "answer": "d", "split": None}).queries[0].split is None
+    assert read(PAIR | {"split": "dev"}, split="test").queries[0].split == "dev"
+    assert read(PAIR | {"split": ""}, split="test").queries[0].split == "test"
+    assert read(PAIR | {"split": None}).queries[0].split is None
 
 
 def test_the_three_files_of_beir():

@@ -39,73 +39,29 @@ CUT = gzip.compress(b"query,document\n" + b"SECRET q,d\n" * 500, mtime=0)[:-12]
 ODD_NAMES = b'{"patient": "SECRET", "note": "SECRET", "\\ud800": 1}\n'
 # name of the file, its bytes, what follows the path in the error
 FILE_FAULTS = [
-    (
-        "p.jsonl",
-        PAIR.decode().encode("utf-16"),
-        ": UTF-16; expected UTF-8: convert the file: iconv",
-    ),
+    ("p.jsonl", PAIR.decode().encode("utf-16"), ": UTF-16; expected UTF-8: convert the file: icon"),
     (
         "p.csv",
         "SECRET,发热怎么办\n".encode("gb18030"),
         ":1: not UTF-8; looks like GB18030: convert",
     ),
-    (
-        "p.csv",
-        "SECRET né,réponse\nq,d\n".encode("latin-1"),
-        ":1: not UTF-8; looks like WINDOWS-1252",
-    ),
-    (
-        "p.jsonl.gz",
-        gzip.compress(PAIR * 500 + OTHER, mtime=0)[:-30],
-        ": truncated or damaged gzip file after",
-    ),
+    ("p.csv", "SECRET né,réponse\nq,d\n".encode("latin-1"), ":1: not UTF-8; looks like WINDOWS-12"),
+    ("p.jsonl.gz", gzip.compress(PAIR * 500 + OTHER, mtime=0)[:-30], ": truncated or damaged gzip"),
     ("p.csv.gz", CUT, ": truncated or damaged gzip file after line "),
     ("p.jsonl.gz", PAIR, ": truncated or damaged gzip file after line 0; fetch it again."),
-    (
-        "p.jsonl",
-        gzip.compress(PAIR, mtime=0),
-        ": compressed by gzip; give it a name that ends in .gz.",
-    ),
-    (
-        "p.csv",
-        UNCLOSED,
-        ":3: not valid CSV: unexpected end of data; check the quotes from this line on",
-    ),
-    (
-        "p.csv",
-        b"query,document,document\n",
-        ":1: the header has a name twice; give each of its 3 col",
-    ),
-    (
-        "p.csv",
-        NO_HEADER,
-        ": the first row has 2 cells, none of them a known name; is there a header?",
-    ),
-    (
-        "p.jsonl",
-        ODD_NAMES,
-        ": columns (3, names not shown) fit no shape; expected query and document,",
-    ),
+    ("p.jsonl", gzip.compress(PAIR, mtime=0), ": compressed by gzip; give it a name that ends in"),
+    ("p.csv", UNCLOSED, ":3: not valid CSV: unexpected end of data; check the quotes from this li"),
+    ("p.csv", b"query,document,document\n", ":1: the header has a name twice; give each of its 3"),
+    ("p.csv", NO_HEADER, ": the first row has 2 cells, none of them a known name; is there a head"),
+    ("p.jsonl", ODD_NAMES, ": columns (3, names not shown) fit no shape; expected query and docum"),
     ("p.parquet", damaged_parquet()[:-40], ": not a readable Parquet file: "),
     ("p.parquet", damaged_parquet(), ": not a readable Parquet file: "),
-    (
-        "p.parquet",
-        not_utf8(),
-        ": not a readable Parquet file: 'utf-8' codec can't decode byte 0xe9 in",
-    ),
+    ("p.parquet", not_utf8(), ": not a readable Parquet file: 'utf-8' codec can't decode byte 0xe"),
     ("p.parquet", parquet(TWICE), ": two columns have one name; give each its own."),
-    (
-        "p.parquet",
-        b"version https://git-lfs.github.com/spec/v1\n",
-        ": a Git LFS pointer instead of",
-    ),
+    ("p.parquet", b"version https://git-lfs.github.com/spec/v1\n", ": a Git LFS pointer instead o"),
     ("p.tsv", b"SECRET1\t0\tSECRET2\t1\n", ": judgments by id, without texts; give the folder"),
     ("qrels.txt", b"SECRET1 0 SECRET2 1\n", ": judgments by id, without texts; give the folder"),
-    (
-        "p.docx",
-        PAIR,
-        ": unknown file type; expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .obo",
-    ),
+    ("p.docx", PAIR, ": unknown file type; expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet,"),
     ("p.obo", PAIR, ": no [Term] stanza found; expected an ontology in OBO format."),
 ]
 
@@ -118,7 +74,7 @@ def test_a_bad_file_is_an_error_even_where_bad_rows_are_skipped(
     (tmp_path / name).write_bytes(content)
     for skip in (False, True):
         error = fail(tmp_path / name, tmp_path / "out", skip_bad_rows=skip)
-        assert str(error).startswith(f"{tmp_path / name}{expected}")
+        assert error.startswith(f"{tmp_path / name}{expected}")
 
 
 EMPTY = ": empty; expected rows of texts."
@@ -144,7 +100,7 @@ def test_a_file_without_a_readable_row_is_an_error_that_says_why(
     name, content, expected = case
     (tmp_path / name).write_bytes(content)
     error = fail(tmp_path / name, tmp_path / "out")
-    assert str(error).startswith(f"{tmp_path / name}{expected}")
+    assert error.startswith(f"{tmp_path / name}{expected}")
     fail(tmp_path / name, tmp_path / "skipped", skip_bad_rows=True)
 
 
@@ -200,18 +156,18 @@ def test_a_bad_row_of_a_beir_folder_is_an_error_that_names_it(
     (beir / name).write_text(content)
     with alone():
         error = fail(beir, tmp_path / "out")
-    assert str(error).startswith(f"{beir}/{name}{fault}")
+    assert error.startswith(f"{beir}/{name}{fault}")
 
 
 def test_a_beir_folder_without_qrels_is_an_error(beir: Path, tmp_path: Path):
     expected = "expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv."
-    assert str(fail(beir, tmp_path / "out")) == f"{beir}: {expected}"
+    assert fail(beir, tmp_path / "out") == f"{beir}: {expected}"
 
 
 @pytest.mark.parametrize("path", ["none.jsonl", "none-*.jsonl", "none"])
 def test_a_path_or_pattern_that_matches_nothing_is_named(path: str, tmp_path: Path):
     (tmp_path / "p.jsonl").write_bytes(PAIR)
-    assert str(fail(tmp_path / path, tmp_path / "out")) == f"{tmp_path / path}: no such file."
+    assert fail(tmp_path / path, tmp_path / "out") == f"{tmp_path / path}: no such file."
 
 
 def test_files_of_several_formats_are_an_error_that_says_how_to_choose(tmp_path: Path):
@@ -219,4 +175,4 @@ def test_files_of_several_formats_are_an_error_that_says_how_to_choose(tmp_path:
     (tmp_path / "data/a.jsonl").write_bytes(PAIR)
     (tmp_path / "data/b.csv").write_text("query,document\nq,d\n")
     expected = "files of several formats (csv, jsonl); name those of one, e.g. folder/*.jsonl."
-    assert str(fail(tmp_path / "data", tmp_path / "out")) == f"{tmp_path}/data: {expected}"
+    assert fail(tmp_path / "data", tmp_path / "out") == f"{tmp_path}/data: {expected}"

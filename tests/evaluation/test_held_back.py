@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from medembed.data.config import ColumnsConfig, HoldBackConfig, SourceConfig, SplitConfig
+from medembed.data.config import HoldBackConfig, SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
+from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.sets import MADE, open_retention

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.data.config import SourceConfig
-from medembed.data.files import read_part
-from medembed.data.parts import find_parts
+from medembed.data.parts import find_parts, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError
 
@@ -96,18 +95,9 @@ STRAY = {  # content of a TSV: line and fault
     'q\td\nSECRET\t"x\ny"\tSECRET\n': (2, MERGED.format(lines=2)),
     'q\td\na\tb\n"SECRET\tb\nc\td\ne"\tf\n': (3, MERGED.format(lines=3)),
     'q\n"SECRET\nb"\n': (2, MERGED.format(lines=2)),
-    'q\td\na\t"SECRET\nb\tc\n': (
-        2,
-        "not valid CSV: unexpected end of data; check the quotes from this line on, or set",
-    ),
-    'q\td\na\t"SECRET" b\n': (
-        2,
-        "not valid CSV: '\t' expected after '\"'; check the quotes from this line on, or set",
-    ),
-    'q\td\na\t"SECRET \\"b\\""\n': (
-        2,
-        "not valid CSV: '\t' expected after '\"'; double the quotes in quoted cells",
-    ),
+    'q\td\na\t"SECRET\nb\tc\n': (2, "not valid CSV: unexpected end of data; check the quotes from"),
+    'q\td\na\t"SECRET" b\n': (2, "not valid CSV: '\t' expected after '\"'; check the quotes fr"),
+    'q\td\na\t"SECRET \\"b\\""\n': (2, "not valid CSV: '\t' expected after '\"'; double the qu"),
 }
 
 

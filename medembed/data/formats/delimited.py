@@ -2,17 +2,23 @@
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from medembed.data.column_names import by_number
-from medembed.data.config import SourceConfig
-from medembed.data.lines import LONGEST_LINE, TextFile
-from medembed.data.parts import ONLY_QRELS, Part
+from medembed.data.formats.format import Format, Part
+from medembed.data.formats.lines import LONGEST_LINE, TextFile
+from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError
 
+ONLY_QRELS = (
+    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's "
+    "form or BEIR's) beside corpus.jsonl and queries.jsonl."
+)
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
 _QRELS = ["query-id", "corpus-id", "score"]
 _TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
@@ -29,9 +35,17 @@ class _Row(NamedTuple):
     lines: tuple[str, ...]
 
 
-def read_table(part: Part, source: SourceConfig) -> Rows:
-    """The rows of a table. Raises DataError, naming the line, where quotes do not fit."""
-    with TextFile(part) as file:
+class _Start(NamedTuple):
+    """How many blank lines come first, the line after them, and all lines from that on."""
+
+    blank: int
+    first: str
+    lines: Iterator[str]
+
+
+def read_table(part: Part, source: ReadingConfig) -> Rows:
+    """Yield the rows of a table. Raises DataError, naming the line, where quotes do not fit."""
+    with TextFile(part.uri) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
         if excel:
@@ -48,12 +62,11 @@ def read_table(part: Part, source: SourceConfig) -> Rows:
         yield from _name_cells(rows, part, source, file)
 
 
-def _skip_blank(lines: Iterator[str]) -> tuple[int, str, Iterator[str]]:
-    """(how many blank lines come first, the line after them, all lines from that on)."""
+def _skip_blank(lines: Iterator[str]) -> _Start:
     for number, line in enumerate(lines):
         if line.strip():
-            return number, line, chain([line], lines)
-    return 0, "", iter(())
+            return _Start(number, line, chain([line], lines))
+    return _Start(0, "", iter(()))
 
 
 def _find_delimiter(first: str, part: Part) -> str:
@@ -63,7 +76,7 @@ def _find_delimiter(first: str, part: Part) -> str:
 
 
 def _split_raw(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
-    """Each line is a row, and a quote is a character like any other."""
+    """Yield each line as a row; a quote is a character like any other."""
     for number, line in enumerate(lines, start=before + 1):
         bare = line.rstrip("\r\n")
         if bare:
@@ -71,7 +84,7 @@ def _split_raw(lines: Iterable[str], delimiter: str, before: int, uri: str) -> I
 
 
 def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
-    """Cells may be quoted: then they hold delimiters and line ends, and quotes that are doubled."""
+    """Yield rows whose quoted cells may hold delimiters, line ends and doubled quotes."""
     csv.field_size_limit(LONGEST_LINE)
     taken: list[str] = []
     number = before + 1
@@ -108,7 +121,7 @@ def _mend_quotes(lines: Iterable[str]) -> str:
 
 
 def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
-    """The rows. Raises DataError where stray quotes may have made lines of a raw TSV one row."""
+    """Yield the rows. Raises DataError where stray quotes may have joined lines of a raw TSV."""
     width = 0
     for row in rows:
         width = width or row.lines[0].count("\t")
@@ -121,7 +134,7 @@ def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
         yield row
 
 
-def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: TextFile) -> Rows:
+def _name_cells(rows: Iterator[_Row], part: Part, source: ReadingConfig, file: TextFile) -> Rows:
     first = next(rows, None)
     if first is None:
         return
@@ -138,8 +151,8 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: Te
         yield row.number, _to_fields(names, row.cells, position, file)
 
 
-def _names_without_header(first: list[str], part: Part, source: SourceConfig) -> list[str]:
-    """The names of columns where the first row has none, as in many qrels; else []."""
+def _names_without_header(first: list[str], part: Part, source: ReadingConfig) -> list[str]:
+    """Return the names of columns where the first row has none, as in many qrels; else []."""
     if part.kind == "rows":
         return [] if source.header else by_number(len(first))
     is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
@@ -147,14 +160,14 @@ def _names_without_header(first: list[str], part: Part, source: SourceConfig) ->
 
 
 def _are_qrels(first: list[str]) -> bool:
-    """Whether a table begins with BEIR's header of judgments, or with a row as TREC writes them."""
+    """Return whether a table begins with BEIR's header of judgments, or a row of TREC's."""
     return first[:2] == _QRELS[:2] or (
         len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal()
     )
 
 
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:
-    """The names of columns; one without a name, as pandas writes its index, is not read."""
+    """Return the names of columns; one without a name, as pandas writes its index, is not read."""
     if (row := _bytes_not_utf8(names)) is not None:
         raise DataError(f"{place}: {file.explain(row)}")
     named = [name for name in names if name]
@@ -169,7 +182,7 @@ def _header(names: list[str], place: str, file: TextFile) -> list[str]:
 def _to_fields(
     names: list[str], cells: list[str], position: int, file: TextFile
 ) -> Fields | BadRow:
-    """A row by the names of its columns; `position` counts rows from 1."""
+    """Return a row by the names of its columns; `position` counts rows from 1."""
     if len(cells) != len(names):
         are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
         advice = " Leave out the row names (R: row.names=FALSE)." if are_named else ""
@@ -180,10 +193,35 @@ def _to_fields(
 
 
 def _bytes_not_utf8(cells: list[str]) -> bytes | None:
-    """The bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
+    """Return the bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
     joined = " ".join(cells)
     try:
         joined.encode()
     except UnicodeEncodeError:
         return joined.encode("utf-8", "surrogateescape")
     return None
+
+
+def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
+    """Return why a table is incomplete. A complete one with one quote too many looks so, too."""
+    part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
+    rows = (row for _, row in read_table(part, source))
+    try:
+        first = next(rows, None)
+        last = next(iter(deque(rows, maxlen=1)), first)
+    except DataError as error:
+        return "its last cell breaks off" if "unexpected end of data" in str(error) else None
+    # without a header a row is no BadRow for having fewer cells
+    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
+    return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
+
+
+CSV = Format(
+    name="csv",
+    endings=(".csv",),
+    read_rows=read_table,
+    has_header=True,
+    why_incomplete=_why_incomplete,
+    is_check_unsure=True,
+)
+TSV = replace(CSV, name="tsv", endings=(".tsv",))

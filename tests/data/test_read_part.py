@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed import storage
-from medembed.data import lines as data_lines
 from medembed.data.config import SourceConfig
-from medembed.data.files import locate, read_part
-from medembed.data.parts import Part, find_parts
+from medembed.data.formats import lines as data_lines
+from medembed.data.formats.format import Part
+from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 
@@ -167,7 +167,6 @@ def test_a_file_that_breaks_off_while_it_is_read_is_named(monkeypatch: pytest.Mo
 def test_a_format_that_is_named_comes_before_the_files_name(tmp_path: Path):
     (tmp_path / "p.txt").write_text('{"a": 1}\n')
     assert read_all(tmp_path / "p.txt", format="jsonl") == [(1, {"a": 1})]
-    assert read_all(tmp_path / "p.txt", format="openai") == [(1, {"a": 1})]
     assert read_all(write_csv(tmp_path / "p.tsv", delimiter="\t"), format="csv") == [
         (2, ROWS[0]),
         (4, ROWS[1]),

@@ -37,7 +37,7 @@ _NOT_KOREAN = (0xC9, 0xD7)
 
 
 def explain_start(start: bytes) -> str | None:
-    """Says what is wrong with a file that starts like this; None if it may be UTF-8."""
+    """Say what is wrong with a file that starts like this; None if it may be UTF-8."""
     for mark, encoding in _MARKS.items():
         if start.startswith(mark):
             return f"{encoding}; expected UTF-8: {_CONVERT.format(encoding=encoding)}"
@@ -53,7 +53,7 @@ def explain_start(start: bytes) -> str | None:
 
 
 def explain_row(row: bytes, start: bytes, place: str = "") -> str:
-    """Says what to do about a row that is not UTF-8 in a file that starts like this.
+    """Say what to do about a row that is not UTF-8 in a file that starts like this.
 
     In a file whose other rows are UTF-8 the row alone is damaged, and to convert the file would
     damage the others.
@@ -71,7 +71,7 @@ def explain_row(row: bytes, start: bytes, place: str = "") -> str:
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Names the encoding of bytes that are not UTF-8, as iconv has it; None if unsure."""
+    """Name the encoding of bytes that are not UTF-8, as iconv has it; None if unsure."""
     text = sample.decode("cp1252", "replace")
     beyond = [character.lower() for character in text if not character.isascii()]
     # most: in DOS and Macintosh texts none are
@@ -86,7 +86,7 @@ def guess_encoding(sample: bytes) -> str | None:
 
 
 def _is_chinese(sample: bytes) -> bool:
-    """Whether nearly all characters are common ones of GB18030, and many of it alone."""
+    """Return whether nearly all characters are common ones of GB18030, and many of it alone."""
     try:
         text = sample.decode("gb18030")
     except UnicodeDecodeError as error:
@@ -100,7 +100,7 @@ def _is_chinese(sample: bytes) -> bool:
 
 
 def _wide_encoding(start: bytes) -> str | None:
-    """UTF-16LE or UTF-16BE without a mark, by the zeros beside its ASCII characters."""
+    """Return UTF-16LE or UTF-16BE without a mark, by the zeros beside its ASCII characters."""
     even = start[0::2].count(0)
     odd = start[1::2].count(0)
     if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
@@ -109,7 +109,7 @@ def _wide_encoding(start: bytes) -> str | None:
 
 
 def _is_utf8(sample: bytes) -> bool:
-    """Whether it is UTF-8, but for a character that it ends within."""
+    """Return whether it is UTF-8, but for a character that it ends within."""
     try:
         sample.decode()
     except UnicodeDecodeError as error:
@@ -118,7 +118,7 @@ def _is_utf8(sample: bytes) -> bool:
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:
-    """Whether characters of several bytes outnumber damaged ones."""
+    """Return whether characters of several bytes outnumber damaged ones."""
     text = sample.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     return sum(not character.isascii() for character in text) > 2 * damaged

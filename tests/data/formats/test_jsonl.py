@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from medembed.data import parts
-from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.files import read_part
-from medembed.data.parts import find_parts
+from medembed.data.config import SourceConfig
+from medembed.data.formats import jsonl
+from medembed.data.parts import find_parts, read_part
+from medembed.data.reading import ColumnsConfig
 from medembed.data.rows import BadRow
 
 ROWS = [{"query": f"SECRET {number}", "document": "é"} for number in range(3)]
@@ -31,7 +31,7 @@ def test_an_array_is_read_as_rows_with_their_numbers(name: str, indent: int | No
 
 
 def test_an_array_is_not_cut_however_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parts, "PART_BYTES", 10)
+    monkeypatch.setattr(jsonl, "PART_BYTES", 10)
     (tmp_path / "p.json").write_text(json.dumps(ROWS, indent=1))
     assert read(tmp_path / "p.json") == list(enumerate(ROWS, start=1))
 

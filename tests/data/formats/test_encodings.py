@@ -2,7 +2,7 @@
 
 import pytest
 
-from medembed.data.encodings import explain_row, explain_start, guess_encoding
+from medembed.data.formats.encodings import explain_row, explain_start, guess_encoding
 
 FRENCH = "Le patient présente une fièvre élevée avec œdème ; l’état général est « altéré » – 38 °C, 5 µg, ±2.\n"
 CHINESE = "患者主诉发热三天，伴咳嗽。体温三十九度。\n"
@@ -79,16 +79,8 @@ def test_a_file_that_is_no_text_in_utf8_is_told_as_what_it_is(start: bytes, faul
 @pytest.mark.parametrize(
     "start",
     [
-        b"",
-        b"a",
-        b"PAR1,BZh\n",
-        b"a,b\r\nc,d\r\n",
-        b"one line\r",
-        b"a\0b,c\n" * 3,
-        FRENCH.encode(),
-        CHINESE.encode(),
-        b'\xef\xbb\xbf"a"\r\n',
-        b'a,"b\rc"\n',
+        *(b"", b"a", b"PAR1,BZh\n", b"a,b\r\nc,d\r\n", b"one line\r", b"a\0b,c\n" * 3),
+        *(FRENCH.encode(), CHINESE.encode(), b'\xef\xbb\xbf"a"\r\n', b'a,"b\rc"\n'),
     ],
 )
 def test_text_in_utf8_is_none_of_these(start: bytes):

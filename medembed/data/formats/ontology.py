@@ -8,14 +8,12 @@ answer it.
 Format: OBO 1.4 flat file, "Term" stanzas with the tags id, name, def, synonym, is_obsolete.
 """
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 
-from medembed import storage
-from medembed.data.config import SourceConfig
-from medembed.data.parts import is_gzip
+from medembed.data.formats.format import Format, Part
+from medembed.data.formats.lines import TextFile
+from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
 from medembed.schema import WEAK
@@ -34,43 +32,37 @@ _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s+(?:EXACT|BROAD|NARROW|RELATED)\s+(
 Stanza = dict[str, list[str]]
 
 
-def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
-    """A record of every term; those that are obsolete or without definition are counted.
+def read_ontology(part: Part, source: ReadingConfig) -> Iterator[Record]:
+    """Yield a record of every term; those that are obsolete or without definition are counted.
 
     A query is tagged "name" or "synonym", and with its synonym type where the file gives one
     ("lay", ...). All but lay synonyms are weak: they come from the ontology's structure, while lay
     ones were collected to be what people ask.
     """
-    try:
-        content = storage.read_bytes(uri)
-        text = (gzip.decompress(content) if is_gzip(uri) else content).decode()
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{uri}: truncated or damaged gzip file; fetch it again.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{uri}: not UTF-8 at byte {error.start}; expected an OBO text file."
-        ) from None
     count = 0
-    for term in _stanzas(text):
+    for term in _read_terms(part):
         count += 1
         yield _to_record(term, source)
     if not count:
-        raise DataError(f"{uri}: no [Term] stanza found; expected an ontology in OBO format.")
+        raise DataError(f"{part.uri}: no [Term] stanza found; expected an ontology in OBO format.")
 
 
-def _stanzas(text: str) -> Iterator[Stanza]:
+def _read_terms(part: Part) -> Iterator[Stanza]:
     term: Stanza | None = None
-    for line in [*text.splitlines(), "[End]"]:
-        if line.startswith("["):
-            if term:
-                yield term
-            term = {} if line.strip() == "[Term]" else None
-        elif term is not None and ": " in line:
-            tag, value = line.split(": ", 1)
-            term.setdefault(tag, []).append(value.strip())
+    with TextFile(part.uri) as file:
+        for _, line in file.texts():
+            if line.startswith("["):
+                if term:
+                    yield term
+                term = {} if line.strip() == "[Term]" else None
+            elif term is not None and ": " in line:
+                tag, value = line.split(": ", 1)
+                term.setdefault(tag, []).append(value.strip())
+    if term:
+        yield term
 
 
-def _to_record(term: Stanza, source: SourceConfig) -> Record:
+def _to_record(term: Stanza, source: ReadingConfig) -> Record:
     if term.get("is_obsolete") == ["true"]:
         return Record(dropped=("obsolete term",))
     definition = _QUOTED.match(term.get("def", [""])[0])
@@ -100,7 +92,7 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
 
 
 def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The names of a term with their tags, lay synonyms first, as the first of two stays."""
+    """Yield the names of a term with their tags, lay synonyms first, as the first of two stays."""
     synonyms = [match for value in term.get("synonym", []) if (match := _SYNONYM.match(value))]
     tagged = [
         (_unescape(match[1]), ("synonym", _TAGS[match[2]]))
@@ -114,3 +106,6 @@ def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\(.)", lambda match: {"n": " ", "t": " "}.get(match[1], match[1]), text)
+
+
+ONTOLOGY = Format(name="ontology", endings=(".obo",), read_records=read_ontology)

