@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -143,8 +143,11 @@ def read_bytes(uri: str) -> bytes:
         return bytes(stream.read())
 
 
-def write_bytes(uri: str, data: bytes) -> None:
-    """Write a file that appears whole or not at all: by a rename locally, by one put elsewhere."""
+@contextmanager
+def open_output(uri: str) -> Iterator[Any]:
+    """Open a stream into a file that appears whole or not at all: by a rename locally, by one put
+    elsewhere.
+    """
     filesystem, path = open_filesystem(uri)
     target = path
     try:
@@ -152,7 +155,7 @@ def write_bytes(uri: str, data: bytes) -> None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             target = f"{path}.{uuid.uuid4().hex}.part"
         with filesystem.open_output_stream(target, compression=None) as stream:
-            stream.write(data)
+            yield stream
         if target != path:
             os.replace(target, path)
     except BaseException as error:
@@ -161,6 +164,12 @@ def write_bytes(uri: str, data: bytes) -> None:
         if isinstance(error, OSError):
             raise StorageError(f"{uri}: cannot write it: {_first_line(error)}") from None
         raise
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    with open_output(uri) as stream:
+        stream.write(data)
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:

@@ -1,53 +1,45 @@
 """Copy registered models with all that they need to a folder elsewhere, whose manifest comes last
 and has every hash.
 
-What has changed gets a new place, and the old one goes after the new manifest is there: until then
+What has changed gets a new folder, and the old one goes after the new manifest is there: until then
 the former backup can be restored.
 """
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
-from medembed.custody.chain import name_of
-from medembed.custody.copies import CopyTo
-from medembed.custody.items import FOLDERS, Item, find_item, sources_of
-from medembed.custody.kinds import BackupManifest, CopiedRun, CopiedVersion, Part
+from medembed.custody.copies import CopyTo, Part, find_part
+from medembed.custody.kinds import OURS, RUN, BackupManifest, CopiedVersion, folder_of
 from medembed.errors import StorageError
-from medembed.lineage import Source
+from medembed.lineage import KINDS, CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
-from medembed.registry.runs import list_artifacts, read_artifact, read_run
-from medembed.schema import content_hash, fingerprint
+from medembed.schema import fingerprint
 from medembed.tags import Lineage
-
-RUNS = "runs"
-_OURS = (RUNS, *FOLDERS.values())
 
 
 @dataclass(frozen=True)
 class BackedUp:
-    """A finished backup, what this run copied of it, and lines on what cannot be read now: `gone`,
-    or `held` in an earlier backup.
+    """A finished backup, the names of what this run copied, and lines on what cannot be read now:
+    `gone`, or `held` in an earlier backup.
     """
 
     manifest: BackupManifest
-    copied: int
-    copied_bytes: int
+    new: list[str]
     gone: list[str]
     held: list[str]
 
 
 @dataclass
-class _Taken:
-    """What is taken along: versions by number, items, and lines on what cannot be read now."""
+class _Plan:
+    """What is taken along: versions by number, parts, and lines on what cannot be read now."""
 
     versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    items: list[Item] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
 
@@ -68,57 +60,46 @@ def back_up(
     that `to` has not.
     """
     before = _open(registry, to)
-    files = CopyTo(to, before.copies)
-    taken = _Taken()
+    target = CopyTo(to, before.copies)
+    plan = _Plan()
     for version in versions:
-        _take(version, before, taken)
-    further = [_take_table(uri, taken) for uri in tables]
-    _copy_items(taken.items, files)
+        _plan_version(version, before, plan)
+    others = [_plan_table(uri, plan) for uri in tables]
+    parts = {part.folder: part for part in plan.parts}.values()
+    copied = ((len(part.files), target.copy(part)) for part in parts)
+    for _ in track(copied, sum(len(part.files) for part in parts), "back up", "files"):
+        pass
     for version in versions:
         if version.run_id:
-            run = _copy_run(files, registry, version.run_id)
-            copied = taken.versions[version.version]
-            taken.versions[version.version] = replace(copied, run=run)
-    kept = before.versions | taken.versions
+            run = target.copy_run(registry, version.run_id)
+            plan.versions[version.version].folders[RUN] = run
+    kept = before.versions | plan.versions
     of_versions = {copied.run_id for copied in kept.values()}
-    others = []
     for run_id, artifacts in (runs or {}).items():
         if run_id not in of_versions:
-            others.append(_copy_run(files, registry, run_id, artifacts))
-    numbers = sorted(kept, key=int)
+            others.append(target.copy_run(registry, run_id, artifacts))
     manifest = BackupManifest(
         name=registry.config.model_name,
         aliases={alias: number for alias, number in aliases.items() if number in kept},
-        versions={number: kept[number] for number in numbers},
-        folders=before.folders | {item.part: item.folder for item in taken.items},
-        tables=tuple(dict.fromkeys([*before.tables, *further])),
-        runs=tuple(others),
-        copies=before.copies | files.copies,
+        versions={number: kept[number] for number in sorted(kept, key=int)},
+        others=(*before.others, *others),
+        copies=before.copies | target.copies,
     )
-    manifest = _commit(to, manifest, files.there)
-    return BackedUp(manifest, files.new, files.new_bytes, taken.gone, taken.held)
-
-
-def check_whole(uri: str, manifest: BackupManifest) -> None:
-    """Raises StorageError for a backup in which an erasure is not finished."""
-    if manifest.erasing is not None:
-        raise StorageError(
-            f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again."
-        )
+    return BackedUp(_commit(manifest, target), target.new, plan.gone, plan.held)
 
 
 def _open(registry: Registry, to: str) -> BackupManifest:
     """Return the manifest of the backup that lies there, an empty one if none does."""
     if not storage.exists(storage.join(to, MANIFEST)):
         names = storage.list_files(to) if storage.exists(to) else []
-        foreign = [name for name in names if name.split("/")[0] not in _OURS]
+        foreign = [name for name in names if name.split("/")[0] not in OURS]
         if foreign:
             raise StorageError(
                 f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
             )
         return BackupManifest()
     manifest = read_manifest(to, BackupManifest)
-    check_whole(to, manifest)
+    manifest.check_whole(to)
     name = registry.config.model_name
     others = ["..."] if manifest.name != name else []
     for version in all_versions(registry, name):
@@ -133,101 +114,76 @@ def _open(registry: Registry, to: str) -> BackupManifest:
     return manifest
 
 
-def _take(version: Version, before: BackupManifest, taken: _Taken) -> None:
+def _plan_version(version: Version, before: BackupManifest, plan: _Plan) -> None:
     """Take a version along, with what there is of it, or is in an earlier backup."""
     earlier = before.versions.get(version.version)
-    parts: dict[Part, str] = {}
+    folders: dict[str, str] = {}
     tags = dict(version.tags)
-    for part, source in sources_of(version).items():
-        item = find_item(part, source)
-        if item is not None:
-            parts[part] = item.part
-            taken.items.append(item)
+    checkpoint = Source(version.lineage.encoder or "", version.source)
+    sources = {CheckpointManifest.role: checkpoint, **version.lineage.sources}
+    for kind in KINDS:
+        source = sources.get(kind.role)
+        if kind.role is None or kind.folder is None or source is None or source.uri is None:
             continue
-        number = f" version {source.version}" if part == "table" else ""
-        line = without_passwords(f"{name_of(version)}: {part} {source.uri}{number}")
-        if earlier is None or part not in earlier.parts:
-            taken.gone.append(line)
+        part = find_part(kind, source)
+        if part is not None:
+            folders[kind.role] = part.folder
+            plan.parts.append(part)
             continue
-        taken.held.append(line)
-        parts[part] = earlier.parts[part]
-        if part == "table":  # the version that is in that copy
+        number = f" version {source.version}" if source.version is not None else ""
+        line = without_passwords(f"{version.reference}: {kind.role} {source.uri}{number}")
+        if earlier is None or kind.role not in earlier.folders:
+            plan.gone.append(line)
+            continue
+        plan.held.append(line)
+        folders[kind.role] = earlier.folders[kind.role]
+        if kind is TableManifest:  # the version that is in that copy
             tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
-    if "checkpoint" not in parts:
+    if CheckpointManifest.role not in folders:
         raise StorageError(
-            f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be "
+            f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
             "copied; take the version out (medembed prune), or bring the folder back."
         )
-    taken.versions[version.version] = CopiedVersion(version.run_id, tags, parts)
+    plan.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
 
 
-def _take_table(uri: str, taken: _Taken) -> str:
-    item = find_item("table", Source("", uri))
-    if item is None:
+def _plan_table(uri: str, plan: _Plan) -> str:
+    part = find_part(TableManifest, Source("", uri))
+    if part is None:
         raise StorageError(f"tables: {uri}: no embedding table there.")
-    taken.items.append(item)
-    return item.part
+    plan.parts.append(part)
+    return part.folder
 
 
-def _copy_items(items: Sequence[Item], files: CopyTo) -> None:
-    """Copy the items' files, a manifest after what it names, while a bar counts them."""
-    by_folder = {item.folder: item for item in items}
-    total = sum(len(item.files) for item in by_folder.values())
-
-    def copies() -> Iterator[tuple[int, None]]:
-        for folder, item in by_folder.items():
-            for name in sorted(item.files, key=lambda name: name == MANIFEST):
-                files.copy(storage.join(item.uri, name), f"{folder}/{name}", item.files[name])
-                yield 1, None
-
-    for _ in track(copies(), total, "back up", "files"):
-        pass
-
-
-def _copy_run(
-    files: CopyTo, registry: Registry, run_id: str, only: Collection[str] | None = None
-) -> CopiedRun:
-    """Copy a run's facts and its artifacts, by default all, to places named by their hashes."""
-    folder = f"{RUNS}/{run_id}"
-    facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
-    described = f"{folder}/run-{content_hash(facts)}.json"
-    files.write(described, facts)
-    artifacts: dict[str, str] = {}
-    for path in sorted(list_artifacts(registry, run_id)):
-        if only is None or path in only:
-            content = read_artifact(registry, run_id, path)
-            # by its own name: erase looks for that
-            artifacts[path] = f"{folder}/{content_hash(content)}/{path}"
-            files.write(artifacts[path], content)
-    return CopiedRun(described, artifacts)
-
-
-def _commit(to: str, manifest: BackupManifest, there: Collection[str]) -> BackupManifest:
+def _commit(manifest: BackupManifest, target: CopyTo) -> BackupManifest:
     """Write the manifest with what its versions, tables and runs need, then remove files of ours
     that it does not name.
 
     Of a part that was copied again all versions have the new copy: what was erased where it lies is
     in the old one.
     """
-    parts = set(manifest.tables)
-    runs = list(manifest.runs)
-    for version in manifest.versions.values():
-        parts.update(version.parts.values())
-        runs += [version.run] if version.run else []
-    of_runs: set[str] = set()
-    for run in runs:
-        of_runs.update([run.facts, *run.artifacts.values()])
-    folders = {part: manifest.folders[part] for part in sorted(parts)}
-    starts = tuple(f"{folder}/" for folder in folders.values())
-    copies = {
-        name: copied
-        for name, copied in manifest.copies.items()
-        if name.startswith(starts) or name in of_runs
-    }
+    newest = {_name_of(folder): folder for folder in map(folder_of, target.copies)}
+
+    def renew(folder: str) -> str:
+        return newest.get(_name_of(folder), folder)
+
+    versions = {}
+    for number, copied in manifest.versions.items():
+        folders = {role: renew(folder) for role, folder in copied.folders.items()}
+        versions[number] = replace(copied, folders=folders)
+    others = tuple(dict.fromkeys(map(renew, manifest.others)))
+    manifest = replace(manifest, versions=versions, others=others)
+    used = manifest.folders
+    copies = {name: copied for name, copied in manifest.copies.items() if folder_of(name) in used}
     key = fingerprint({name: copied.hash for name, copied in copies.items()})
-    manifest = replace(manifest, key=key, folders=folders, copies=copies)
-    write_manifest(to, manifest)
-    for name in there:
-        if name not in copies and name.split("/")[0] in _OURS:
-            storage.delete_file(storage.join(to, name))
+    manifest = replace(manifest, key=key, copies=copies)
+    write_manifest(target.uri, manifest)
+    for name in target.there:
+        if name not in copies and name.split("/")[0] in OURS:
+            storage.delete_file(storage.join(target.uri, name))
     return manifest
+
+
+def _name_of(folder: str) -> str:
+    """Return what stays of a folder's name however the files change."""
+    return folder.rpartition("-")[0]

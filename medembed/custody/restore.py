@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from medembed import storage
 from medembed.artifact import read_manifest
-from medembed.custody.backup import RUNS, check_whole
-from medembed.custody.copies import PART, Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS
-from medembed.custody.kinds import BackupManifest, Copied, CopiedRun, CopiedVersion
+from medembed.custody.copies import ARTIFACTS, FACTS, copy_file, hash_file
+from medembed.custody.kinds import FOLDERS, OURS, RUN, RUNS, BackupManifest, Copied, CopiedVersion
+from medembed.custody.names import PART
+from medembed.custody.places import plain
 from medembed.errors import ServiceError, StorageError
+from medembed.lineage import CheckpointManifest
 from medembed.progress import track
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
@@ -20,8 +21,6 @@ from medembed.registry.runs import write_run
 from medembed.tags import move
 
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
-# tag of a version that only takes a number which the backup does not have
-_PLACEHOLDER = "placeholder"
 
 
 @dataclass(frozen=True)
@@ -41,24 +40,25 @@ def restore(backup: str, output: str, registry: Registry) -> Restored:
     manifest says, here or at `output`, ServiceError if the registry has this model already.
     """
     manifest = read_manifest(backup, BackupManifest)
-    check_whole(backup, manifest)
+    manifest.check_whole(backup)
     registry.check_output(output)
     _check_registry(registry, manifest)
-    files = {}
-    for name, copied in manifest.copies.items():
-        folder = name.split("/")[0]
-        if folder not in (RUNS, *FOLDERS.values()):
+    for name in manifest.copies:
+        if name.split("/")[0] not in OURS:
             raise StorageError(
                 f"{backup}: its manifest names {name!r}; expected names below "
-                f"{', '.join(FOLDERS.values())}: it was damaged or forged; nothing is restored."
+                f"{', '.join(FOLDERS)}: it was damaged or forged; nothing is restored."
             )
-        if folder != RUNS:
-            files[name] = copied
-    _check_output(output, files)
-    size = sum(copied.bytes for copied in files.values())
-    new = sum(track(_copy_all(backup, output, files), len(files), "restore", "files"))
+    files = {
+        name: copied for name, copied in manifest.copies.items() if not name.startswith(f"{RUNS}/")
+    }
+    there = _check_output(output, files)
+    missing = {name: copied for name, copied in files.items() if name not in there}
+    for _ in track(_copy_all(backup, output, missing), len(missing), "restore", "files"):
+        pass
     _Registration(registry, backup, output, manifest).run()
-    return Restored(len(manifest.versions), len(files), size, new)
+    size = sum(copied.bytes for copied in files.values())
+    return Restored(len(manifest.versions), len(files), size, len(missing))
 
 
 def _check_registry(registry: Registry, manifest: BackupManifest) -> None:
@@ -81,39 +81,39 @@ def _check_registry(registry: Registry, manifest: BackupManifest) -> None:
     )
 
 
-def _check_output(output: str, files: Mapping[str, Copied]) -> None:
-    """Raises StorageError for files in the folders of a backup that this one does not have so."""
-    prefix = output.rstrip("/") + "/"
-    for uri, size, _ in storage.find_files(output):
-        name = uri.removeprefix(prefix)
-        is_in_ours = name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)
-        if is_in_ours and (name not in files or files[name].bytes != size):
-            raise _other(output, name)
+def _check_output(output: str, files: Mapping[str, Copied]) -> set[str]:
+    """Return the names of the backup's files that are at `output`.
+
+    Raises StorageError for files in the folders of a backup that this one does not have so.
+    """
+    there: set[str] = set()
+    prefix = plain(output) + "/"
+    for file in storage.find_files(output):
+        name = file.uri.removeprefix(prefix)
+        if name.split("/")[0] not in FOLDERS or PART.search(name):
+            continue
+        if name not in files or hash_file(file.uri) != files[name]:
+            raise StorageError(
+                f"{output}: found {name}, which this backup does not have, or not with this "
+                "content; give a new output, or remove that folder if it is what an interrupted "
+                "restoration has left."
+            )
+        there.add(name)
+    return there
 
 
-def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> Iterator[tuple[int, bool]]:
-    """Copy the files that are not there; yield of each whether it was copied."""
+def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> Iterator[tuple[int, None]]:
+    """Copy files, checked by their hashes; yield one unit of work for each."""
     for name, copied in files.items():
         source = storage.join(backup, name)
         target = storage.join(output, name)
-        stamp = Stamp(copied.hash, copied.bytes)
-        is_new = not storage.exists(target)
-        if not is_new and stamp_of(target) != stamp:
-            raise _other(output, name)
-        if is_new and copy_file(source, target) != stamp:
+        if copy_file(source, target) != copied:
             storage.delete_file(target)
             raise StorageError(
                 f"{source}: damaged: it is not what the backup's manifest says; nothing is "
                 "registered."
             )
-        yield 1, is_new
-
-
-def _other(output: str, name: str) -> StorageError:
-    return StorageError(
-        f"{output}: found {name}, which this backup does not have, or not with this content; give "
-        "a new output, or remove that folder if it is what an interrupted restoration has left."
-    )
+        yield 1, None
 
 
 @dataclass(frozen=True)
@@ -126,63 +126,58 @@ class _Registration:
     manifest: BackupManifest
 
     def run(self) -> None:
-        """Register versions in order; placeholders fill gaps in the numbers, and then go."""
+        """Register the versions in order, then the other runs, then the aliases."""
         client = self.registry.client
         name = self.manifest.name
-        versions = self.manifest.versions
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name, tags={_BEGUN: self.manifest.key})
-        newest = max((int(one.version) for one in all_versions(self.registry, name)), default=0)
-        for number in range(newest + 1, max(map(int, versions), default=0) + 1):
-            self._register(str(number))
+        registered = {version.version for version in all_versions(self.registry, name)}
+        for number in sorted(self.manifest.versions.keys() - registered, key=int):
+            self._register(number, self.manifest.versions[number])
         for version in all_versions(self.registry, name):
-            if _PLACEHOLDER in version.tags:
+            if version.version not in self.manifest.versions:
                 delete_version(self.registry, version)
-        for run in self.manifest.runs:
-            self._restore_run(run, {})
+        for folder in self.manifest.others:
+            if folder.startswith(f"{RUNS}/"):
+                self._restore_run(folder, {})
         for alias, champion in self.manifest.aliases.items():
             client.set_registered_model_alias(name, alias, champion)
         client.delete_registered_model_tag(name, _BEGUN)
 
-    def _register(self, number: str) -> None:
-        name = self.manifest.name
-        copied = self.manifest.versions.get(number)
-        if copied is None:
-            first = self._places(next(iter(self.manifest.versions.values())))
+    def _register(self, number: str, copied: CopiedVersion) -> None:
+        """Register a version, and as many before it as it takes to get to its number: they go."""
+        places = {
+            role: storage.join(self.output, folder) for role, folder in copied.folders.items()
+        }
+        run = copied.folders.get(RUN)
+        run_id = self._restore_run(run, places) if run else None
+        given = 0
+        while given < int(number):
             made = self.registry.client.create_model_version(
-                name, source=first["checkpoint"], tags={_PLACEHOLDER: "true"}
-            )
-        else:
-            places = self._places(copied)
-            run_id = self._restore_run(copied.run, places) if copied.run else None
-            made = self.registry.client.create_model_version(
-                name,
-                source=places["checkpoint"],
+                self.manifest.name,
+                source=places[CheckpointManifest.role],
                 run_id=run_id,
                 tags=move(copied.tags, places),
             )
-        if str(made.version) != number:
+            given = int(made.version)
+        if given != int(number):
             raise ServiceError(
-                f"models:/{name}: the registry gave number {made.version} instead of {number}; "
-                "somebody else registers there, or it has had this model before: restore into an "
-                "empty registry."
+                f"models:/{self.manifest.name}: the registry gave number {given} instead of "
+                f"{number}; somebody else registers there, or it has had this model before: "
+                "restore into an empty registry."
             )
 
-    def _places(self, copied: CopiedVersion) -> dict[str, str]:
-        folders = self.manifest.folders
-        return {
-            kind: storage.join(self.output, folders[part]) for kind, part in copied.parts.items()
-        }
-
-    def _restore_run(self, run: CopiedRun, places: Mapping[str, str]) -> str:
+    def _restore_run(self, folder: str, places: Mapping[str, str]) -> str:
         """Write a run, whose tags name these new places; return its id."""
-        artifacts = {path: self._read(name) for path, name in run.artifacts.items()}
-        facts = json.loads(self._read(run.facts))
+        contents: dict[str, bytes] = {}
+        for name, copied in self.manifest.copies.items():
+            if name.startswith(f"{folder}/"):
+                uri = storage.join(self.backup, name)
+                if hash_file(uri) != copied:
+                    raise StorageError(
+                        f"{uri}: damaged: it is not what the backup's manifest says."
+                    )
+                contents[name.removeprefix(f"{folder}/")] = storage.read_bytes(uri)
+        facts = json.loads(contents.pop(FACTS))
+        artifacts = {path.removeprefix(ARTIFACTS): content for path, content in contents.items()}
         return write_run(self.registry, facts, move(facts["tags"], places), artifacts)
-
-    def _read(self, name: str) -> bytes:
-        uri = storage.join(self.backup, name)
-        copied = self.manifest.copies[name]
-        if stamp_of(uri) != Stamp(copied.hash, copied.bytes):
-            raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
-        return storage.read_bytes(uri)

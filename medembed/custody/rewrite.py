@@ -9,7 +9,7 @@ and removes them.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,57 +19,39 @@ from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.pages import today
 from medembed.data.dataset import Dataset, leftovers, tidy
 from medembed.lineage import DatasetManifest, Erased
-from medembed.schema import content_hash, document_of
+from medembed.schema import content_hash
 
 _SUFFIX = re.compile(r"-e[0-9a-f]{8}(?=\.\w+$)")
 _WITH_ROWS = ("corpus", "queries", "qrels", "held_out")
 
 
-@dataclass
-class _Left:
-    """What is left of a data set: files, rows by file and folder, queries by split, documents."""
-
-    files: list[str] = field(default_factory=list)
-    rows: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    splits: Counter[str] = field(default_factory=Counter)
-    documents: set[str] = field(default_factory=set)
-
-    def add(self, folder: str, name: str, table: pa.Table) -> None:
-        if not table.num_rows:
-            return
-        self.files.append(name)
-        self.rows[name] = table.num_rows
-        self.counts[folder] += table.num_rows
-        if folder == "corpus":
-            self.documents.update(map(document_of, table["document_id"].to_pylist()))
-        elif folder == "queries":
-            self.splits.update(table["split"].to_pylist())
-
-
 def erase_from_dataset(dataset: Dataset, request: ErasureRequest, *, write: bool) -> Counter[str]:
     """Count the rows of a data set that name what is erased; `write` erases them."""
     erased: Counter[str] = Counter()
-    left = _Left()
+    files: list[str] = []  # of what is left, and below their rows
+    rows: dict[str, int] = {}
     remains = leftovers(dataset)
     if remains and write:
         tidy(dataset)
     for name in dataset.manifest.files:
         folder = name.partition("/")[0]
         if folder not in _WITH_ROWS:
-            left.files.append(name)
+            files.append(name)
             continue
         before = storage.read_parquet(storage.join(dataset.uri, name))
         after = _without(before, folder, dataset.fingerprint, request)
         changes = Counter({folder: before.num_rows - after.num_rows})
         if folder == "queries":
             after, changes["group names"] = _rename_groups(after, request)
+        erased += changes
         if write and +changes and after.num_rows:
             name = _write(dataset.uri, name, after)
-        erased += changes
-        left.add(folder, name, after)
+        if after.num_rows:
+            files.append(name)
+            rows[name] = after.num_rows
     if write and erased:
-        manifest = _describe(dataset.manifest, left, request, erased.total())
+        left = Dataset(dataset.uri, replace(dataset.manifest, files=tuple(files)))
+        manifest = _describe(left, rows, request, erased.total())
         write_manifest(dataset.uri, manifest)
         tidy(Dataset(dataset.uri, manifest))
     if remains and not write:
@@ -113,25 +95,29 @@ def _write(uri: str, name: str, table: pa.Table) -> str:
 
 
 def _describe(
-    manifest: DatasetManifest, left: _Left, request: ErasureRequest, erased: int
+    left: Dataset, rows: dict[str, int], request: ErasureRequest, erased: int
 ) -> DatasetManifest:
-    """Return what the manifest says afterwards."""
+    """Return what the manifest says of what is left."""
+    before = left.manifest
+    of_folder: Counter[str] = Counter()
+    for name, count in rows.items():
+        of_folder[name.partition("/")[0]] += count
     counts = {
-        "documents": len(left.documents),
-        "queries": left.counts["queries"],
-        "judgments": left.counts["qrels"],
-        "chunks": left.counts["corpus"],
+        "documents": len(left.document_ids()),
+        "queries": of_folder["queries"],
+        "judgments": of_folder["qrels"],
+        "chunks": of_folder["corpus"],
     }
-    before = manifest.erased.rows if manifest.erased else 0
+    splits = Counter(left.queries()["split"].to_pylist())
+    erased += before.erased.rows if before.erased else 0
     return replace(
-        manifest,
-        files=tuple(left.files),
+        before,
         rows={
-            name: left.rows[name] for name in left.files if name.startswith(("corpus/", "queries/"))
+            name: count for name, count in rows.items() if name.startswith(("corpus/", "queries/"))
         },
-        counts={name: counts.get(name, count) for name, count in manifest.counts.items()},
-        splits={name: left.splits[name] for name in manifest.splits},
-        held_out=left.counts["held_out"],
-        erased=Erased(before + erased, today()),
-        erased_queries=tuple(sorted(request.lost[manifest.fingerprint])),
+        counts={name: counts.get(name, count) for name, count in before.counts.items()},
+        splits={name: splits[name] for name in before.splits},
+        held_out=of_folder["held_out"],
+        erased=Erased(erased, today()),
+        erased_queries=tuple(sorted(request.lost[left.fingerprint])),
     )

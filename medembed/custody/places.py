@@ -1,0 +1,205 @@
+"""Find the places that may hold rows below a folder, read what each is, and remove one.
+
+A place is a finished output, a table, a page, or what a run that died has left.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TypeVar
+
+from medembed import storage
+from medembed.artifact import MANIFEST, read_one_of, write_manifest
+from medembed.custody.kinds import ALL_KINDS, LeavingManifest
+from medembed.custody.names import PART, is_ours
+from medembed.encoding.lance_dataset import open_lance
+from medembed.encoding.open_table import find_newest
+from medembed.encoding.table import METADATA_KEY, find_table
+from medembed.errors import StorageError
+from medembed.evaluation.retention.sets import FOLDER as RETENTION
+from medembed.lineage import KINDS, Manifest, Origin, Source, TableManifest
+
+# Kinds of places that have no manifest. A file is one of an output that died, or of what has no
+# manifest; fragments are a table that died before it was one.
+ARTIFACT = "runs:/"  # how the URI of an artifact in MLflow begins
+PAGE = "report"
+FILE = "file"
+FRAGMENTS = "fragments"
+UNFINISHED = "unfinished run"
+
+_PAGE = "report.html"
+_VERSIONS = "_versions"  # of a table: without them no reader opens it
+_FRAGMENT = re.compile(r"/data/[^/]+\.lance$")
+_RUN = re.compile(r".+?\.run(?:-[0-9a-f]{16})?(?=/)")
+_BESIDE = "summary.json"  # what a job writes beside an output
+M = TypeVar("M", bound=Manifest)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place of one kind, with its manifest if it has one."""
+
+    uri: str
+    kind: str
+    manifest: Manifest | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What it was made from, as far as it says so."""
+        return self.manifest.origin if self.manifest else Origin()
+
+    @property
+    def files(self) -> list[str]:
+        """URIs of its files, or itself."""
+        if self.manifest is None:
+            return [self.uri]
+        return [storage.join(self.uri, name) for name in self.manifest.names]
+
+
+def read_output(uri: str, version: int | None = None) -> Manifest | None:
+    """Return what an output says of itself, a table at this or its newest version; None if there is
+    none of ours.
+
+    Raises StorageError for what cannot be read.
+    """
+    manifest = read_one_of(uri, ALL_KINDS)
+    if manifest is not None:
+        return manifest
+    table = find_newest(uri) if version is None else find_table(uri, version)
+    if table is None:
+        return None
+    rows = open_lance(uri, table.version).tracked_files(min_version=table.version).read_all()
+    files = [row["path"] for row in rows.to_pylist() if row["version"] == table.version]
+    return TableManifest(
+        fingerprint=table.info.encoder,
+        encoder=table.info.encoder,
+        origin=Origin(dataset=Source(table.info.dataset)),
+        version=table.version,
+        files=tuple(sorted(files)),
+        counts={"rows": table.rows},
+    )
+
+
+def known(source: Source | str | None, kind: type[M]) -> M | None:
+    """Return what a source, or a place, says of itself; None if its place is not known, has another
+    kind, or cannot be read here.
+    """
+    if isinstance(source, str):
+        source = Source("", source)
+    if source is None or source.uri is None:
+        return None
+    try:
+        manifest = read_output(source.uri, source.version)
+    except StorageError:
+        return None
+    return manifest if isinstance(manifest, kind) else None
+
+
+def search(folder: str) -> Iterator[Place]:
+    """Yield all places below a folder, or the folder itself; of a folder within an output, all of
+    that.
+
+    Raises StorageError for what cannot be read: nothing is skipped in silence.
+    """
+    folder = _whole(plain(folder))
+    names = [file.uri for file in storage.find_files(folder)]
+    runs = {name[: match.end()] for name in names if (match := _RUN.match(name, len(folder)))}
+    yield from (Place(uri, UNFINISHED) for uri in sorted(runs))
+    names = _outside(runs, names)
+    claimed: set[str] = set()
+    for name in names:
+        if not name.endswith(f"/{MANIFEST}"):
+            continue
+        uri = name.removesuffix(f"/{MANIFEST}")
+        manifest = read_one_of(uri, ALL_KINDS)
+        if manifest is not None:
+            place = Place(uri, manifest.kind, manifest)
+            claimed.update([name, *place.files])
+            if manifest.on_erasure != "keep":
+                yield place
+    tables = {name.partition(f"/{_VERSIONS}/")[0] for name in names if f"/{_VERSIONS}/" in name}
+    # a table that is being removed has a manifest that says so, and may not open any more
+    whole = {uri for uri in tables if storage.join(uri, MANIFEST) not in claimed}
+    yield from (Place(uri, TableManifest.kind) for uri in sorted(whole) if _is_table(uri))
+    yield from _leftovers([name for name in _outside(tables, names) if name not in claimed])
+
+
+def _leftovers(names: Sequence[str]) -> Iterator[Place]:
+    """Yield pages, and what runs that died have left, among files that no output names."""
+    fragments: set[str] = set()
+    patterns = [pattern for kind in KINDS for pattern in kind.patterns]
+    for name in names:
+        if name.endswith(f"/{_PAGE}"):
+            yield Place(name, PAGE)
+        elif _FRAGMENT.search(name):
+            fragments.add(_FRAGMENT.sub("", name))
+        elif PART.search(name) or (any(map(PurePath(name).match, patterns)) and is_ours(name)):
+            yield Place(name, FILE)
+    yield from (Place(uri, FRAGMENTS) for uri in sorted(fragments))
+
+
+def search_beside(source: str) -> Iterator[Place]:
+    """Yield the retention sets, and what was measured on them, that lie beside a checkpoint."""
+    above = source.rstrip("/").rpartition("/")[0]
+    if is_reached(above):
+        yield from search(storage.join(above, RETENTION))
+
+
+def remove(uri: str) -> None:
+    """Remove a finished output or a table, or finish such a removal.
+
+    Of an output the files go that its manifest names; what others put there stays. No half of one
+    passes for whole after a death, and the next run finishes: the manifest is replaced first by one
+    that names what is to go, and goes last.
+    """
+    leaving = read_one_of(uri, ALL_KINDS)
+    if not isinstance(leaving, LeavingManifest):
+        if leaving is not None:
+            names = [_BESIDE, *leaving.names]
+        elif storage.exists(storage.join(uri, _VERSIONS)):
+            files = storage.list_files(uri)
+            names = sorted(files, key=lambda name: not name.startswith(f"{_VERSIONS}/"))
+        else:
+            return
+        leaving = LeavingManifest(files=tuple(names))
+        write_manifest(uri, leaving)
+    for name in [*leaving.files, MANIFEST]:
+        storage.delete_file(storage.join(uri, name))
+    storage.delete_empty_folder(uri)
+
+
+def is_reached(uri: str) -> bool:
+    """Return whether a folder lies where we can look into it, and write."""
+    return storage.scheme(uri) in ("file", *storage.REMOTE)
+
+
+def plain(uri: str) -> str:
+    """Return a URI by which places are compared."""
+    return storage.absolute(uri).rstrip("/")
+
+
+def is_below(uri: str, folders: Sequence[str]) -> bool:
+    """Return whether a place is one of these folders, or lies in one."""
+    return any(f"{uri.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/") for folder in folders)
+
+
+def _outside(folders: set[str], names: Sequence[str]) -> list[str]:
+    starts = tuple(f"{folder}/" for folder in folders)
+    return [name for name in names if not name.startswith(starts)]
+
+
+def _is_table(uri: str) -> bool:
+    """Return whether an embedding table of ours lies there; what others made with Lance is none."""
+    if not storage.find_files(storage.join(uri, _VERSIONS, "*.manifest")):
+        return False
+    return METADATA_KEY in (open_lance(uri).schema.metadata or {})
+
+
+def _whole(folder: str) -> str:
+    """Return the folder, or the output or table that it is a part of."""
+    above = folder.rpartition("/")[0]
+    manifest = read_one_of(above, ALL_KINDS)
+    if manifest is not None and manifest.on_erasure != "keep":
+        return above
+    return above if storage.exists(storage.join(above, _VERSIONS)) else folder
