@@ -210,7 +210,7 @@ class TableManifest(Manifest):
     """An embedding table at one version, as Lance describes it: no file of it is a manifest."""
 
     kind = "table"
-    role = "table"
+    role: ClassVar[str] = "table"
     folder = "tables"
     on_erasure = "rewrite"
     layouts = (
@@ -262,7 +262,7 @@ class CheckpointManifest(Manifest):
     """
 
     kind = "checkpoint"
-    role = "checkpoint"
+    role: ClassVar[str] = "checkpoint"
     folder = "models"
     on_erasure = "keep"
 

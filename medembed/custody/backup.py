@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
 from medembed.custody.copies import CopyTo, Part, find_part
-from medembed.custody.kinds import OURS, RUN, BackupManifest, CopiedVersion, folder_of
+from medembed.custody.kinds import BACKED_UP, OURS, RUN, BackupManifest, CopiedVersion, folder_of
 from medembed.errors import StorageError
-from medembed.lineage import KINDS, CheckpointManifest, Source, TableManifest
+from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
@@ -64,7 +64,13 @@ def back_up(
     plan = _Plan()
     for version in versions:
         _plan_version(version, before, plan)
-    others = [_plan_table(uri, plan) for uri in tables]
+    others: list[str] = []
+    for uri in tables:
+        part = find_part(TableManifest, Source("", uri))
+        if part is None:
+            raise StorageError(f"tables: {uri}: no embedding table there.")
+        plan.parts.append(part)
+        others.append(part.folder)
     parts = {part.folder: part for part in plan.parts}.values()
     copied = ((len(part.files), target.copy(part)) for part in parts)
     for _ in track(copied, sum(len(part.files) for part in parts), "back up", "files"):
@@ -121,23 +127,22 @@ def _plan_version(version: Version, before: BackupManifest, plan: _Plan) -> None
     tags = dict(version.tags)
     checkpoint = Source(version.lineage.encoder or "", version.source)
     sources = {CheckpointManifest.role: checkpoint, **version.lineage.sources}
-    for kind in KINDS:
-        source = sources.get(kind.role)
-        if kind.role is None or kind.folder is None or source is None or source.uri is None:
+    for role, source in sources.items():
+        if role not in BACKED_UP or source.uri is None:
             continue
-        part = find_part(kind, source)
+        part = find_part(BACKED_UP[role], source)
         if part is not None:
-            folders[kind.role] = part.folder
+            folders[role] = part.folder
             plan.parts.append(part)
             continue
         number = f" version {source.version}" if source.version is not None else ""
-        line = without_passwords(f"{version.reference}: {kind.role} {source.uri}{number}")
-        if earlier is None or kind.role not in earlier.folders:
+        line = without_passwords(f"{version.reference}: {role} {source.uri}{number}")
+        if earlier is None or role not in earlier.folders:
             plan.gone.append(line)
             continue
         plan.held.append(line)
-        folders[kind.role] = earlier.folders[kind.role]
-        if kind is TableManifest:  # the version that is in that copy
+        folders[role] = earlier.folders[role]
+        if role == TableManifest.role:  # the version that is in that copy
             tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
     if CheckpointManifest.role not in folders:
         raise StorageError(
@@ -145,14 +150,6 @@ def _plan_version(version: Version, before: BackupManifest, plan: _Plan) -> None
             "copied; take the version out (medembed prune), or bring the folder back."
         )
     plan.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
-
-
-def _plan_table(uri: str, plan: _Plan) -> str:
-    part = find_part(TableManifest, Source("", uri))
-    if part is None:
-        raise StorageError(f"tables: {uri}: no embedding table there.")
-    plan.parts.append(part)
-    return part.folder
 
 
 def _commit(manifest: BackupManifest, target: CopyTo) -> BackupManifest:

@@ -55,11 +55,9 @@ class Chains:
         encoder = version.lineage.encoder or (manifest.fingerprint if manifest else None)
         return Link(version, version.source, encoder, manifest, tuple(aliases))
 
-    def find(self, encoder: str, before: Version | None = None) -> Link | None:
-        """Return the newest version of this encoder, of those before another if one is given."""
+    def find(self, encoder: str) -> Link | None:
+        """Return the newest version of this encoder."""
         for version in self.versions:
-            if before is not None and int(version.version) >= int(before.version):
-                continue
             if version.lineage.encoder in (encoder, None):
                 link = self.link(version)
                 if link.encoder == encoder:
@@ -71,12 +69,9 @@ class Chains:
         parent = link.lineage.parent
         if parent is None:
             return None
-        is_ours = link.version is not None and link.version.name == self.name
-        registered = self.find(parent.fingerprint, link.version if is_ours else None)
-        if registered is not None:
-            return registered
         source = parent.uri or "a model whose place is not recorded"
-        return Link(None, source, parent.fingerprint, known(parent, CheckpointManifest))
+        unregistered = Link(None, source, parent.fingerprint, known(parent, CheckpointManifest))
+        return self.find(parent.fingerprint) or unregistered
 
     def trace(self, start: Link) -> Iterator[Link]:
         """Yield the model, then each one that the one before it was trained from."""

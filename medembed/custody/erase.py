@@ -9,19 +9,20 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from medembed import storage
 from medembed.custody import backup_erasure
-from medembed.custody.erasure_request import ErasureRequest, find_lost
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.kinds import LeavingManifest
 from medembed.custody.learned import Learned
 from medembed.custody.names import PART, names_in
 from medembed.custody.pages import clean_page
 from medembed.custody.places import ARTIFACT, FILE, FRAGMENTS, PAGE, Place, plain, remove
 from medembed.custody.reach import Reach
-from medembed.custody.rewrite import erase_from_dataset
-from medembed.custody.tables import erase_fragments, erase_from_table
 from medembed.data.dataset import Dataset, format_counts
+from medembed.data.erase import erase_from_dataset, find_lost
+from medembed.encoding.erase_leftovers import erase_fragments, erase_from_table
 from medembed.encoding.table import Table
 from medembed.errors import StorageError
 from medembed.lineage import DatasetManifest, TableManifest
@@ -57,7 +58,6 @@ class Eraser:
             raise StorageError(f"places: {missing[0]} is not there.")
         self.registry = registry
         self.reach = Reach(registry, places, backups)
-        self.backups = self.reach.backups
         self.request = replace(request, lost=_find_lost(self.reach.places, request))
         self.counts: dict[str, Counter[str]] = {}
         self.touched: list[Place] = []
@@ -85,20 +85,23 @@ class Eraser:
         """Erase it. Raises StorageError; interrupted, the same call on what is left finishes."""
         # First the tags: what is erased tells no more who was trained on it.
         self._tag()
-        for backup in self.backups:
+        for backup in self.reach.backups:
             backup_erasure.begin(backup, self.counts, self._learned)
         for place in sorted(self.touched, key=lambda place: place.kind == DatasetManifest.kind):
             self._erase(place, write=True)
             counts = format_counts(self.counts[place.uri])
             logger.info("erased from %s %s: %s", place.kind, place.uri, counts)
-        for backup in self.backups:
+        for backup in self.reach.backups:
             backup_erasure.finish(backup)
 
     def _erase(self, place: Place, *, write: bool) -> Counter[str]:
         """Count what there is to erase in a place; `write` erases it."""
         request = self.request
         if isinstance(place.manifest, DatasetManifest):
-            return erase_from_dataset(Dataset(place.uri, place.manifest), request, write=write)
+            dataset = Dataset(place.uri, place.manifest)
+            is_query = partial(request.has_query, dataset=dataset.fingerprint)
+            lost = request.lost[dataset.fingerprint]
+            return erase_from_dataset(dataset, request.has_row, is_query, lost, write=write)
         if place.kind == TableManifest.kind:
             return erase_from_table(place.uri, request.has_row, self._move_tags, write=write)
         if place.kind == FRAGMENTS:
@@ -128,19 +131,16 @@ class Eraser:
     def _erase_page(self, uri: str, *, write: bool) -> Counter[str]:
         """Replace a page that shows an erased id, as it cannot be taken apart."""
         run_id, _, path = uri.removeprefix(ARTIFACT).partition("/")
-        is_artifact = uri.startswith(ARTIFACT)
-        if is_artifact:
+        if uri.startswith(ARTIFACT):
             page = read_artifact(self.registry, run_id, path)
+            replace_page = partial(self.registry.write_artifact, run_id, path)
         else:
             page = storage.read_bytes(uri)
-        after = clean_page(page, self.request)
-        if after is None:
-            return Counter()
-        if write and is_artifact:
-            self.registry.write_artifact(run_id, path, after)
-        elif write:
-            storage.write_bytes(uri, after)
-        return Counter(reports=1)
+            replace_page = partial(storage.write_bytes, uri)
+        cleaned = clean_page(page, self.request)
+        if cleaned is not None and write:
+            replace_page(cleaned)
+        return Counter() if cleaned is None else Counter(reports=1)
 
     def _move_tags(self, table: Table) -> None:
         """Have the versions of a table name the only version that will be left of it."""
@@ -161,7 +161,7 @@ class Eraser:
     def _versions(self) -> dict[str, Version]:
         """Return {name: version} of the registry, and of what only a backup has."""
         versions = {version.reference: version for version in self.reach.versions}
-        for backup in self.backups:
+        for backup in self.reach.backups:
             for version in backup_erasure.versions_in(backup):
                 if version.reference not in versions:
                     versions[f"{version.reference} in {backup}"] = version
@@ -184,6 +184,6 @@ def _find_lost(places: Sequence[Place], request: ErasureRequest) -> dict[str, fr
     for place in places:
         if isinstance(place.manifest, DatasetManifest):
             name = place.manifest.fingerprint
-            hashes = find_lost(Dataset(place.uri, place.manifest), request)
+            hashes = find_lost(Dataset(place.uri, place.manifest), request.has_row)
             lost[name] = lost.get(name, frozenset()) | hashes
     return lost

@@ -8,7 +8,9 @@ from medembed.lineage import KINDS, Manifest
 
 RUN = "run"  # what a backup has of a version beside its outputs
 RUNS = "runs"  # the folder of these
-FOLDERS = tuple(kind.folder for kind in KINDS if kind.folder)  # of outputs
+# {role: kind} of outputs that a backup has, and their folders
+BACKED_UP = {kind.role: kind for kind in KINDS if kind.role and kind.folder}
+FOLDERS = tuple(kind.folder for kind in BACKED_UP.values())
 OURS = (RUNS, *FOLDERS)
 
 

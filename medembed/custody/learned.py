@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from medembed.custody.pages import today
+from medembed.artifact import today
 from medembed.registry.models import Version
 from medembed.tags import Lineage
 

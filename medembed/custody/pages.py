@@ -2,9 +2,9 @@
 taken apart.
 """
 
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+from medembed.artifact import today
 from medembed.custody.erasure_request import ErasureRequest
 from medembed.privacy import show_id
 from medembed.schema import document_of
@@ -20,11 +20,6 @@ def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
     if not documents and not queries and not request.has_any([], names, None):
         return None
     return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
-
-
-def today() -> str:
-    """Return the date, as manifests, tags and pages have it."""
-    return datetime.now(UTC).date().isoformat()
 
 
 def _texts_of(page: bytes) -> set[str]:

@@ -4,8 +4,9 @@ A place is a finished output, a table, a page, or what a run that died has left.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -17,7 +18,6 @@ from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.open_table import find_newest
 from medembed.encoding.table import METADATA_KEY, find_table
 from medembed.errors import StorageError
-from medembed.evaluation.retention.sets import FOLDER as RETENTION
 from medembed.lineage import KINDS, Manifest, Origin, Source, TableManifest
 
 # Kinds of places that have no manifest. A file is one of an output that died, or of what has no
@@ -28,8 +28,7 @@ FILE = "file"
 FRAGMENTS = "fragments"
 UNFINISHED = "unfinished run"
 
-_PAGE = "report.html"
-_VERSIONS = "_versions"  # of a table: without them no reader opens it
+_VERSIONS = "/_versions/"  # of a table: without them no reader opens it
 _FRAGMENT = re.compile(r"/data/[^/]+\.lance$")
 _RUN = re.compile(r".+?\.run(?:-[0-9a-f]{16})?(?=/)")
 _BESIDE = "summary.json"  # what a job writes beside an output
@@ -106,44 +105,39 @@ def search(folder: str) -> Iterator[Place]:
     names = [file.uri for file in storage.find_files(folder)]
     runs = {name[: match.end()] for name in names if (match := _RUN.match(name, len(folder)))}
     yield from (Place(uri, UNFINISHED) for uri in sorted(runs))
-    names = _outside(runs, names)
+    names = [name for name in names if not is_below(name, runs)]
     claimed: set[str] = set()
     for name in names:
-        if not name.endswith(f"/{MANIFEST}"):
-            continue
-        uri = name.removesuffix(f"/{MANIFEST}")
-        manifest = read_one_of(uri, ALL_KINDS)
+        uri, _, file = name.rpartition("/")
+        manifest = read_one_of(uri, ALL_KINDS) if file == MANIFEST else None
         if manifest is not None:
             place = Place(uri, manifest.kind, manifest)
             claimed.update([name, *place.files])
             if manifest.on_erasure != "keep":
                 yield place
-    tables = {name.partition(f"/{_VERSIONS}/")[0] for name in names if f"/{_VERSIONS}/" in name}
-    # a table that is being removed has a manifest that says so, and may not open any more
-    whole = {uri for uri in tables if storage.join(uri, MANIFEST) not in claimed}
-    yield from (Place(uri, TableManifest.kind) for uri in sorted(whole) if _is_table(uri))
-    yield from _leftovers([name for name in _outside(tables, names) if name not in claimed])
+    tables = {name.partition(_VERSIONS)[0] for name in names if _VERSIONS in name}
+    for uri in sorted(tables):
+        # one that is being removed has a manifest that says so, and may not open any more
+        if storage.join(uri, MANIFEST) not in claimed and _is_table(uri):
+            yield Place(uri, TableManifest.kind)
+    yield from _leftovers(
+        name for name in names if name not in claimed and not is_below(name, tables)
+    )
 
 
-def _leftovers(names: Sequence[str]) -> Iterator[Place]:
+def _leftovers(names: Iterable[str]) -> Iterator[Place]:
     """Yield pages, and what runs that died have left, among files that no output names."""
     fragments: set[str] = set()
-    patterns = [pattern for kind in KINDS for pattern in kind.patterns]
+    patterns = set(chain.from_iterable(kind.patterns for kind in KINDS))
     for name in names:
-        if name.endswith(f"/{_PAGE}"):
+        is_like_ours = any(map(PurePath(name).match, patterns))
+        if name.endswith("/report.html"):
             yield Place(name, PAGE)
         elif _FRAGMENT.search(name):
             fragments.add(_FRAGMENT.sub("", name))
-        elif PART.search(name) or (any(map(PurePath(name).match, patterns)) and is_ours(name)):
+        elif PART.search(name) or (is_like_ours and is_ours(name)):
             yield Place(name, FILE)
     yield from (Place(uri, FRAGMENTS) for uri in sorted(fragments))
-
-
-def search_beside(source: str) -> Iterator[Place]:
-    """Yield the retention sets, and what was measured on them, that lie beside a checkpoint."""
-    above = source.rstrip("/").rpartition("/")[0]
-    if is_reached(above):
-        yield from search(storage.join(above, RETENTION))
 
 
 def remove(uri: str) -> None:
@@ -157,9 +151,9 @@ def remove(uri: str) -> None:
     if not isinstance(leaving, LeavingManifest):
         if leaving is not None:
             names = [_BESIDE, *leaving.names]
-        elif storage.exists(storage.join(uri, _VERSIONS)):
+        elif storage.exists(uri + _VERSIONS.rstrip("/")):
             files = storage.list_files(uri)
-            names = sorted(files, key=lambda name: not name.startswith(f"{_VERSIONS}/"))
+            names = sorted(files, key=lambda name: _VERSIONS not in f"/{name}")
         else:
             return
         leaving = LeavingManifest(files=tuple(names))
@@ -179,21 +173,15 @@ def plain(uri: str) -> str:
     return storage.absolute(uri).rstrip("/")
 
 
-def is_below(uri: str, folders: Sequence[str]) -> bool:
+def is_below(uri: str, folders: Iterable[str]) -> bool:
     """Return whether a place is one of these folders, or lies in one."""
-    return any(f"{uri.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/") for folder in folders)
-
-
-def _outside(folders: set[str], names: Sequence[str]) -> list[str]:
-    starts = tuple(f"{folder}/" for folder in folders)
-    return [name for name in names if not name.startswith(starts)]
+    return f"{uri}/".startswith(tuple(f"{folder}/" for folder in folders))
 
 
 def _is_table(uri: str) -> bool:
     """Return whether an embedding table of ours lies there; what others made with Lance is none."""
-    if not storage.find_files(storage.join(uri, _VERSIONS, "*.manifest")):
-        return False
-    return METADATA_KEY in (open_lance(uri).schema.metadata or {})
+    is_whole = bool(storage.find_files(f"{uri}{_VERSIONS}*.manifest"))
+    return is_whole and METADATA_KEY in (open_lance(uri).schema.metadata or {})
 
 
 def _whole(folder: str) -> str:
@@ -202,4 +190,4 @@ def _whole(folder: str) -> str:
     manifest = read_one_of(above, ALL_KINDS)
     if manifest is not None and manifest.on_erasure != "keep":
         return above
-    return above if storage.exists(storage.join(above, _VERSIONS)) else folder
+    return above if storage.exists(above + _VERSIONS.rstrip("/")) else folder

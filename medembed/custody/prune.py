@@ -1,7 +1,7 @@
 """Find and remove registered versions that nobody needs any more, and what only they refer to."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from medembed import storage
@@ -132,19 +132,15 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
     outputs = set(map(plain, lineage.data)) - needed.places
     for folder in [*places, lineage.output]:
         if folder and is_reached(folder):
-            outputs |= set(_outputs_below(folder)) - needed.named
+            files = storage.find_files(storage.join(folder, "**", MANIFEST))
+            outputs |= {file.uri.removesuffix(f"/{MANIFEST}") for file in files} - needed.named
+    encoder = link.encoder if link.encoder not in needed.encoders else None
     for uri in sorted(outputs):
         manifest = known(uri, Manifest)
-        if isinstance(manifest, LeavingManifest):
+        is_its = encoder is not None and manifest is not None and manifest.encoder == encoder
+        if is_its or isinstance(manifest, LeavingManifest):
             parts.append(uri)
-        elif manifest and manifest.encoder and link.encoder not in needed.encoders:
-            parts += [uri] if manifest.encoder == link.encoder else []
     sizes = {}
     for uri in parts:
         sizes[uri] = sum(file.size_bytes for file in storage.find_files(uri))
     return Leaving(link.version, sizes, tuple(notes))
-
-
-def _outputs_below(folder: str) -> Iterator[str]:
-    for file in storage.find_files(storage.join(folder, "**", MANIFEST)):
-        yield plain(file.uri.removesuffix(f"/{MANIFEST}"))

@@ -13,8 +13,8 @@ from medembed.custody.places import (
     is_reached,
     plain,
     search,
-    search_beside,
 )
+from medembed.evaluation.retention.sets import FOLDER as RETENTION
 from medembed.registry.catalog import all_models
 from medembed.registry.models import Registry
 from medembed.registry.runs import list_artifacts, model_runs
@@ -34,15 +34,24 @@ class Reach:
         lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
         outputs = [lineage.output for lineage in lineages if lineage.output]
         roots = [*places, *backups, *filter(is_reached, outputs), *_data_of(lineages)]
+        for version in self.versions:
+            # retention sets, and what was measured on them, that a training made
+            beside = storage.join(version.source.rstrip("/").rpartition("/")[0], RETENTION)
+            if is_reached(beside) and storage.exists(beside):
+                roots.append(beside)
         self._roots = sorted(set(map(plain, roots)))  # a folder before what lies in it
         self._searched: list[str] = []
         self._places: dict[str, Place] = {}
         for root in self._roots:
             self._search(root)
-        for version in self.versions:
-            self._add(search_beside(version.source))
-        for uri in self._parents_of_own():
-            self._search(uri)
+        # What this registry's own data was made from. Manifests of what came from a backup name the
+        # original, which may be another registry's.
+        runs = self.runs.values()
+        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
+        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
+        for uri in sorted(own & self._places.keys()):
+            for parent in self._places[uri].origin.data:
+                self._search(plain(parent))
         self.backups = list(dict.fromkeys(map(plain, backups)))
         self.places: list[Place] = []
         for uri, place in self._places.items():
@@ -72,18 +81,17 @@ class Reach:
                 yield (
                     f"{version.reference}: where its data lies is not recorded; give it in places"
                 )
-        apart: dict[str, str] = {}
+        apart = set(self._searched)
         for place in self._places.values():
             if place.kind == UNFINISHED:
                 yield f"{place.uri}: a run that is not finished; finish it, or remove the folder"
             for uri in map(plain, place.origin.data):
-                if not is_below(uri, self._searched):
-                    apart.setdefault(uri, place.uri)
-        for uri, by in apart.items():
-            yield (
-                f"{uri}, named by {by}: neither tags nor outputs of runs name it; give it "
-                "in places if it is yours"
-            )
+                if not is_below(uri, apart):
+                    apart.add(uri)
+                    yield (
+                        f"{uri}, named by {place.uri}: neither tags nor outputs of runs name it; "
+                        "give it in places if it is yours"
+                    )
         restored = sum(lineage.restored_run is not None for lineage in self.runs.values())
         if restored:
             yield (
@@ -94,24 +102,8 @@ class Reach:
     def _search(self, folder: str) -> None:
         if not is_below(folder, self._searched):
             self._searched.append(folder)
-            self._add(search(folder))
-
-    def _add(self, places: Iterable[Place]) -> None:
-        for place in places:
-            self._places.setdefault(plain(place.uri), place)
-
-    def _parents_of_own(self) -> list[str]:
-        """Return what the data was made from that this registry's own runs name. Manifests of what
-        came from a backup name the original, which may be another registry's.
-        """
-        runs = self.runs.values()
-        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
-        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
-        parents: list[str] = []
-        for uri, place in self._places.items():
-            if uri in own:
-                parents += map(plain, place.origin.data)
-        return parents
+            for place in search(folder):
+                self._places.setdefault(plain(place.uri), place)
 
 
 def _data_of(lineages: Iterable[Lineage]) -> list[str]:

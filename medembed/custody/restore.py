@@ -4,12 +4,11 @@ registry, as they were.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.custody.copies import ARTIFACTS, FACTS, copy_file, hash_file
-from medembed.custody.kinds import FOLDERS, OURS, RUN, RUNS, BackupManifest, Copied, CopiedVersion
+from medembed.custody.kinds import FOLDERS, OURS, RUN, RUNS, BackupManifest, Copied
 from medembed.custody.names import PART
 from medembed.custody.places import plain
 from medembed.errors import ServiceError, StorageError
@@ -23,134 +22,113 @@ from medembed.tags import move
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a restoration has done."""
+class Restoration:
+    """One backup, on its way to `output` and into a registry.
 
-    versions: int
-    files: int
-    bytes: int
-    copied: int
-
-
-def restore(backup: str, output: str, registry: Registry) -> Restored:
-    """Bring a backup to `output` and register its versions under the same numbers, aliases last.
-
-    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's
-    manifest says, here or at `output`, ServiceError if the registry has this model already.
+    files: those of its outputs, by name
     """
-    manifest = read_manifest(backup, BackupManifest)
-    manifest.check_whole(backup)
-    registry.check_output(output)
-    _check_registry(registry, manifest)
-    for name in manifest.copies:
-        if name.split("/")[0] not in OURS:
-            raise StorageError(
-                f"{backup}: its manifest names {name!r}; expected names below "
-                f"{', '.join(FOLDERS)}: it was damaged or forged; nothing is restored."
-            )
-    files = {
-        name: copied for name, copied in manifest.copies.items() if not name.startswith(f"{RUNS}/")
-    }
-    there = _check_output(output, files)
-    missing = {name: copied for name, copied in files.items() if name not in there}
-    for _ in track(_copy_all(backup, output, missing), len(missing), "restore", "files"):
-        pass
-    _Registration(registry, backup, output, manifest).run()
-    size = sum(copied.bytes for copied in files.values())
-    return Restored(len(manifest.versions), len(files), size, len(missing))
 
+    def __init__(self, backup: str, output: str, registry: Registry) -> None:
+        """Raises StorageError if no whole backup lies there, or it names what none would."""
+        self.backup = backup
+        self.output = output
+        self.registry = registry
+        self.manifest = read_manifest(backup, BackupManifest)
+        self.manifest.check_whole(backup)
+        self.files: dict[str, Copied] = {}
+        for name, copied in self.manifest.copies.items():
+            folder = name.split("/")[0]
+            if folder not in OURS:
+                raise StorageError(
+                    f"{backup}: its manifest names {name!r}; expected names below "
+                    f"{', '.join(OURS)}: it was damaged or forged; nothing is restored."
+                )
+            if folder != RUNS:
+                self.files[name] = copied
 
-def _check_registry(registry: Registry, manifest: BackupManifest) -> None:
-    """Raises ServiceError if the model is registered, unless the same restoration began it."""
-    name = registry.config.model_name
-    if name != manifest.name:
+    def restore(self) -> None:
+        """Copy the files, then register the versions under the same numbers, aliases last.
+
+        Interrupted, the same call goes on. Raises StorageError for a file that is not what the
+        backup's manifest says, here or at `output`, ServiceError if the registry has this model
+        already.
+        """
+        self.registry.check_output(self.output)
+        self._check_registry()
+        missing = self.files.keys() - self._find_there()
+        for _ in track(self._copy(sorted(missing)), len(missing), "restore", "files"):
+            pass
+        self._register_all()
+
+    def _check_registry(self) -> None:
+        """Raises ServiceError if the model is registered, unless the same restoration began it."""
+        name = self.manifest.name
+        models = self.registry.client.search_registered_models(filter_string=f"name = '{name}'")
+        if not models or models[0].tags.get(_BEGUN) == self.manifest.key:
+            return
+        state = "a restoration into this registry was interrupted, and the backup has changed since"
+        if _BEGUN not in models[0].tags:
+            state = f"is registered already, with {len(all_versions(self.registry, name))} versions"
         raise ServiceError(
-            f"registry.model_name: found {name!r}, but the backup holds {manifest.name!r}; give "
-            f"registry.model_name={manifest.name}."
+            f"models:/{name}: {state}; restore into another registry (registry.workspace or "
+            "registry.tracking_uri), so that no number means two models."
         )
-    models = registry.client.search_registered_models(filter_string=f"name = '{name}'")
-    if not models or models[0].tags.get(_BEGUN) == manifest.key:
-        return
-    state = "a restoration into this registry was interrupted, and the backup has changed since"
-    if _BEGUN not in models[0].tags:
-        state = f"is registered already, with {len(all_versions(registry, name))} versions"
-    raise ServiceError(
-        f"models:/{name}: {state}; restore into another registry (registry.workspace or "
-        "registry.tracking_uri), so that no number means two models."
-    )
 
+    def _find_there(self) -> set[str]:
+        """Return the names of files that are at `output`.
 
-def _check_output(output: str, files: Mapping[str, Copied]) -> set[str]:
-    """Return the names of the backup's files that are at `output`.
+        Raises StorageError for files in the folders of a backup that this one does not have so.
+        """
+        there: set[str] = set()
+        prefix = plain(self.output) + "/"
+        for file in storage.find_files(self.output):
+            name = file.uri.removeprefix(prefix)
+            if name.split("/")[0] not in FOLDERS or PART.search(name):
+                continue
+            if hash_file(file.uri) != self.files.get(name):
+                raise StorageError(
+                    f"{self.output}: found {name}, which this backup does not have, or not with "
+                    "this content; give a new output, or remove that folder if it is what an "
+                    "interrupted restoration has left."
+                )
+            there.add(name)
+        return there
 
-    Raises StorageError for files in the folders of a backup that this one does not have so.
-    """
-    there: set[str] = set()
-    prefix = plain(output) + "/"
-    for file in storage.find_files(output):
-        name = file.uri.removeprefix(prefix)
-        if name.split("/")[0] not in FOLDERS or PART.search(name):
-            continue
-        if name not in files or hash_file(file.uri) != files[name]:
-            raise StorageError(
-                f"{output}: found {name}, which this backup does not have, or not with this "
-                "content; give a new output, or remove that folder if it is what an interrupted "
-                "restoration has left."
-            )
-        there.add(name)
-    return there
+    def _copy(self, names: list[str]) -> Iterator[tuple[int, None]]:
+        """Copy files, checked by their hashes; yield one unit of work for each."""
+        for name in names:
+            target = storage.join(self.output, name)
+            if copy_file(storage.join(self.backup, name), target) != self.files[name]:
+                storage.delete_file(target)
+                raise self._damaged(name)
+            yield 1, None
 
-
-def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> Iterator[tuple[int, None]]:
-    """Copy files, checked by their hashes; yield one unit of work for each."""
-    for name, copied in files.items():
-        source = storage.join(backup, name)
-        target = storage.join(output, name)
-        if copy_file(source, target) != copied:
-            storage.delete_file(target)
-            raise StorageError(
-                f"{source}: damaged: it is not what the backup's manifest says; nothing is "
-                "registered."
-            )
-        yield 1, None
-
-
-@dataclass(frozen=True)
-class _Registration:
-    """Registers what was brought to `output`."""
-
-    registry: Registry
-    backup: str
-    output: str
-    manifest: BackupManifest
-
-    def run(self) -> None:
-        """Register the versions in order, then the other runs, then the aliases."""
+    def _register_all(self) -> None:
         client = self.registry.client
         name = self.manifest.name
+        versions = self.manifest.versions
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name, tags={_BEGUN: self.manifest.key})
         registered = {version.version for version in all_versions(self.registry, name)}
-        for number in sorted(self.manifest.versions.keys() - registered, key=int):
-            self._register(number, self.manifest.versions[number])
+        for number in sorted(versions.keys() - registered, key=int):
+            self._register(number)
         for version in all_versions(self.registry, name):
-            if version.version not in self.manifest.versions:
+            if version.version not in versions:
                 delete_version(self.registry, version)
         for folder in self.manifest.others:
             if folder.startswith(f"{RUNS}/"):
                 self._restore_run(folder, {})
-        for alias, champion in self.manifest.aliases.items():
-            client.set_registered_model_alias(name, alias, champion)
+        for alias, number in self.manifest.aliases.items():
+            client.set_registered_model_alias(name, alias, number)
         client.delete_registered_model_tag(name, _BEGUN)
 
-    def _register(self, number: str, copied: CopiedVersion) -> None:
+    def _register(self, number: str) -> None:
         """Register a version, and as many before it as it takes to get to its number: they go."""
-        places = {
-            role: storage.join(self.output, folder) for role, folder in copied.folders.items()
-        }
-        run = copied.folders.get(RUN)
-        run_id = self._restore_run(run, places) if run else None
+        copied = self.manifest.versions[number]
+        places: dict[str, str] = {}
+        for role, folder in copied.folders.items():
+            places[role] = storage.join(self.output, folder)
+        run_id = self._restore_run(copied.folders[RUN], places) if RUN in places else None
         given = 0
         while given < int(number):
             made = self.registry.client.create_model_version(
@@ -174,10 +152,12 @@ class _Registration:
             if name.startswith(f"{folder}/"):
                 uri = storage.join(self.backup, name)
                 if hash_file(uri) != copied:
-                    raise StorageError(
-                        f"{uri}: damaged: it is not what the backup's manifest says."
-                    )
+                    raise self._damaged(name)
                 contents[name.removeprefix(f"{folder}/")] = storage.read_bytes(uri)
         facts = json.loads(contents.pop(FACTS))
         artifacts = {path.removeprefix(ARTIFACTS): content for path, content in contents.items()}
         return write_run(self.registry, facts, move(facts["tags"], places), artifacts)
+
+    def _damaged(self, name: str) -> StorageError:
+        uri = storage.join(self.backup, name)
+        return StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
