@@ -1,7 +1,8 @@
 import pytest
 
-from medembed.custody.erasure_request import ErasureRequest, hash_query
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.pages import clean_page
+from medembed.data.erase import hash_query
 from medembed.privacy import show_id
 
 
