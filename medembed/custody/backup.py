@@ -5,43 +5,35 @@ What has changed gets a new folder, and the old one goes after the new manifest 
 the former backup can be restored.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
-from medembed.custody.copies import CopyTo, Part, find_part
-from medembed.custody.kinds import BACKED_UP, OURS, RUN, BackupManifest, CopiedVersion, folder_of
+from medembed.custody.copies import Part, copy_file, find_part, hash_file
+from medembed.custody.kinds import (
+    ARTIFACTS,
+    BACKED_UP,
+    FACTS,
+    OURS,
+    RUN,
+    RUNS,
+    BackupManifest,
+    Copied,
+    CopiedVersion,
+    folder_of,
+)
+from medembed.custody.places import plain
 from medembed.errors import StorageError
 from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
-from medembed.schema import fingerprint
+from medembed.registry.runs import list_artifacts, read_artifact, read_run
+from medembed.schema import content_hash, fingerprint
 from medembed.tags import Lineage
-
-
-@dataclass(frozen=True)
-class BackedUp:
-    """A finished backup, the names of what this run copied, and lines on what cannot be read now:
-    `gone`, or `held` in an earlier backup.
-    """
-
-    manifest: BackupManifest
-    new: list[str]
-    gone: list[str]
-    held: list[str]
-
-
-@dataclass
-class _Plan:
-    """What is taken along: versions by number, parts, and lines on what cannot be read now."""
-
-    versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
 
 
 def back_up(
@@ -51,7 +43,7 @@ def back_up(
     to: str,
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
-) -> BackedUp:
+) -> "Backup":
     """Copy the versions, their runs, the newest version of further `tables`, and further `runs`
     {id: names of the artifacts that are copied}.
 
@@ -59,39 +51,157 @@ def back_up(
     read now, stays. Raises StorageError if something else lies there, or if a checkpoint is gone
     that `to` has not.
     """
-    before = _open(registry, to)
-    target = CopyTo(to, before.copies)
-    plan = _Plan()
+    backup = Backup(registry, to)
     for version in versions:
-        _plan_version(version, before, plan)
-    others: list[str] = []
+        backup.add(version)
     for uri in tables:
+        backup.add_table(uri)
+    backup.copy_parts()
+    for version in versions:
+        if version.run_id:
+            run = backup.copy_run(version.run_id)
+            backup.versions[version.version].folders[RUN] = run
+    of_versions = {copied.run_id for copied in backup.versions.values()}
+    for run_id, artifacts in (runs or {}).items():
+        if run_id not in of_versions:
+            backup.others.append(backup.copy_run(run_id, artifacts))
+    backup.commit(aliases)
+    return backup
+
+
+class Backup:
+    """A backup while it is made.
+
+    versions, others: what it will have, at first what an earlier run has left
+    copies: its files, those included that lay there before
+    new: those that were copied now
+    gone, held: lines on what cannot be read now; an earlier backup has what is held
+    """
+
+    def __init__(self, registry: Registry, to: str) -> None:
+        self.registry = registry
+        self.uri = to
+        self.manifest = _open(registry, to)
+        self.versions = dict(self.manifest.versions)
+        self.others = list(self.manifest.others)
+        self.copies = dict(self.manifest.copies)
+        self.new: list[str] = []
+        self.gone: list[str] = []
+        self.held: list[str] = []
+        self._parts: dict[str, Part] = {}
+        self._newest: dict[str, str] = {}  # folders by what stays of their names
+        prefix = plain(to) + "/"
+        self._there: dict[str, int] = {}  # sizes, those too of what an interrupted run has left
+        for file in storage.find_files(to):
+            self._there[file.uri.removeprefix(prefix)] = file.size_bytes
+
+    def add(self, version: Version) -> None:
+        """Take a version along, with what there is of it, or is in an earlier backup."""
+        earlier = self.versions.get(version.version)
+        folders: dict[str, str] = {}
+        tags = dict(version.tags)
+        checkpoint = Source(version.lineage.encoder or "", version.source)
+        sources = {CheckpointManifest.role: checkpoint, **version.lineage.sources}
+        for role, source in sources.items():
+            if role not in BACKED_UP or source.uri is None:
+                continue
+            part = find_part(BACKED_UP[role], source)
+            if part is not None:
+                folders[role] = part.folder
+                self._parts[part.folder] = part
+                continue
+            number = f" version {source.version}" if source.version is not None else ""
+            line = without_passwords(f"{version.reference}: {role} {source.uri}{number}")
+            if earlier is None or role not in earlier.folders:
+                self.gone.append(line)
+                continue
+            self.held.append(line)
+            folders[role] = earlier.folders[role]
+            if role == TableManifest.role:  # the version that is in that copy
+                tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
+        if CheckpointManifest.role not in folders:
+            raise StorageError(
+                f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
+                "copied; take the version out (medembed prune), or bring the folder back."
+            )
+        self.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
+
+    def add_table(self, uri: str) -> None:
+        """Take the newest version of a table along."""
         part = find_part(TableManifest, Source("", uri))
         if part is None:
             raise StorageError(f"tables: {uri}: no embedding table there.")
-        plan.parts.append(part)
-        others.append(part.folder)
-    parts = {part.folder: part for part in plan.parts}.values()
-    copied = ((len(part.files), target.copy(part)) for part in parts)
-    for _ in track(copied, sum(len(part.files) for part in parts), "back up", "files"):
-        pass
-    for version in versions:
-        if version.run_id:
-            run = target.copy_run(registry, version.run_id)
-            plan.versions[version.version].folders[RUN] = run
-    kept = before.versions | plan.versions
-    of_versions = {copied.run_id for copied in kept.values()}
-    for run_id, artifacts in (runs or {}).items():
-        if run_id not in of_versions:
-            others.append(target.copy_run(registry, run_id, artifacts))
-    manifest = BackupManifest(
-        name=registry.config.model_name,
-        aliases={alias: number for alias, number in aliases.items() if number in kept},
-        versions={number: kept[number] for number in sorted(kept, key=int)},
-        others=(*before.others, *others),
-        copies=before.copies | target.copies,
-    )
-    return BackedUp(_commit(manifest, target), target.new, plan.gone, plan.held)
+        self._parts[part.folder] = part
+        self.others.append(part.folder)
+
+    def copy_parts(self) -> None:
+        """Copy the files that are not there yet, while a bar counts them."""
+        parts = self._parts.values()
+        copied = ((len(part.files), self._copy(part)) for part in parts)
+        for _ in track(copied, sum(len(part.files) for part in parts), "back up", "files"):
+            pass
+
+    def _copy(self, part: Part) -> None:
+        self._newest[_name_of(part.folder)] = part.folder
+        for file, size in part.files.items():
+            name = f"{part.folder}/{file}"
+            target = storage.join(self.uri, name)
+            known = self.copies.get(name)
+            if self._there.get(name) != size:
+                self.copies[name] = copy_file(storage.join(part.uri, file), target)
+                self.new.append(name)
+            elif known is None or known.bytes != size:
+                # of a run that was interrupted; its folder says that it is of the same file
+                self.copies[name] = hash_file(target)
+
+    def copy_run(self, run_id: str, only: Collection[str] | None = None) -> str:
+        """Copy a run's facts and its artifacts, by default all; return their folder."""
+        facts = json.dumps(read_run(self.registry, run_id), indent=1, sort_keys=True)
+        contents = {FACTS: facts.encode()}
+        for path in sorted(list_artifacts(self.registry, run_id)):
+            if only is None or path in only:
+                contents[f"{ARTIFACTS}{path}"] = read_artifact(self.registry, run_id, path)
+        hashes = {name: content_hash(content) for name, content in contents.items()}
+        folder = f"{RUNS}/{run_id}-{fingerprint(hashes)}"
+        self._newest[_name_of(folder)] = folder
+        for file, content in contents.items():
+            name = f"{folder}/{file}"
+            copied = Copied(hashes[file], len(content))
+            if self.copies.get(name, copied) != copied or self._there.get(name) != copied.bytes:
+                storage.write_bytes(storage.join(self.uri, name), content)
+                self.new.append(name)
+            self.copies[name] = copied
+        return folder
+
+    def commit(self, aliases: Mapping[str, str]) -> None:
+        """Write the manifest with what its versions, tables and runs need, then remove files of
+        ours that it does not name.
+
+        Of a part that was copied again all versions have the new copy: what was erased where it
+        lies is in the old one.
+        """
+        versions = {}
+        for number in sorted(self.versions, key=int):
+            copied = self.versions[number]
+            folders = {role: self._renew(folder) for role, folder in copied.folders.items()}
+            versions[number] = replace(copied, folders=folders)
+        manifest = BackupManifest(
+            name=self.registry.config.model_name,
+            aliases={alias: number for alias, number in aliases.items() if number in versions},
+            versions=versions,
+            others=tuple(dict.fromkeys(map(self._renew, self.others))),
+        )
+        used = manifest.folders
+        copies = {name: copy for name, copy in self.copies.items() if folder_of(name) in used}
+        key = fingerprint({name: copied.hash for name, copied in copies.items()})
+        self.manifest = replace(manifest, key=key, copies=copies)
+        write_manifest(self.uri, self.manifest)
+        for name in self._there:
+            if name not in copies and name.split("/")[0] in OURS:
+                storage.delete_file(storage.join(self.uri, name))
+
+    def _renew(self, folder: str) -> str:
+        return self._newest.get(_name_of(folder), folder)
 
 
 def _open(registry: Registry, to: str) -> BackupManifest:
@@ -117,67 +227,6 @@ def _open(registry: Registry, to: str) -> BackupManifest:
             f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[-1]} "
             "is another); give a new place."
         )
-    return manifest
-
-
-def _plan_version(version: Version, before: BackupManifest, plan: _Plan) -> None:
-    """Take a version along, with what there is of it, or is in an earlier backup."""
-    earlier = before.versions.get(version.version)
-    folders: dict[str, str] = {}
-    tags = dict(version.tags)
-    checkpoint = Source(version.lineage.encoder or "", version.source)
-    sources = {CheckpointManifest.role: checkpoint, **version.lineage.sources}
-    for role, source in sources.items():
-        if role not in BACKED_UP or source.uri is None:
-            continue
-        part = find_part(BACKED_UP[role], source)
-        if part is not None:
-            folders[role] = part.folder
-            plan.parts.append(part)
-            continue
-        number = f" version {source.version}" if source.version is not None else ""
-        line = without_passwords(f"{version.reference}: {role} {source.uri}{number}")
-        if earlier is None or role not in earlier.folders:
-            plan.gone.append(line)
-            continue
-        plan.held.append(line)
-        folders[role] = earlier.folders[role]
-        if role == TableManifest.role:  # the version that is in that copy
-            tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
-    if CheckpointManifest.role not in folders:
-        raise StorageError(
-            f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
-            "copied; take the version out (medembed prune), or bring the folder back."
-        )
-    plan.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
-
-
-def _commit(manifest: BackupManifest, target: CopyTo) -> BackupManifest:
-    """Write the manifest with what its versions, tables and runs need, then remove files of ours
-    that it does not name.
-
-    Of a part that was copied again all versions have the new copy: what was erased where it lies is
-    in the old one.
-    """
-    newest = {_name_of(folder): folder for folder in map(folder_of, target.copies)}
-
-    def renew(folder: str) -> str:
-        return newest.get(_name_of(folder), folder)
-
-    versions = {}
-    for number, copied in manifest.versions.items():
-        folders = {role: renew(folder) for role, folder in copied.folders.items()}
-        versions[number] = replace(copied, folders=folders)
-    others = tuple(dict.fromkeys(map(renew, manifest.others)))
-    manifest = replace(manifest, versions=versions, others=others)
-    used = manifest.folders
-    copies = {name: copied for name, copied in manifest.copies.items() if folder_of(name) in used}
-    key = fingerprint({name: copied.hash for name, copied in copies.items()})
-    manifest = replace(manifest, key=key, copies=copies)
-    write_manifest(target.uri, manifest)
-    for name in target.there:
-        if name not in copies and name.split("/")[0] in OURS:
-            storage.delete_file(storage.join(target.uri, name))
     return manifest
 
 

@@ -5,7 +5,6 @@ whole. What was made of a data set goes first and the data set last, as it alone
 lose their last positive; so the same command finishes what an interrupted one began.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from medembed.custody.names import PART, names_in
 from medembed.custody.pages import clean_page
 from medembed.custody.places import ARTIFACT, FILE, FRAGMENTS, PAGE, Place, plain, remove
 from medembed.custody.reach import Reach
-from medembed.data.dataset import Dataset, format_counts
+from medembed.data.dataset import Dataset
 from medembed.data.erase import erase_from_dataset, find_lost
 from medembed.encoding.erase_leftovers import erase_fragments, erase_from_table
 from medembed.encoding.table import Table
@@ -30,8 +29,6 @@ from medembed.registry.catalog import set_run_tags, set_tags
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
 from medembed.tags import Lineage
-
-logger = logging.getLogger(__name__)
 
 
 class Eraser:
@@ -89,8 +86,6 @@ class Eraser:
             backup_erasure.begin(backup, self.counts, self._learned)
         for place in sorted(self.touched, key=lambda place: place.kind == DatasetManifest.kind):
             self._erase(place, write=True)
-            counts = format_counts(self.counts[place.uri])
-            logger.info("erased from %s %s: %s", place.kind, place.uri, counts)
         for backup in self.reach.backups:
             backup_erasure.finish(backup)
 

@@ -33,7 +33,7 @@ class ErasureRequest:
         if query_id in self.queries:
             self.met.add(query_id)
             return True
-        names = [dataset] if dataset in self.lost else self.lost.keys()
+        names = self.lost.keys() & {dataset} or self.lost.keys()
         return any(
             self.lost[name] and hash_query(name, query_id) in self.lost[name] for name in names
         )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link
-from medembed.custody.places import plain, read_output
+from medembed.custody.places import read_output
 from medembed.data.dataset import format_counts
 from medembed.errors import ServiceError, StorageError
 from medembed.lineage import CheckpointManifest, TableManifest
@@ -49,20 +49,17 @@ def find(of: str, registry: Registry) -> Origins:
         return _ask_server(of.rstrip("/"), chains)
     uri = storage.absolute(of)
     manifest = read_output(uri)
-    if isinstance(manifest, CheckpointManifest):
-        for version in chains.versions:
-            if plain(version.source) == plain(uri):
-                return Origins([chains.link(version)])
-        return Origins([Link(None, uri, manifest.fingerprint, manifest)])
-    if not isinstance(manifest, TableManifest):
+    if not isinstance(manifest, CheckpointManifest | TableManifest):
         raise StorageError(
             f"{uri}: neither an embedding table nor a checkpoint; give models:/<name>@<alias>, "
             "models:/<name>/<version>, a table's URI or a server's http:// URL."
         )
     encoder = manifest.fingerprint
+    link = chains.find(encoder)
+    if isinstance(manifest, CheckpointManifest):
+        return Origins([link or Link(None, uri, encoder, manifest)])
     counts = format_counts(manifest.counts)
     line = f"{uri}: table at version {manifest.version}, {counts}, encoder {encoder}"
-    link = chains.find(encoder)
     if link is None:
         raise ServiceError(
             f"{line}; no registered version has this encoder, as that of a base model has none; "

@@ -7,10 +7,12 @@ from medembed.errors import StorageError
 from medembed.lineage import KINDS, Manifest
 
 RUN = "run"  # what a backup has of a version beside its outputs
-RUNS = "runs"  # the folder of these
+RUNS = "runs"  # the folder of these, and what is in one
+FACTS = "run.json"
+ARTIFACTS = "artifacts/"
 # {role: kind} of outputs that a backup has, and their folders
 BACKED_UP = {kind.role: kind for kind in KINDS if kind.role and kind.folder}
-FOLDERS = tuple(kind.folder for kind in BACKED_UP.values())
+FOLDERS = tuple(kind.folder for kind in KINDS if kind.folder)
 OURS = (RUNS, *FOLDERS)
 
 

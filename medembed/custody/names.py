@@ -5,11 +5,12 @@ JSON.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from medembed import storage
 from medembed.data.read_pass import SCHEMAS as STAGED
@@ -19,7 +20,7 @@ from medembed.schema import DOCUMENT_COLUMNS, PAIR_COLUMNS, QUERY_COLUMNS
 
 PART = re.compile(r"\.[0-9a-f]{32}\.part$")  # what a process that died has left of a write
 _DOCUMENTS = DOCUMENT_COLUMNS | {"document"}
-_OF_IDS = _DOCUMENTS | QUERY_COLUMNS | PAIR_COLUMNS
+_OF_IDS = _DOCUMENTS | QUERY_COLUMNS | PAIR_COLUMNS | {"id"}
 _MEASURED = frozenset({"group_id", "language", "tags", "dimension"})  # metrics follow
 _LAYOUTS = (
     *chain.from_iterable(kind.layouts for kind in KINDS),
@@ -41,17 +42,19 @@ def names_in(uri: str) -> Iterator[Names]:
     Raises StorageError for a damaged file.
     """
     rows: list[Any] = []
-    if uri.endswith(".json"):
-        try:
+    with _readable(uri):
+        if uri.endswith(".json"):
             rows = [json.loads(storage.read_bytes(uri))]
-        except ValueError:
-            raise StorageError(f"{uri}: not JSON; the file is damaged.") from None
-    elif uri.endswith((".parquet", ".arrow")):
-        table = _read_table(uri)
-        is_of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
-        staged = {"id": "query_id" if is_of_queries else "document_id"}
-        table = table.rename_columns([staged.get(name, name) for name in table.column_names])
-        rows = table.select([name for name in table.column_names if name in _OF_IDS]).to_pylist()
+        elif uri.endswith((".parquet", ".arrow")):
+            table = _open_table(uri)
+            is_of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
+            staged = {"id": "query_id" if is_of_queries else "document_id"}
+            columns = {
+                staged.get(name, name): ds.field(name)
+                for name in table.schema.names
+                if name in _OF_IDS
+            }
+            rows = table.to_table(columns=columns).to_pylist() if columns else []
     for row in rows:
         names = Names([], [])
         _collect(row, "", names)
@@ -64,16 +67,8 @@ def is_ours(uri: str) -> bool:
     """
     if uri.endswith(".json"):
         return True
-    if uri.endswith(".arrow"):
-        columns = frozenset(_read_table(uri).column_names)
-    else:
-        try:
-            with storage.open_input(uri) as stream:
-                columns = frozenset(pq.read_schema(stream).names)
-        except (pa.ArrowException, OSError):
-            raise StorageError(
-                f"{uri}: not a readable Parquet file; mend it, or move it elsewhere."
-            ) from None
+    with _readable(uri):
+        columns = frozenset(_open_table(uri).schema.names)
     return columns in _LAYOUTS or columns >= _MEASURED
 
 
@@ -97,10 +92,17 @@ def _collect(value: Any, column: str, names: Names) -> None:
             names.queries.append(value)
 
 
-def _read_table(uri: str) -> pa.Table:
-    if not uri.endswith(".arrow"):
-        return storage.read_parquet(uri)
+def _open_table(uri: str) -> ds.Dataset:
+    filesystem, path = storage.open_filesystem(uri)
+    return ds.dataset(path, "ipc" if uri.endswith(".arrow") else "parquet", filesystem=filesystem)
+
+
+@contextmanager
+def _readable(uri: str) -> Iterator[None]:
+    """Say in one line which file is damaged."""
     try:
-        return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
-    except pa.ArrowException:
-        raise StorageError(f"{uri}: not a readable Arrow file.") from None
+        yield
+    except (pa.ArrowException, OSError, ValueError):
+        raise StorageError(
+            f"{uri}: not readable, it is damaged; mend it, or move it elsewhere."
+        ) from None

@@ -1,6 +1,5 @@
 """Find and remove registered versions that nobody needs any more, and what only they refer to."""
 
-import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,8 +12,6 @@ from medembed.errors import ServiceError
 from medembed.lineage import Manifest
 from medembed.registry.catalog import all_models, delete_version
 from medembed.registry.models import Registry, Version
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,6 @@ def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]
             if plain(uri) not in needed:
                 remove(uri)
         delete_version(registry, each.version)
-        logger.info("%s: removed, %s bytes", each.version.reference, f"{each.bytes:,}")
     return stayed
 
 

@@ -7,8 +7,17 @@ from collections.abc import Iterator, Mapping
 
 from medembed import storage
 from medembed.artifact import read_manifest
-from medembed.custody.copies import ARTIFACTS, FACTS, copy_file, hash_file
-from medembed.custody.kinds import FOLDERS, OURS, RUN, RUNS, BackupManifest, Copied
+from medembed.custody.copies import copy_file, hash_file
+from medembed.custody.kinds import (
+    ARTIFACTS,
+    FACTS,
+    FOLDERS,
+    OURS,
+    RUN,
+    RUNS,
+    BackupManifest,
+    Copied,
+)
 from medembed.custody.names import PART
 from medembed.custody.places import plain
 from medembed.errors import ServiceError, StorageError

@@ -5,14 +5,13 @@ from.
 from collections.abc import Iterator, Sequence
 
 from medembed.custody.chain import Link
-from medembed.custody.places import known, plain
+from medembed.custody.places import known
 from medembed.data.dataset import format_counts
 from medembed.lineage import KINDS, CheckpointManifest, Manifest, Source
 from medembed.privacy import without_passwords
 
 _UNKNOWN = "not recorded"
 _GONE = "nothing there that MedEmbed made, or out of reach from here"
-_DEEPEST = 5  # outputs that were made from one another, as data sets that grew
 
 
 def draw(links: Sequence[Link]) -> Iterator[str]:
@@ -34,11 +33,10 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
     lineage = link.lineage
     checkpoint = Source(link.encoder or "", link.source)
     sources = {CheckpointManifest.role: checkpoint, **lineage.sources}
-    shown = {plain(source.uri) for source in sources.values() if source.uri}
     for kind in KINDS:
-        source = sources.get(kind.role)
+        source = sources.get(kind.role or "")
         if source is not None:
-            yield from _describe(kind, source, shown)
+            yield kind.kind, _describe(kind, source, lineage.data)
         elif kind.role is not None:
             yield kind.kind, "none" if lineage.sources else _UNKNOWN
         if kind is CheckpointManifest:
@@ -49,29 +47,20 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
         yield "erased", f"{lineage.erased} that it was trained on; retrain or delete it"
 
 
-def _describe(
-    kind: type[Manifest], source: Source, shown: set[str], depth: int = 0
-) -> Iterator[tuple[str, str]]:
-    """Yield an output, and below it what else it was made from that is not `shown` yet."""
+def _describe(kind: type[Manifest], source: Source, own: Sequence[str]) -> str:
+    """Say where an output lies, what is in it, and what it was made from beside the model's own."""
     manifest = known(source, kind)
     version = f" version {source.version}" if source.version is not None else ""
     place = f"{source.uri}{version}" if source.uri else f"place {_UNKNOWN}"
     line = f"{place}: {source.fingerprint or _UNKNOWN}"
-    name = f"{'  ' * depth}from {kind.kind}" if depth else kind.kind
     if manifest is None:
-        yield name, f"{line}, {_GONE}" if source.uri else line
-        return
+        return f"{line}, {_GONE}" if source.uri else line
     if manifest.counts:
         line += f", {format_counts(manifest.counts)}"
-    notes = list(manifest.notes)
+    notes = [line, *manifest.notes]
     if source.fingerprint not in ("", manifest.identity):
         notes.append(f"another lies there now, {manifest.identity}")
-    yield name, "; ".join([line, *notes])
-    if depth == _DEEPEST:
-        yield "", "... and older ones"
-        return
-    for parent_kind in KINDS:
-        parent = manifest.origin.sources.get(parent_kind.role or "")
-        if parent is not None and parent.uri and plain(parent.uri) not in shown:
-            shown.add(plain(parent.uri))
-            yield from _describe(parent_kind, parent, shown, depth + 1)
+    parents = [uri for uri in manifest.origin.data if uri not in own]
+    if parents:
+        notes.append(f"made from {', '.join(parents)}")
+    return "; ".join(notes)

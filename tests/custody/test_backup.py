@@ -69,7 +69,7 @@ def test_a_backup_goes_to_s3_and_comes_back_from_there(
     assert content(old.source) == content(new.source)
     assert vectors(old) == vectors(new)
     again = back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
-    assert again.copied == 0
+    assert again.new == []
 
 
 def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(
@@ -132,7 +132,7 @@ def test_an_interrupted_backup_is_none_and_goes_on(
 ):
     world.add(1)
     to = str(tmp_path / "backup")
-    with dying(monkeypatch, medembed.custody.backup, "_commit"):
+    with dying(monkeypatch, medembed.custody.backup, "write_manifest"):
         backup(world, to)
     with pytest.raises(StorageError, match="expected a finished backup"):
         restore(to, str(tmp_path / "out"), world.registry)
@@ -151,7 +151,7 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
     world.registry.write_artifact(version.run_id, artifact, b"another")
     (Path(version.source) / "model.safetensors").touch()
-    with dying(monkeypatch, medembed.custody.backup, "_commit"):
+    with dying(monkeypatch, medembed.custody.backup, "write_manifest"):
         backup(world, to)
     after = content(to)
     assert {name: after[name] for name in before} == before

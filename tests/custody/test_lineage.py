@@ -74,7 +74,8 @@ def test_a_model_leads_back_over_its_parent_to_the_base_model_and_every_data_set
         f"{second.tags['examples_uri']}: {second.tags['examples']}, 7 pairs",
         f"{second.tags['dataset_uri']}: {second.tags['dataset']}, 8 documents, 8 queries",
         "1 landed files taken",
-        f"from data set {first.tags['dataset_uri']}: {first.tags['dataset']}, 8 documents",
+        f"made from {first.tags['dataset_uri']}",
+        f"made from {two.place('tables', 'base.lance')}",
     ):
         assert expected in newest
     assert lines[-1].split() == ["encoder", model_fingerprint(two.base)]
