@@ -10,7 +10,7 @@ from medembed.custody.kinds import LeavingManifest
 from medembed.custody.places import is_reached, known, plain, remove
 from medembed.errors import ServiceError
 from medembed.lineage import Manifest
-from medembed.registry.catalog import all_models, delete_version
+from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry, Version
 
 
@@ -67,7 +67,7 @@ def find_leaving(
         )
     selected = select_kept(chains.versions, chains.aliases, keep)
     selected += [version for version in chains.versions if version.version in keep_versions]
-    others = [version for version in all_models(registry) if version.name != name]
+    others = [version for version in all_versions(registry) if version.name != name]
     children = [chains.link(version) for version in [*selected, *others]]
     # Of their parents not the parents' parents, or nothing would ever go.
     parents = [parent for link in children if (parent := chains.parent(link)) is not None]

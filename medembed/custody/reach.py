@@ -15,7 +15,7 @@ from medembed.custody.places import (
     search,
 )
 from medembed.evaluation.retention.sets import FOLDER as RETENTION
-from medembed.registry.catalog import all_models
+from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry
 from medembed.registry.runs import list_artifacts, model_runs
 from medembed.tags import Lineage
@@ -29,7 +29,7 @@ class Reach:
     def __init__(self, registry: Registry, places: Sequence[str], backups: Sequence[str]) -> None:
         """Raises StorageError for what cannot be read."""
         self.model_name = registry.config.model_name
-        self.versions = all_models(registry)
+        self.versions = all_versions(registry)
         self.runs = model_runs(registry)
         lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
         outputs = [lineage.output for lineage in lineages if lineage.output]

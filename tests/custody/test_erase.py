@@ -11,8 +11,6 @@ import pytest
 from medembed import storage
 from medembed.artifact import to_entries
 from medembed.custody import backup_erasure
-from medembed.custody.erasure_request import ErasureRequest
-from medembed.custody.pages import clean_page
 from medembed.data.dataset import leftovers, open_dataset
 from medembed.encoding.table import find_table
 from medembed.errors import ConfigError, StorageError
@@ -21,7 +19,7 @@ from medembed.registry.runs import read_artifact
 from tests.custody.backups import backup, dying, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
-from tests.custody.world import QUERIES_TOLD, World
+from tests.custody.world import QUERY_TEXTS, World
 
 
 def test_a_dry_run_counts_and_changes_nothing(erasable: World):
@@ -41,7 +39,9 @@ def test_a_dry_run_counts_and_changes_nothing(erasable: World):
 
 def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_named(erasable: World):
     assert naming(erasable.root, *GONE), "else this test could not fail"
-    fingerprints = [open_dataset(one.tags["dataset_uri"]).fingerprint for one in erasable.versions]
+    fingerprints = [
+        open_dataset(version.tags["dataset_uri"]).fingerprint for version in erasable.versions
+    ]
     done = erase(erasable, *ASKED)
     assert naming(erasable.root, *GONE) == []
     assert (
@@ -78,7 +78,7 @@ def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_nam
         assert table.rows == 6
         report = read_artifact(erasable.registry, version.run_id, "report.html").decode()
         assert "rows that were erased" in report
-        assert QUERIES_TOLD["q2"] not in report
+        assert QUERY_TEXTS["q2"] not in report
     again = erase(erasable, *ASKED)
     assert (again["rows"], again["nowhere"]) == (0, 4)
     assert again["models"] == ["models:/medembed/2", "models:/medembed/1"], "still trained on them"
@@ -157,25 +157,6 @@ def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_g
     assert naming(str(other), *GONE) == []
     assert "d2" not in (other / "report.html").read_text()
     assert (other / "foreign.html").read_text() == "<td>d2</td>", "only what is ours is touched"
-
-
-def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
-    wanted = ErasureRequest(frozenset({"d1"}), frozenset({"a<b"}))
-    assert clean_page(b"<td>d1</td>", wanted)
-    assert clean_page(b"<td>a&lt;b</td>", wanted)
-    assert clean_page(b"<td>d12</td> <td>xd1</td>", wanted) is None
-    assert clean_page(b'<img src="data:image/png;base64,AA/d1+d1=="/>', wanted) is None
-
-
-def test_a_numeric_id_is_seen_where_a_report_lists_ids_and_nowhere_else():
-    wanted = ErasureRequest(frozenset({"12", "64"}), frozenset({"0.5"}))
-    page = b"""<p>ndcg 0.12 at 64 dimensions, 12 queries</p><tr><th scope="row">64<span>256 B</span></th><td>12</td>
-    <td>0.5</td></tr><dd>12 documents, 0.12</dd>"""
-    assert clean_page(page, wanted) is None
-    assert clean_page(
-        page + b'<th scope="row" class="id">12<span class="text">a text</span></th>', wanted
-    )
-    assert clean_page(b'<th scope="row" class="id">64#chunk-3</th>', wanted)
 
 
 def test_what_cannot_be_searched_is_said(world: World):

@@ -27,7 +27,7 @@ from tests.custody.backups import backup, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
 from tests.custody.world import (
-    QUERIES_TOLD,
+    QUERY_TEXTS,
     REPORT,
     TEXTS,
     WIDTH,
@@ -164,7 +164,7 @@ def test_what_is_found_later_loses_the_queries_that_were_lost_before(
     erase(erasable, "document_ids=[d2]")
     assert "q2" not in json.dumps(to_entries(open_dataset(erasable.place("data/1")).manifest))
     erase(erasable, "document_ids=[d2]", f"places=[{later}]")
-    assert naming(str(later), "d2", "q2", TEXTS["d2"], QUERIES_TOLD["q2"]) == []
+    assert naming(str(later), "d2", "q2", TEXTS["d2"], QUERY_TEXTS["q2"]) == []
     assert "q2" not in (later / "report.html").read_text()
     assert erase(erasable, "document_ids=[d2]", f"places=[{later}]")["rows"] == 0
 
@@ -248,7 +248,9 @@ def test_versions_that_only_a_backup_has_are_named_and_marked(
     assert done["models"] == ["models:/medembed/2", f"models:/medembed/1 in {to}"]
     registry = new_registry("other")
     restore(to, str(tmp_path / "out"), registry)
-    assert ["rows on" in one.tags["erased"] for one in all_versions(registry, "medembed")] == [
+    assert [
+        "rows on" in version.tags["erased"] for version in all_versions(registry, "medembed")
+    ] == [
         True,
         True,
     ]

@@ -93,7 +93,7 @@ def test_a_table_and_a_checkpoint_lead_to_the_version_that_made_them(two: World)
 
 
 def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
-    first, second = (one.tags["encoder"] for one in two.versions)
+    first, second = (version.tags["encoder"] for version in two.versions)
     swapping = {
         "/health/replicas": {
             "replicas": [replica("2", second), replica("1", first), replica("2", second)]
