@@ -61,8 +61,8 @@ def run(job: EraseJob) -> Summary:
         "lines": list(describe_erasure(eraser, ids, is_dry=job.dry_run)),
         "rows": eraser.rows,
         "deleted": eraser.deleted,
-        "models": eraser.models.trained,
-        "descendants": eraser.models.descendants,
+        "models": eraser.trained,
+        "descendants": eraser.descendants,
         "nowhere": eraser.nowhere,
     }
 
@@ -84,15 +84,14 @@ def describe_erasure(eraser: Eraser, ids: int, *, is_dry: bool) -> Iterator[str]
     if eraser.deleted:
         deleted = "to be deleted" if is_dry else "deleted"
         yield f"{deleted} whole, as their jobs make them again: {', '.join(eraser.deleted)}"
-    models = eraser.models
-    if models.trained:
+    if eraser.trained:
         yield (
-            f"trained on erased rows, now or before: {', '.join(models.trained)}: retrain or "
+            f"trained on erased rows, now or before: {', '.join(eraser.trained)}: retrain or "
             "delete them"
         )
-    if models.descendants:
+    if eraser.descendants:
         yield (
-            f"descends from such a model: {', '.join(models.descendants)}: retrain or delete "
+            f"descends from such a model: {', '.join(eraser.descendants)}: retrain or delete "
             "these too"
         )
     if eraser.tables:

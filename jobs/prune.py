@@ -66,7 +66,7 @@ def run(job: PruneJob) -> Summary:
 
 def show(leaving: Leaving) -> Iterator[str]:
     """Yield lines on a version, and what goes with it."""
-    yield f"{leaving.version.reference}, {leaving.bytes / 2**20:,.1f} MiB"
+    yield f"{leaving.version.reference}, {sum(leaving.sizes.values()) / 2**20:,.1f} MiB"
     yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in leaving.sizes.items())
     yield from (f"  {note}" for note in leaving.notes)
 

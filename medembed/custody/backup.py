@@ -24,7 +24,7 @@ from medembed.custody.kinds import (
     CopiedVersion,
     folder_of,
 )
-from medembed.custody.places import plain
+from medembed.custody.places import files_below
 from medembed.errors import StorageError
 from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
@@ -90,10 +90,7 @@ class Backup:
         self.held: list[str] = []
         self._parts: dict[str, Part] = {}
         self._newest: dict[str, str] = {}  # folders by what stays of their names
-        prefix = plain(to) + "/"
-        self._there: dict[str, int] = {}  # sizes, those too of what an interrupted run has left
-        for file in storage.find_files(to):
-            self._there[file.uri.removeprefix(prefix)] = file.size_bytes
+        self._there = files_below(to)  # those too that an interrupted run has left
 
     def add(self, version: Version) -> None:
         """Take a version along, with what there is of it, or is in an earlier backup."""
@@ -147,7 +144,7 @@ class Backup:
             name = f"{part.folder}/{file}"
             target = storage.join(self.uri, name)
             known = self.copies.get(name)
-            if self._there.get(name) != size:
+            if name not in self._there or self._there[name].size_bytes != size:
                 self.copies[name] = copy_file(storage.join(part.uri, file), target)
                 self.new.append(name)
             elif known is None or known.bytes != size:
@@ -167,7 +164,7 @@ class Backup:
         for file, content in contents.items():
             name = f"{folder}/{file}"
             copied = Copied(hashes[file], len(content))
-            if self.copies.get(name, copied) != copied or self._there.get(name) != copied.bytes:
+            if name not in self._there or self.copies.get(name, copied) != copied:
                 storage.write_bytes(storage.join(self.uri, name), content)
                 self.new.append(name)
             self.copies[name] = copied
@@ -217,14 +214,15 @@ def _open(registry: Registry, to: str) -> BackupManifest:
     manifest = read_manifest(to, BackupManifest)
     manifest.check_whole(to)
     name = registry.config.model_name
-    others = ["..."] if manifest.name != name else []
-    for version in all_versions(registry, name):
-        copied = manifest.versions.get(version.version)
-        if copied and copied.run_id != version.run_id:
-            others.append(version.version)
+    runs = {version.version: version.run_id for version in all_versions(registry, name)}
+    others = [
+        number
+        for number, copied in manifest.versions.items()
+        if manifest.name != name or runs.get(number, copied.run_id) != copied.run_id
+    ]
     if others:
         raise StorageError(
-            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[-1]} "
+            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[0]} "
             "is another); give a new place."
         )
     return manifest

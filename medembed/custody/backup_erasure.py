@@ -11,7 +11,7 @@ from medembed.artifact import read_manifest, write_manifest
 from medembed.custody.copies import hash_file
 from medembed.custody.kinds import BackupManifest, CopiedVersion, folder_of
 from medembed.custody.learned import Learned
-from medembed.custody.places import is_below, known, plain
+from medembed.custody.places import files_below, is_below, known, plain
 from medembed.lineage import CheckpointManifest, TableManifest
 from medembed.registry.models import Version
 from medembed.tags import Lineage
@@ -51,9 +51,7 @@ def finish(backup: str) -> None:
     if not manifest.is_erasing:
         return
     copies = dict(manifest.copies)
-    prefix = f"{plain(backup)}/"
-    for file in storage.find_files(backup):
-        name = file.uri.removeprefix(prefix)
+    for name, file in files_below(backup).items():
         if name not in copies and folder_of(name) in manifest.folders:
             copies[name] = hash_file(file.uri)
     left = set(map(folder_of, copies))

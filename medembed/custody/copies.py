@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from medembed import storage
 from medembed.artifact import MANIFEST
 from medembed.custody.kinds import Copied
-from medembed.custody.places import plain, read_output
+from medembed.custody.places import files_below, read_output
 from medembed.errors import StorageError
 from medembed.lineage import CheckpointManifest, Manifest, Source
 from medembed.schema import fingerprint
@@ -34,11 +34,9 @@ def find_part(kind: type[Manifest], source: Source) -> Part | None:
     assert source.uri
     try:
         manifest = read_output(source.uri, source.version)
-        files = storage.find_files(source.uri)
+        stored = files_below(source.uri)
     except StorageError:
         return None
-    prefix = plain(source.uri) + "/"
-    stored = {file.uri.removeprefix(prefix): file for file in files}
     if isinstance(manifest, kind):
         names = {*manifest.names, *(stored.keys() & {MANIFEST})}
     elif manifest is None and kind is CheckpointManifest:  # of a model from elsewhere

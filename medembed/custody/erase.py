@@ -37,7 +37,7 @@ class Eraser:
     counts: {place: what of it goes}
     deleted: outputs that go whole
     tables: those of which only a new version is left
-    models: versions that were trained on erased rows, and those trained from these
+    trained, descendants: versions that were trained on erased rows, and those trained from these
     nowhere: how many ids stand in no place
     unsearched: lines on what was not looked through
     """
@@ -72,7 +72,9 @@ class Eraser:
         self.nowhere = len((request.documents | request.queries) - self.request.met)
         self.unsearched = list(self.reach.unsearched())
         self._learned = Learned(self._rows_of_sources())
-        self.models = self._learned.find_models(self._versions(), self.reach.made.values())
+        self.trained, self.descendants = self._learned.find_models(
+            self._versions(), self.reach.made.values()
+        )
 
     @property
     def rows(self) -> int:

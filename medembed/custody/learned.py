@@ -2,20 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from medembed.artifact import today
 from medembed.registry.models import Version
 from medembed.tags import Lineage
-
-
-class Models(NamedTuple):
-    """Names of versions that were `trained` on erased rows, now or before, and of others that were
-    trained from one of these.
-    """
-
-    trained: list[str]
-    descendants: list[str]
 
 
 @dataclass(frozen=True)
@@ -32,18 +22,22 @@ class Learned:
             return None
         return Lineage(erased=f"{before}; {rows:,} rows on {today()}".removeprefix("; "))
 
-    def find_models(self, versions: Mapping[str, Version], runs: Iterable[Lineage]) -> Models:
-        """Find them among {name: version}; `runs` tell of models between that are gone."""
+    def find_models(
+        self, versions: Mapping[str, Version], runs: Iterable[Lineage]
+    ) -> tuple[list[str], list[str]]:
+        """Return the names of those of {name: version} that were trained on erased rows, now or
+        before, and of those trained from one of them; `runs` tell of models between that are gone.
+        """
         lineages = [version.lineage for version in versions.values()] + list(runs)
         learned = [lineage for lineage in lineages if lineage.erased or self._count(lineage)]
         family = find_family((each.encoder for each in learned if each.encoder), lineages)
-        models = Models([], [])
-        for name, version in versions.items():
-            if version.lineage in learned:
-                models.trained.append(name)
-            elif version.lineage.encoder in family:
-                models.descendants.append(name)
-        return models
+        trained = [name for name, version in versions.items() if version.lineage in learned]
+        descendants = [
+            name
+            for name, version in versions.items()
+            if version.lineage.encoder in family and name not in trained
+        ]
+        return trained, descendants
 
     def _count(self, lineage: Lineage) -> int:
         return sum(self.rows.get(source.fingerprint, 0) for source in lineage.sources.values())

@@ -163,6 +163,12 @@ def remove(uri: str) -> None:
     storage.delete_empty_folder(uri)
 
 
+def files_below(uri: str) -> dict[str, storage.StoredFile]:
+    """Return {name: file} of all files below a folder; empty if it is not there."""
+    prefix = f"{plain(uri)}/"
+    return {file.uri.removeprefix(prefix): file for file in storage.find_files(uri)}
+
+
 def is_reached(uri: str) -> bool:
     """Return whether a folder lies where we can look into it, and write."""
     return storage.scheme(uri) in ("file", *storage.REMOTE)

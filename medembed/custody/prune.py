@@ -22,10 +22,6 @@ class Leaving:
     sizes: dict[str, int]
     notes: tuple[str, ...] = ()
 
-    @property
-    def bytes(self) -> int:
-        return sum(self.sizes.values())
-
 
 @dataclass
 class _Needed:

@@ -22,8 +22,8 @@ from medembed.tags import Lineage
 
 
 class Reach:
-    """`versions` of all models and `runs` {id: lineage} that made or measured one. `places` may
-    hold rows, pages in MLflow too; `backups` are the folders of backups.
+    """`versions` of all models, `runs` {id: lineage} that made or measured one, and those that
+    `made` one. `places` may hold rows, pages in MLflow too; `backups` are the folders of backups.
     """
 
     def __init__(self, registry: Registry, places: Sequence[str], backups: Sequence[str]) -> None:
@@ -31,6 +31,7 @@ class Reach:
         self.model_name = registry.config.model_name
         self.versions = all_versions(registry)
         self.runs = model_runs(registry)
+        self.made = {run_id: lineage for run_id, lineage in self.runs.items() if lineage.parent}
         lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
         outputs = [lineage.output for lineage in lineages if lineage.output]
         roots = [*places, *backups, *filter(is_reached, outputs), *_data_of(lineages)]
@@ -63,11 +64,6 @@ class Reach:
             for path in list_artifacts(registry, run_id):
                 if path.endswith(".html"):
                     self.places.append(Place(f"{ARTIFACT}{run_id}/{path}", PAGE))
-
-    @property
-    def made(self) -> dict[str, Lineage]:
-        """{id: lineage} of the runs that made a model, those too whose versions are gone."""
-        return {run_id: lineage for run_id, lineage in self.runs.items() if lineage.parent}
 
     def unsearched(self) -> Iterator[str]:
         """Yield lines on what could not be looked through."""

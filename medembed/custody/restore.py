@@ -19,7 +19,7 @@ from medembed.custody.kinds import (
     Copied,
 )
 from medembed.custody.names import PART
-from medembed.custody.places import plain
+from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
 from medembed.lineage import CheckpointManifest
 from medembed.progress import track
@@ -89,9 +89,7 @@ class Restoration:
         Raises StorageError for files in the folders of a backup that this one does not have so.
         """
         there: set[str] = set()
-        prefix = plain(self.output) + "/"
-        for file in storage.find_files(self.output):
-            name = file.uri.removeprefix(prefix)
+        for name, file in files_below(self.output).items():
             if name.split("/")[0] not in FOLDERS or PART.search(name):
                 continue
             if hash_file(file.uri) != self.files.get(name):
