@@ -120,24 +120,15 @@ def search(folder: str) -> Iterator[Place]:
         # one that is being removed has a manifest that says so, and may not open any more
         if storage.join(uri, MANIFEST) not in claimed and _is_table(uri):
             yield Place(uri, TableManifest.kind)
-    yield from _leftovers(
-        name for name in names if name not in claimed and not is_below(name, tables)
-    )
-
-
-def _leftovers(names: Iterable[str]) -> Iterator[Place]:
-    """Yield pages, and what runs that died have left, among files that no output names."""
-    fragments: set[str] = set()
-    patterns = set(chain.from_iterable(kind.patterns for kind in KINDS))
-    for name in names:
-        is_like_ours = any(map(PurePath(name).match, patterns))
-        if name.endswith("/report.html"):
-            yield Place(name, PAGE)
-        elif _FRAGMENT.search(name):
-            fragments.add(_FRAGMENT.sub("", name))
-        elif PART.search(name) or (is_like_ours and is_ours(name)):
-            yield Place(name, FILE)
+    outside = [name for name in names if not is_below(name, tables)]
+    fragments = {_FRAGMENT.sub("", name) for name in outside if _FRAGMENT.search(name)}
     yield from (Place(uri, FRAGMENTS) for uri in sorted(fragments))
+    yield from (Place(name, PAGE) for name in outside if name.endswith("/report.html"))
+    patterns = set(chain.from_iterable(kind.patterns for kind in KINDS))
+    for name in outside:
+        is_named_so = any(map(PurePath(name).match, patterns)) and name not in claimed
+        if PART.search(name) or (is_named_so and is_ours(name)):
+            yield Place(name, FILE)
 
 
 def remove(uri: str) -> None:
