@@ -105,6 +105,7 @@ class Eraser:
             return erase_fragments(place.uri, request.has_row, write=write)
         if place.kind == PAGE:
             return self._erase_page(place.uri, write=write)
+        assert place.manifest is None or place.manifest.on_erasure == "delete"
         if isinstance(place.manifest, LeavingManifest):
             counts = Counter({"removals that broke off": 1})
         else:

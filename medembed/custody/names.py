@@ -94,7 +94,8 @@ def _collect(value: Any, column: str, names: Names) -> None:
 
 def _open_table(uri: str) -> ds.Dataset:
     filesystem, path = storage.open_filesystem(uri)
-    return ds.dataset(path, "ipc" if uri.endswith(".arrow") else "parquet", filesystem=filesystem)
+    format_name = "ipc" if uri.endswith(".arrow") else "parquet"
+    return ds.dataset(path, format=format_name, filesystem=filesystem)
 
 
 @contextmanager
