@@ -100,13 +100,15 @@ def test_after_a_death_at_any_step_the_same_command_finishes(
     assert not leftovers(open_dataset(world.place("data/1")))
 
 
-def test_a_backup_is_cleaned_and_can_be_restored(
-    erasable: World, new_registry: NewRegistry, tmp_path: Path
+@pytest.mark.parametrize("option", ["backups=[{}/backup]", "places=[{}/]"])
+def test_a_backup_that_is_named_or_lies_in_a_place_is_cleaned_and_can_be_restored(
+    option: str, erasable: World, new_registry: NewRegistry, tmp_path: Path
 ):
-    to = str(tmp_path / "backup")
+    place = str(tmp_path / "place")
+    to = f"{place}/backup"
     backup(erasable, to)
     assert naming(to, *GONE)
-    erase(erasable, *ASKED, f"backups=[{to}]")
+    erase(erasable, *ASKED, option.format(place))
     assert naming(to, *GONE) == []
     assert not [
         name
@@ -119,15 +121,6 @@ def test_a_backup_is_cleaned_and_can_be_restored(
         table = find_table(version.tags["table_uri"], int(version.tags["table_version"]))
         assert table
         assert table.rows == 6
-
-
-def test_a_backup_that_lies_in_a_place_is_cleaned_as_one(
-    erasable: World, new_registry: NewRegistry, tmp_path: Path
-):
-    backup(erasable, str(tmp_path / "place/backup"))
-    erase(erasable, *ASKED, f"places=[{tmp_path}/place/]")
-    assert naming(str(tmp_path / "place"), *GONE) == []
-    restore(str(tmp_path / "place/backup"), str(tmp_path / "out"), new_registry("other"))
 
 
 def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_finished(
