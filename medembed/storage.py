@@ -151,19 +151,17 @@ def open_output(uri: str) -> Iterator[Any]:
     filesystem, path = open_filesystem(uri)
     target = path
     try:
-        if isinstance(filesystem, pafs.LocalFileSystem):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            target = f"{path}.{uuid.uuid4().hex}.part"
-        with filesystem.open_output_stream(target, compression=None) as stream:
-            yield stream
-        if target != path:
-            os.replace(target, path)
-    except BaseException as error:
+        with _explained(uri, "write"):
+            if isinstance(filesystem, pafs.LocalFileSystem):
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                target = f"{path}.{uuid.uuid4().hex}.part"
+            with filesystem.open_output_stream(target, compression=None) as stream:
+                yield stream
+            if target != path:
+                os.replace(target, path)
+    finally:
         if target != path:
             Path(target).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StorageError(f"{uri}: cannot write it: {_first_line(error)}") from None
-        raise
 
 
 def write_bytes(uri: str, data: bytes) -> None:
