@@ -151,7 +151,7 @@ def open_output(uri: str) -> Iterator[Any]:
     filesystem, path = open_filesystem(uri)
     target = path
     try:
-        with _explained(uri, "write"):
+        with _explained(uri, "write", missing="no such folder"):
             if isinstance(filesystem, pafs.LocalFileSystem):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 target = f"{path}.{uuid.uuid4().hex}.part"
@@ -207,12 +207,8 @@ def delete_file(uri: str) -> None:
 def delete_folder(uri: str) -> None:
     """Remove a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "remove"), suppress(FileNotFoundError):
         filesystem.delete_dir(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot remove it: {_first_line(error)}") from None
 
 
 def delete_empty_folder(uri: str) -> None:
