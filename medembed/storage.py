@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -128,7 +128,7 @@ def find_files(pattern: str) -> list[StoredFile]:
     return sorted(files)
 
 
-def open_input(uri: str) -> BinaryIO:
+def open_input(uri: str) -> io.BufferedReader:
     """Return a file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
     with _explained(uri, "read"):

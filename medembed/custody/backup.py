@@ -134,11 +134,12 @@ class Backup:
     def copy_parts(self) -> None:
         """Copy the files that are not there yet, while a bar counts them."""
         parts = self._parts.values()
-        copied = ((len(part.files), self._copy(part)) for part in parts)
-        for _ in track(copied, sum(len(part.files) for part in parts), "back up", "files"):
+        total = sum(len(part.files) for part in parts)
+        for _ in track(map(self._copy, parts), total, "back up", "files"):
             pass
 
-    def _copy(self, part: Part) -> None:
+    def _copy(self, part: Part) -> tuple[int, Part]:
+        """Copy a part's files that are not there; return how many it has, and the part."""
         self._newest[_name_of(part.folder)] = part.folder
         for file, size in part.files.items():
             name = f"{part.folder}/{file}"
@@ -150,6 +151,7 @@ class Backup:
             elif known is None or known.bytes != size:
                 # of a run that was interrupted; its folder says that it is of the same file
                 self.copies[name] = hash_file(target)
+        return len(part.files), part
 
     def copy_run(self, run_id: str, only: Collection[str] | None = None) -> str:
         """Copy a run's facts and its artifacts, by default all; return their folder."""

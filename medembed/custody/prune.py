@@ -71,9 +71,9 @@ def find_leaving(
     for link in [*children, *parents]:
         needed.add(link)
     for link in children:
-        parent = link.lineage.parent
-        if parent and parent.uri:
-            needed.places.add(plain(parent.uri))
+        source = link.lineage.parent
+        if source and source.uri:
+            needed.places.add(plain(source.uri))
     kept = {link.name for link in [*children, *parents]}
     going = [version for version in chains.versions if version.reference not in kept]
     return [_find_parts(chains.link(version), needed, places) for version in going]
