@@ -230,6 +230,7 @@ class EvaluationManifest(Manifest):
     kind = "evaluation"
     layouts = (frozenset(BEST.names),)
 
+    encoder: str
     config: dict[str, Any] = field(default_factory=dict)
 
 
