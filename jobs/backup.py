@@ -59,16 +59,17 @@ def run(job: BackupJob) -> Summary:
     lines = [f"cannot be read now, and not backed up: {line}" for line in done.gone]
     for line in done.held:
         lines.append(f"cannot be read now; what an earlier backup has of it stays: {line}")
+    new_size = sum(manifest.copies[name].bytes for name in done.new)
     lines.append(
         f"{without_passwords(to)}: {len(manifest.versions)} versions of models:/{name} in "
-        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {done.copied:,} files, "
-        f"{done.copied_bytes / 2**20:,.1f} MiB of them new"
+        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {len(done.new):,} files, "
+        f"{new_size / 2**20:,.1f} MiB of them new"
     )
     counts = {
         "files": len(manifest.copies),
         "bytes": size,
-        "new_files": done.copied,
-        "new_bytes": done.copied_bytes,
+        "new_files": len(done.new),
+        "new_bytes": new_size,
         "gone": len(done.gone),
         "held": len(done.held),
     }

@@ -9,8 +9,9 @@ from pydantic import Field
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
-from medembed.custody.erase import Eraser, Erasure, describe
+from medembed.custody.erase import Eraser
 from medembed.custody.erasure_request import ErasureRequest
+from medembed.data.dataset import format_counts
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -53,49 +54,49 @@ def run(job: EraseJob) -> Summary:
     places = [storage.absolute(uri) for uri in job.places]
     backups = [storage.absolute(uri) for uri in job.backups]
     eraser = Eraser(request, registry, places, backups)
-    erasure = eraser.report()
     if not job.dry_run:
         eraser.erase()
     ids = len(request.documents | request.queries)
     return {
-        "lines": list(describe_erasure(erasure, ids, is_dry=job.dry_run)),
-        "rows": erasure.rows,
-        "deleted": erasure.deleted,
-        "models": erasure.models,
-        "descendants": erasure.descendants,
-        "nowhere": erasure.nowhere,
+        "lines": list(describe_erasure(eraser, ids, is_dry=job.dry_run)),
+        "rows": eraser.rows,
+        "deleted": eraser.deleted,
+        "models": eraser.trained,
+        "descendants": eraser.descendants,
+        "nowhere": eraser.nowhere,
     }
 
 
-def describe_erasure(erasure: Erasure, ids: int, *, is_dry: bool) -> Iterator[str]:
+def describe_erasure(eraser: Eraser, ids: int, *, is_dry: bool) -> Iterator[str]:
     """Yield lines on what goes, or went, from where, and on what it means for models and
     servers.
     """
     verb = "to erase" if is_dry else "erased"
-    for uri, counts in erasure.counts.items():
-        yield f"{uri}: {describe(counts)} {verb}"
-    for line in erasure.unsearched:
+    for uri, counts in eraser.counts.items():
+        yield f"{uri}: {format_counts(counts)} {verb}"
+    for line in eraser.unsearched:
         yield f"not searched: {line}"
     yield (
-        f"{erasure.rows:,} rows {verb} in {len(erasure.counts):,} places, of {erasure.places:,} "
-        f"searched; {erasure.nowhere:,} of {ids:,} ids were found nowhere"
+        f"{eraser.rows:,} rows {verb} in {len(eraser.counts):,} places, of "
+        f"{len(eraser.reach.places):,} searched; {eraser.nowhere:,} of {ids:,} ids were found "
+        "nowhere"
     )
-    if erasure.deleted:
+    if eraser.deleted:
         deleted = "to be deleted" if is_dry else "deleted"
-        yield f"{deleted} whole, as their jobs make them again: {', '.join(erasure.deleted)}"
-    if erasure.models:
+        yield f"{deleted} whole, as their jobs make them again: {', '.join(eraser.deleted)}"
+    if eraser.trained:
         yield (
-            f"trained on erased rows, now or before: {', '.join(erasure.models)}: retrain or "
+            f"trained on erased rows, now or before: {', '.join(eraser.trained)}: retrain or "
             "delete them"
         )
-    if erasure.descendants:
+    if eraser.descendants:
         yield (
-            f"descends from such a model: {', '.join(erasure.descendants)}: retrain or delete "
+            f"descends from such a model: {', '.join(eraser.descendants)}: retrain or delete "
             "these too"
         )
-    if erasure.tables:
+    if eraser.tables:
         yield (
-            f"of {len(erasure.tables):,} tables only a new version "
+            f"of {len(eraser.tables):,} tables only a new version "
             f"{'will be' if is_dry else 'is'} left: servers of them must then be deployed "
             "anew, as they name one that is gone"
         )

@@ -9,8 +9,8 @@ from pydantic import Field
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
-from medembed.custody.chain import name_of
 from medembed.custody.prune import Leaving, find_leaving, remove_versions
+from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -44,9 +44,10 @@ def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     places = [storage.absolute(uri) for uri in job.places]
     numbers = [str(number) for number in job.keep_versions]
-    kept, leaving = find_leaving(registry, job.keep, places, numbers)
+    leaving = find_leaving(registry, job.keep, places, numbers)
+    registered = len(all_versions(registry, job.registry.model_name))
     stayed = [] if job.dry_run else remove_versions(registry, leaving)
-    gone = [each for each in leaving if name_of(each.version) not in stayed]
+    gone = [each for each in leaving if each.version.reference not in stayed]
     lines: list[str] = []
     sizes: dict[str, int] = {}  # by place, as two versions may have the same
     for each in gone:
@@ -56,16 +57,16 @@ def run(job: PruneJob) -> Summary:
     size = sum(sizes.values())
     verb = "would go" if job.dry_run else "removed"
     lines.append(
-        f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {len(kept) + len(stayed)} stay"
+        f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {registered - len(gone)} stay"
     )
     if job.dry_run and gone:
         lines.append("nothing has changed; dry_run=false removes them for good")
-    return {"versions": [name_of(each.version) for each in gone], "bytes": size, "lines": lines}
+    return {"versions": [each.version.reference for each in gone], "bytes": size, "lines": lines}
 
 
 def show(leaving: Leaving) -> Iterator[str]:
     """Yield lines on a version, and what goes with it."""
-    yield f"{name_of(leaving.version)}, {leaving.bytes / 2**20:,.1f} MiB"
+    yield f"{leaving.version.reference}, {sum(leaving.sizes.values()) / 2**20:,.1f} MiB"
     yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in leaving.sizes.items())
     yield from (f"  {note}" for note in leaving.notes)
 

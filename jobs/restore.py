@@ -3,14 +3,13 @@ empty registry.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
-from medembed.custody.restore import restore
+from medembed.custody.restore import Restoration
 from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -29,16 +28,21 @@ class RestoreJob(Config):
 def run(job: RestoreJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     output = storage.absolute(job.output)
-    done = restore(storage.absolute(job.backup), output, registry)
-    name = job.registry.model_name
-    numbers = sorted(registry.aliases(name).items())
-    aliases = ", ".join(f"@{alias} is {number}" for alias, number in numbers)
-    line = (
-        f"models:/{name}: {done.versions} versions registered ({aliases or 'no alias'}); "
-        f"{done.files:,} files, {done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} "
-        f"files copied to {without_passwords(output)}"
+    restoration = Restoration(storage.absolute(job.backup), output, registry)
+    restoration.restore()
+    manifest = restoration.manifest
+    files = restoration.files.values()
+    size = sum(copied.bytes for copied in files)
+    aliases = ", ".join(
+        f"@{alias} is {number}" for alias, number in sorted(manifest.aliases.items())
     )
-    return {"output": output, "restored": asdict(done), "lines": [line]}
+    line = (
+        f"models:/{manifest.name}: {len(manifest.versions)} versions registered "
+        f"({aliases or 'no alias'}); {len(files):,} files, {size / 2**20:,.1f} MiB, all hashes "
+        f"right, in {without_passwords(output)}"
+    )
+    counts = {"versions": len(manifest.versions), "files": len(files), "bytes": size}
+    return {"output": output, "restored": counts, "lines": [line]}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ fingerprint of all that determines it; the same key is found again instead of be
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -78,6 +79,11 @@ def write_manifest(uri: str, manifest: Manifest) -> None:
     """Write a manifest, in place of one that may be there, whole or not at all."""
     text = json.dumps(to_entries(manifest), indent=2, ensure_ascii=False)
     storage.write_bytes(storage.join(uri, MANIFEST), text.encode())
+
+
+def today() -> str:
+    """Return the date, as manifests and tags have it."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def place(uri: str, key: str) -> str:

@@ -1,17 +1,19 @@
 """Declare what each kind of output is and what it was made from.
 
 `manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of
-these classes. A new kind of output is a class here, and a line in `custody.kinds`: then erase knows
-it. What a version needs and a backup copies is listed in `custody.items`.
+these classes. A new kind of output is a class here, an entry of `KINDS` and, if versions name it, a
+field of `Origin`: then lineage, prune, erase, backup and restore know it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
+from medembed.facts import Searched, Start, TextFacts
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
+OnErasure = Literal["delete", "rewrite", "keep"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,22 @@ class Origin:
     parent: Source | None = None
 
     @property
+    def sources(self) -> dict[str, Source]:
+        """Return {field: source} of all that is known but the parent."""
+        sources: dict[str, Source] = {}
+        for role in ROLES:
+            source = getattr(self, role)
+            if source is not None:
+                sources[role] = source
+        return sources
+
+    @property
     def data(self) -> list[str]:
-        """Where data set, examples and table lie, as far as that is known."""
-        sources = (self.dataset, self.examples, self.table)
-        return [source.uri for source in sources if source is not None and source.uri]
+        """Return where these sources lie, as far as that is known."""
+        return [source.uri for source in self.sources.values() if source.uri]
+
+
+ROLES = tuple(entry.name for entry in fields(Origin) if entry.name != "parent")
 
 
 @dataclass(frozen=True)
@@ -58,21 +72,32 @@ class Erased:
 class Manifest:
     """What the manifest of any output says.
 
-    `key` is the fingerprint of all that determined it; `files` are the names of its files.
+    `key` is the fingerprint of all that determined it; `fingerprint` is what is in it, where that
+    is known otherwise; `encoder` is the one whose vectors or scores it has: prune removes it with
+    that one. `files` are the names of its files; `counts` {what: how many are in it}.
 
-    Each kind declares: whether its files name documents or queries (`has_rows`); whether it
-    `is_rewritten` when rows are erased, or is deleted, because a job can make it again from
-    the same inputs; and the `layouts` of its tables, which identify one without a manifest.
+    Each kind declares:
+    role: the field of `Origin` by which versions name it; None if they do not
+    folder: where a backup has it; None if none has
+    on_erasure: "delete" if it names documents or queries, and a job makes it again from the same
+    inputs; "rewrite" if only its rows go; "keep" if it names none
+    layouts: the columns of its tables, which identify one without a manifest
+    patterns: the names of its files with rows
     """
 
     kind: ClassVar[str]
-    has_rows: ClassVar[bool] = True
-    is_rewritten: ClassVar[bool] = False
+    role: ClassVar[str | None] = None
+    folder: ClassVar[str | None] = None
+    on_erasure: ClassVar[OnErasure] = "delete"
     layouts: ClassVar[tuple[Columns, ...]] = ()
+    patterns: ClassVar[tuple[str, ...]] = ("*.parquet",)
 
     key: str = ""
+    fingerprint: str = ""
+    encoder: str | None = None
     origin: Origin = Origin()
     files: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> Collection[str]:
@@ -82,17 +107,12 @@ class Manifest:
     @property
     def identity(self) -> str:
         """The fingerprint by which what is made of it names it."""
-        return self.key
+        return self.fingerprint or self.key
 
-
-@dataclass(frozen=True)
-class TextFacts:
-    """The texts of one kind: how many are in each language, and how long they are, as {percent:
-    length}.
-    """
-
-    languages: dict[str, int] = field(default_factory=dict)
-    lengths: dict[int, int] = field(default_factory=dict)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What lineage says of it beside place, fingerprint and counts."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +125,12 @@ class DatasetManifest(Manifest):
     were made from. `erased_queries` are hashes of the queries that it lost by erasures.
     """
 
-    kind: ClassVar[str] = "data set"
-    is_rewritten: ClassVar[bool] = True
-    layouts: ClassVar[tuple[Columns, ...]] = tuple(
-        frozenset(schema.names) for schema in (CORPUS, QUERIES, QRELS, HELD_OUT)
-    )
+    kind = "data set"
+    role = "dataset"
+    folder = "data"
+    on_erasure = "rewrite"
+    layouts = tuple(frozenset(schema.names) for schema in (CORPUS, QUERIES, QRELS, HELD_OUT))
 
-    fingerprint: str = ""
     source: str = ""
     format: str = ""
     shape: str = ""
@@ -119,7 +138,6 @@ class DatasetManifest(Manifest):
     licence: str | None = None
     validated_by: str | None = None
     rows_read: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
     held_out: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -128,18 +146,13 @@ class DatasetManifest(Manifest):
     length_unit: str = "words"
     length_every: int = 1
     tokenizer: str | None = None
-    documents: TextFacts = TextFacts()
-    queries: TextFacts = TextFacts()
+    documents: TextFacts = field(default_factory=TextFacts)
+    queries: TextFacts = field(default_factory=TextFacts)
     chunk_overlap: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     erased: Erased | None = None
     erased_queries: tuple[str, ...] = ()
-
-    @property
-    def identity(self) -> str:
-        """The fingerprint by which what is made of it names it."""
-        return self.fingerprint
 
     @property
     def document_count(self) -> int:
@@ -151,18 +164,12 @@ class DatasetManifest(Manifest):
         """The number of queries."""
         return self.counts["queries"]
 
-
-@dataclass(frozen=True)
-class Searched:
-    """What decides scores: vectors that were made or kept otherwise, or cut elsewhere, cannot stand
-    in one list.
-    """
-
-    encoder: str
-    storage: str
-    width: int
-    ranges: str | None
-    dimensions: int
+    @property
+    def notes(self) -> tuple[str, ...]:
+        landed = (f"{len(self.taken):,} landed files taken",) if self.taken else ()
+        if self.erased is None:
+            return landed
+        return (*landed, f"{self.erased.rows:,} rows erased, last on {self.erased.date}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,15 +181,17 @@ class ExamplesManifest(Manifest):
     examples that these were cut from.
     """
 
-    kind: ClassVar[str] = "examples"
-    layouts: ClassVar[tuple[Columns, ...]] = (
+    kind = "examples"
+    role = "examples"
+    folder = "examples"
+    patterns = ("*.parquet", "nearest/*.arrow", "mining.json")
+    layouts = (
         frozenset(EXAMPLES.names),
         frozenset(EXAMPLE_ROWS.names),
         # what the search that mined them remembers
         frozenset({"query_id", "content_hash", "embedding", "rows", "scores", "is_whole"}),
     )
 
-    counts: dict[str, int] = field(default_factory=dict)
     searched: Searched | None = None
     table_files: dict[str, str] = field(default_factory=dict)
     negatives: int = 0
@@ -197,13 +206,29 @@ class ExamplesManifest(Manifest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableManifest(Manifest):
+    """An embedding table at one version, as Lance describes it: no file of it is a manifest."""
+
+    kind = "table"
+    role: ClassVar[str] = "table"
+    folder = "tables"
+    on_erasure = "rewrite"
+    layouts = (
+        # texts while they are encoded
+        frozenset({"document_id", "content_hash", "text", "line"}),
+    )
+
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationManifest(Manifest):
     """An evaluation: means, and the values of every query, text and pair. Its `encoder` was
     measured.
     """
 
-    kind: ClassVar[str] = "evaluation"
-    layouts: ClassVar[tuple[Columns, ...]] = (frozenset(BEST.names),)
+    kind = "evaluation"
+    layouts = (frozenset(BEST.names),)
 
     encoder: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -213,31 +238,19 @@ class EvaluationManifest(Manifest):
 class ExportManifest(Manifest):
     """Embeddings of a table as Parquet, cut to `dimensions`."""
 
-    kind: ClassVar[str] = "exported embeddings"
-    layouts: ClassVar[tuple[Columns, ...]] = (frozenset({"document_id", "embedding"}),)
+    kind = "exported embeddings"
+    layouts = (frozenset({"document_id", "embedding"}),)
 
     dimensions: int
     rows: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """How a model was turned before its training.
-
-    `held` {dimension: share of the squared length of vectors in that prefix}, by the vectors of so
-    many documents.
-    """
-
-    documents: int
-    held: dict[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartManifest(Manifest):
     """A model that was turned to the principal axes of a corpus, which a training begins with."""
 
-    kind: ClassVar[str] = "start of a training"
-    has_rows: ClassVar[bool] = False
+    kind = "start of a training"
+    on_erasure = "keep"
 
     start: Start
 
@@ -249,19 +262,15 @@ class CheckpointManifest(Manifest):
     `fingerprint` is its encoder's; `dimensions` those that it was trained for, widest first.
     """
 
-    kind: ClassVar[str] = "checkpoint"
-    has_rows: ClassVar[bool] = False
+    kind = "checkpoint"
+    role: ClassVar[str] = "checkpoint"
+    folder = "models"
+    on_erasure = "keep"
 
-    fingerprint: str = ""
     dimensions: tuple[int, ...] = ()
     dev: dict[str, float] = field(default_factory=dict)
     start: Start | None = None
     config: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> str:
-        """The fingerprint by which what is made of it names it."""
-        return self.fingerprint
 
     @property
     def score(self) -> float:
@@ -272,3 +281,20 @@ class CheckpointManifest(Manifest):
     def step(self) -> int:
         """The step of its training at which it was taken."""
         return int(self.dev["step"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = (f"dimensions {', '.join(map(str, self.dimensions))}",)
+        return (*notes, f"dev score {self.score:.4f} at step {self.step}") if self.dev else notes
+
+
+# What versions name first, the newest before what it was made from.
+KINDS: tuple[type[Manifest], ...] = (
+    TableManifest,
+    CheckpointManifest,
+    ExamplesManifest,
+    DatasetManifest,
+    EvaluationManifest,
+    ExportManifest,
+    StartManifest,
+)

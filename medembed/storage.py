@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -128,7 +128,7 @@ def find_files(pattern: str) -> list[StoredFile]:
     return sorted(files)
 
 
-def open_input(uri: str) -> BinaryIO:
+def open_input(uri: str) -> io.BufferedReader:
     """Return a file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
     with _explained(uri, "read"):
@@ -143,24 +143,31 @@ def read_bytes(uri: str) -> bytes:
         return bytes(stream.read())
 
 
-def write_bytes(uri: str, data: bytes) -> None:
-    """Write a file that appears whole or not at all: by a rename locally, by one put elsewhere."""
+@contextmanager
+def open_output(uri: str) -> Iterator[Any]:
+    """Open a stream into a file that appears whole or not at all: by a rename locally, by one put
+    elsewhere.
+    """
     filesystem, path = open_filesystem(uri)
     target = path
     try:
-        if isinstance(filesystem, pafs.LocalFileSystem):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            target = f"{path}.{uuid.uuid4().hex}.part"
-        with filesystem.open_output_stream(target, compression=None) as stream:
-            stream.write(data)
-        if target != path:
-            os.replace(target, path)
-    except BaseException as error:
+        with _explained(uri, "write", missing="no such folder"):
+            if isinstance(filesystem, pafs.LocalFileSystem):
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                target = f"{path}.{uuid.uuid4().hex}.part"
+            with filesystem.open_output_stream(target, compression=None) as stream:
+                yield stream
+            if target != path:
+                os.replace(target, path)
+    finally:
         if target != path:
             Path(target).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StorageError(f"{uri}: cannot write it: {_first_line(error)}") from None
-        raise
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    with open_output(uri) as stream:
+        stream.write(data)
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:
@@ -200,12 +207,8 @@ def delete_file(uri: str) -> None:
 def delete_folder(uri: str) -> None:
     """Remove a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "remove"), suppress(FileNotFoundError):
         filesystem.delete_dir(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot remove it: {_first_line(error)}") from None
 
 
 def delete_empty_folder(uri: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
-from medembed.lineage import Origin, Source
+from medembed.lineage import ROLES, Origin, Source
 
 NONE = "none"
 # MLflow's filter of runs that made or measured a model
@@ -73,26 +73,19 @@ class Lineage(Origin):
 
 
 def move(tags: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of a model that was copied: `places` {dataset, examples or table: URI} are
-    where what was copied with it lies.
+    """Return the tags of a model that was copied: `places` {field of an origin: URI} are where what
+    was copied with it lies.
 
     What was not copied is known by its fingerprint alone: its old place, and the old `output`, are
     another registry's.
     """
     lineage = Lineage.from_tags(tags)
     others = {name: value for name, value in tags.items() if name not in lineage.to_tags()}
-    lineage = replace(
-        lineage,
-        dataset=_move_source(lineage.dataset, places.get("dataset")),
-        examples=_move_source(lineage.examples, places.get("examples")),
-        table=_move_source(lineage.table, places.get("table")),
-        output=None,
-    )
-    return others | lineage.to_tags()
-
-
-def _move_source(source: Source | None, uri: str | None) -> Source | None:
-    return replace(source, uri=uri) if source else None
+    moved: dict[str, Any] = {"output": None}
+    for role in ROLES:
+        source = getattr(lineage, role)
+        moved[role] = replace(source, uri=places.get(role)) if source else None
+    return others | replace(lineage, **moved).to_tags()
 
 
 def _source_tags(name: str, source: Source) -> dict[str, str]:

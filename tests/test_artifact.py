@@ -12,19 +12,19 @@ from medembed.artifact import (
     NewOutput,
     find_output,
     read_manifest,
+    read_one_of,
     to_entries,
     write_manifest,
 )
 from medembed.custody.kinds import (
-    KINDS,
+    ALL_KINDS,
     BackupManifest,
     Copied,
-    CopiedRun,
     CopiedVersion,
     LeavingManifest,
-    read_any,
 )
 from medembed.errors import StorageError
+from medembed.facts import Searched, Start, TextFacts
 from medembed.lineage import (
     CheckpointManifest,
     DatasetManifest,
@@ -33,11 +33,9 @@ from medembed.lineage import (
     ExportManifest,
     Manifest,
     Origin,
-    Searched,
     Source,
-    Start,
     StartManifest,
-    TextFacts,
+    TableManifest,
 )
 
 THING = ExportManifest(dimensions=8, rows=1)
@@ -57,7 +55,7 @@ def test_a_manifest_that_names_a_file_outside_its_folder_is_refused_before_anyth
     with pytest.raises(StorageError, match="leads out of this folder"):
         read_manifest(str(tmp_path), type(manifest))
     with pytest.raises(StorageError, match="leads out of this folder"):
-        read_any(str(tmp_path))
+        read_one_of(str(tmp_path), ALL_KINDS)
 
 
 def test_a_manifest_that_says_something_else_than_it_should_names_the_entry(tmp_path: Path):
@@ -86,15 +84,18 @@ def test_every_kind_of_manifest_is_read_as_it_was_written(tmp_path: Path):
             dimensions=(32, 8), dev={"score": 0.5, "step": 3.0}, start=Start(3, {8: 0.5})
         ),
         BackupManifest(
-            versions={"1": CopiedVersion("r", {}, {}, CopiedRun("f", {}))},
-            erasing=("data/1",),
+            versions={"1": CopiedVersion("r", {}, {"dataset": "data/1"})}, is_erasing=True
         ),
         LeavingManifest(files=("a",)),
     ]
-    assert {type(manifest) for manifest in manifests} == set(KINDS)
+    assert {type(manifest) for manifest in manifests} == {*ALL_KINDS} - {TableManifest}
     for manifest in manifests:
         write_manifest(str(tmp_path), manifest)
-        assert read_manifest(str(tmp_path), type(manifest)) == read_any(str(tmp_path)) == manifest
+        assert (
+            read_manifest(str(tmp_path), type(manifest))
+            == read_one_of(str(tmp_path), ALL_KINDS)
+            == manifest
+        )
 
 
 def test_an_output_is_invisible_until_committed_and_found_by_its_key_afterwards(root: str):

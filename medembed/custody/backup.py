@@ -1,22 +1,32 @@
 """Copy registered models with all that they need to a folder elsewhere, whose manifest comes last
 and has every hash.
 
-What has changed gets a new place, and the old one goes after the new manifest is there: until then
+What has changed gets a new folder, and the old one goes after the new manifest is there: until then
 the former backup can be restored.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
-from medembed.custody.chain import name_of
-from medembed.custody.copies import CopyTo
-from medembed.custody.items import FOLDERS, Item, find_item, sources_of
-from medembed.custody.kinds import BackupManifest, CopiedRun, CopiedVersion, Part
+from medembed.custody.copies import Part, copy_file, find_part, hash_file
+from medembed.custody.kinds import (
+    ARTIFACTS,
+    BACKED_UP,
+    FACTS,
+    OURS,
+    RUN,
+    RUNS,
+    BackupManifest,
+    Copied,
+    CopiedVersion,
+    folder_of,
+)
+from medembed.custody.places import files_below
 from medembed.errors import StorageError
-from medembed.lineage import Source
+from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
@@ -24,32 +34,6 @@ from medembed.registry.models import Registry, Version
 from medembed.registry.runs import list_artifacts, read_artifact, read_run
 from medembed.schema import content_hash, fingerprint
 from medembed.tags import Lineage
-
-RUNS = "runs"
-_OURS = (RUNS, *FOLDERS.values())
-
-
-@dataclass(frozen=True)
-class BackedUp:
-    """A finished backup, what this run copied of it, and lines on what cannot be read now: `gone`,
-    or `held` in an earlier backup.
-    """
-
-    manifest: BackupManifest
-    copied: int
-    copied_bytes: int
-    gone: list[str]
-    held: list[str]
-
-
-@dataclass
-class _Taken:
-    """What is taken along: versions by number, items, and lines on what cannot be read now."""
-
-    versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    items: list[Item] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
 
 
 def back_up(
@@ -59,7 +43,7 @@ def back_up(
     to: str,
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
-) -> BackedUp:
+) -> "Backup":
     """Copy the versions, their runs, the newest version of further `tables`, and further `runs`
     {id: names of the artifacts that are copied}.
 
@@ -67,167 +51,185 @@ def back_up(
     read now, stays. Raises StorageError if something else lies there, or if a checkpoint is gone
     that `to` has not.
     """
-    before = _open(registry, to)
-    files = CopyTo(to, before.copies)
-    taken = _Taken()
+    backup = Backup(registry, to)
     for version in versions:
-        _take(version, before, taken)
-    further = [_take_table(uri, taken) for uri in tables]
-    _copy_items(taken.items, files)
+        backup.add(version)
+    for uri in tables:
+        backup.add_table(uri)
+    backup.copy_parts()
     for version in versions:
         if version.run_id:
-            run = _copy_run(files, registry, version.run_id)
-            copied = taken.versions[version.version]
-            taken.versions[version.version] = replace(copied, run=run)
-    kept = before.versions | taken.versions
-    of_versions = {copied.run_id for copied in kept.values()}
-    others = []
+            run = backup.copy_run(version.run_id)
+            backup.versions[version.version].folders[RUN] = run
+    of_versions = {copied.run_id for copied in backup.versions.values()}
     for run_id, artifacts in (runs or {}).items():
         if run_id not in of_versions:
-            others.append(_copy_run(files, registry, run_id, artifacts))
-    numbers = sorted(kept, key=int)
-    manifest = BackupManifest(
-        name=registry.config.model_name,
-        aliases={alias: number for alias, number in aliases.items() if number in kept},
-        versions={number: kept[number] for number in numbers},
-        folders=before.folders | {item.part: item.folder for item in taken.items},
-        tables=tuple(dict.fromkeys([*before.tables, *further])),
-        runs=tuple(others),
-        copies=before.copies | files.copies,
-    )
-    manifest = _commit(to, manifest, files.there)
-    return BackedUp(manifest, files.new, files.new_bytes, taken.gone, taken.held)
+            backup.others.append(backup.copy_run(run_id, artifacts))
+    backup.commit(aliases)
+    return backup
 
 
-def check_whole(uri: str, manifest: BackupManifest) -> None:
-    """Raises StorageError for a backup in which an erasure is not finished."""
-    if manifest.erasing is not None:
-        raise StorageError(
-            f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again."
+class Backup:
+    """A backup while it is made.
+
+    versions, others: what it will have, at first what an earlier run has left
+    copies: its files, those included that lay there before
+    new: those that were copied now
+    gone, held: lines on what cannot be read now; an earlier backup has what is held
+    """
+
+    def __init__(self, registry: Registry, to: str) -> None:
+        self.registry = registry
+        self.uri = to
+        self.manifest = _open(registry, to)
+        self.versions = dict(self.manifest.versions)
+        self.others = list(self.manifest.others)
+        self.copies = dict(self.manifest.copies)
+        self.new: list[str] = []
+        self.gone: list[str] = []
+        self.held: list[str] = []
+        self._parts: dict[str, Part] = {}
+        self._newest: dict[str, str] = {}  # folders by what stays of their names
+        self._there = files_below(to)  # those too that an interrupted run has left
+
+    def add(self, version: Version) -> None:
+        """Take a version along, with what there is of it, or is in an earlier backup."""
+        earlier = self.versions.get(version.version)
+        folders: dict[str, str] = {}
+        tags = dict(version.tags)
+        checkpoint = Source(version.lineage.encoder or "", version.source)
+        sources = {CheckpointManifest.role: checkpoint, **version.lineage.sources}
+        for role, source in sources.items():
+            if role not in BACKED_UP or source.uri is None:
+                continue
+            part = find_part(BACKED_UP[role], source)
+            if part is not None:
+                folders[role] = part.folder
+                self._parts[part.folder] = part
+                continue
+            number = f" version {source.version}" if source.version is not None else ""
+            line = without_passwords(f"{version.reference}: {role} {source.uri}{number}")
+            if earlier is None or role not in earlier.folders:
+                self.gone.append(line)
+                continue
+            self.held.append(line)
+            folders[role] = earlier.folders[role]
+            if role == TableManifest.role:  # the version that is in that copy
+                tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
+        if CheckpointManifest.role not in folders:
+            raise StorageError(
+                f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
+                "copied; take the version out (medembed prune), or bring the folder back."
+            )
+        self.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
+
+    def add_table(self, uri: str) -> None:
+        """Take the newest version of a table along."""
+        part = find_part(TableManifest, Source("", uri))
+        if part is None:
+            raise StorageError(f"tables: {uri}: no embedding table there.")
+        self._parts[part.folder] = part
+        self.others.append(part.folder)
+
+    def copy_parts(self) -> None:
+        """Copy the files that are not there yet, while a bar counts them."""
+        parts = self._parts.values()
+        total = sum(len(part.files) for part in parts)
+        for _ in track(map(self._copy, parts), total, "back up", "files"):
+            pass
+
+    def _copy(self, part: Part) -> tuple[int, Part]:
+        """Copy a part's files that are not there; return how many it has, and the part."""
+        self._newest[_name_of(part.folder)] = part.folder
+        for file, size in part.files.items():
+            name = f"{part.folder}/{file}"
+            target = storage.join(self.uri, name)
+            known = self.copies.get(name)
+            if name not in self._there or self._there[name].size_bytes != size:
+                self.copies[name] = copy_file(storage.join(part.uri, file), target)
+                self.new.append(name)
+            elif known is None or known.bytes != size:
+                # of a run that was interrupted; its folder says that it is of the same file
+                self.copies[name] = hash_file(target)
+        return len(part.files), part
+
+    def copy_run(self, run_id: str, only: Collection[str] | None = None) -> str:
+        """Copy a run's facts and its artifacts, by default all; return their folder."""
+        facts = json.dumps(read_run(self.registry, run_id), indent=1, sort_keys=True)
+        contents = {FACTS: facts.encode()}
+        for path in sorted(list_artifacts(self.registry, run_id)):
+            if only is None or path in only:
+                contents[f"{ARTIFACTS}{path}"] = read_artifact(self.registry, run_id, path)
+        hashes = {name: content_hash(content) for name, content in contents.items()}
+        folder = f"{RUNS}/{run_id}-{fingerprint(hashes)}"
+        self._newest[_name_of(folder)] = folder
+        for file, content in contents.items():
+            name = f"{folder}/{file}"
+            copied = Copied(hashes[file], len(content))
+            if name not in self._there or self.copies.get(name, copied) != copied:
+                storage.write_bytes(storage.join(self.uri, name), content)
+                self.new.append(name)
+            self.copies[name] = copied
+        return folder
+
+    def commit(self, aliases: Mapping[str, str]) -> None:
+        """Write the manifest with what its versions, tables and runs need, then remove files of
+        ours that it does not name.
+
+        Of a part that was copied again all versions have the new copy: what was erased where it
+        lies is in the old one.
+        """
+        versions = {}
+        for number in sorted(self.versions, key=int):
+            copied = self.versions[number]
+            folders = {role: self._renew(folder) for role, folder in copied.folders.items()}
+            versions[number] = replace(copied, folders=folders)
+        manifest = BackupManifest(
+            name=self.registry.config.model_name,
+            aliases={alias: number for alias, number in aliases.items() if number in versions},
+            versions=versions,
+            others=tuple(dict.fromkeys(map(self._renew, self.others))),
         )
+        used = manifest.folders
+        copies = {name: copy for name, copy in self.copies.items() if folder_of(name) in used}
+        key = fingerprint({name: copied.hash for name, copied in copies.items()})
+        self.manifest = replace(manifest, key=key, copies=copies)
+        write_manifest(self.uri, self.manifest)
+        for name in self._there:
+            if name not in copies and name.split("/")[0] in OURS:
+                storage.delete_file(storage.join(self.uri, name))
+
+    def _renew(self, folder: str) -> str:
+        return self._newest.get(_name_of(folder), folder)
 
 
 def _open(registry: Registry, to: str) -> BackupManifest:
     """Return the manifest of the backup that lies there, an empty one if none does."""
     if not storage.exists(storage.join(to, MANIFEST)):
         names = storage.list_files(to) if storage.exists(to) else []
-        foreign = [name for name in names if name.split("/")[0] not in _OURS]
+        foreign = [name for name in names if name.split("/")[0] not in OURS]
         if foreign:
             raise StorageError(
                 f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
             )
         return BackupManifest()
     manifest = read_manifest(to, BackupManifest)
-    check_whole(to, manifest)
+    manifest.check_whole(to)
     name = registry.config.model_name
-    others = ["..."] if manifest.name != name else []
-    for version in all_versions(registry, name):
-        copied = manifest.versions.get(version.version)
-        if copied and copied.run_id != version.run_id:
-            others.append(version.version)
+    runs = {version.version: version.run_id for version in all_versions(registry, name)}
+    others = [
+        number
+        for number, copied in manifest.versions.items()
+        if manifest.name != name or runs.get(number, copied.run_id) != copied.run_id
+    ]
     if others:
         raise StorageError(
-            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[-1]} "
+            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[0]} "
             "is another); give a new place."
         )
     return manifest
 
 
-def _take(version: Version, before: BackupManifest, taken: _Taken) -> None:
-    """Take a version along, with what there is of it, or is in an earlier backup."""
-    earlier = before.versions.get(version.version)
-    parts: dict[Part, str] = {}
-    tags = dict(version.tags)
-    for part, source in sources_of(version).items():
-        item = find_item(part, source)
-        if item is not None:
-            parts[part] = item.part
-            taken.items.append(item)
-            continue
-        number = f" version {source.version}" if part == "table" else ""
-        line = without_passwords(f"{name_of(version)}: {part} {source.uri}{number}")
-        if earlier is None or part not in earlier.parts:
-            taken.gone.append(line)
-            continue
-        taken.held.append(line)
-        parts[part] = earlier.parts[part]
-        if part == "table":  # the version that is in that copy
-            tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
-    if "checkpoint" not in parts:
-        raise StorageError(
-            f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be "
-            "copied; take the version out (medembed prune), or bring the folder back."
-        )
-    taken.versions[version.version] = CopiedVersion(version.run_id, tags, parts)
-
-
-def _take_table(uri: str, taken: _Taken) -> str:
-    item = find_item("table", Source("", uri))
-    if item is None:
-        raise StorageError(f"tables: {uri}: no embedding table there.")
-    taken.items.append(item)
-    return item.part
-
-
-def _copy_items(items: Sequence[Item], files: CopyTo) -> None:
-    """Copy the items' files, a manifest after what it names, while a bar counts them."""
-    by_folder = {item.folder: item for item in items}
-    total = sum(len(item.files) for item in by_folder.values())
-
-    def copies() -> Iterator[tuple[int, None]]:
-        for folder, item in by_folder.items():
-            for name in sorted(item.files, key=lambda name: name == MANIFEST):
-                files.copy(storage.join(item.uri, name), f"{folder}/{name}", item.files[name])
-                yield 1, None
-
-    for _ in track(copies(), total, "back up", "files"):
-        pass
-
-
-def _copy_run(
-    files: CopyTo, registry: Registry, run_id: str, only: Collection[str] | None = None
-) -> CopiedRun:
-    """Copy a run's facts and its artifacts, by default all, to places named by their hashes."""
-    folder = f"{RUNS}/{run_id}"
-    facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
-    described = f"{folder}/run-{content_hash(facts)}.json"
-    files.write(described, facts)
-    artifacts: dict[str, str] = {}
-    for path in sorted(list_artifacts(registry, run_id)):
-        if only is None or path in only:
-            content = read_artifact(registry, run_id, path)
-            # by its own name: erase looks for that
-            artifacts[path] = f"{folder}/{content_hash(content)}/{path}"
-            files.write(artifacts[path], content)
-    return CopiedRun(described, artifacts)
-
-
-def _commit(to: str, manifest: BackupManifest, there: Collection[str]) -> BackupManifest:
-    """Write the manifest with what its versions, tables and runs need, then remove files of ours
-    that it does not name.
-
-    Of a part that was copied again all versions have the new copy: what was erased where it lies is
-    in the old one.
-    """
-    parts = set(manifest.tables)
-    runs = list(manifest.runs)
-    for version in manifest.versions.values():
-        parts.update(version.parts.values())
-        runs += [version.run] if version.run else []
-    of_runs: set[str] = set()
-    for run in runs:
-        of_runs.update([run.facts, *run.artifacts.values()])
-    folders = {part: manifest.folders[part] for part in sorted(parts)}
-    starts = tuple(f"{folder}/" for folder in folders.values())
-    copies = {
-        name: copied
-        for name, copied in manifest.copies.items()
-        if name.startswith(starts) or name in of_runs
-    }
-    key = fingerprint({name: copied.hash for name, copied in copies.items()})
-    manifest = replace(manifest, key=key, folders=folders, copies=copies)
-    write_manifest(to, manifest)
-    for name in there:
-        if name not in copies and name.split("/")[0] in _OURS:
-            storage.delete_file(storage.join(to, name))
-    return manifest
+def _name_of(folder: str) -> str:
+    """Return what stays of a folder's name however the files change."""
+    return folder.rpartition("-")[0]

@@ -1,4 +1,4 @@
-"""Erase in a backup: its manifest says first what is about to change, and gets the new hashes last.
+"""Erase in a backup: its manifest says first that it is incomplete, and gets the new hashes last.
 
 Between the two it is not restored.
 """
@@ -8,90 +8,68 @@ from dataclasses import replace
 
 from medembed import storage
 from medembed.artifact import read_manifest, write_manifest
-from medembed.custody.copies import stamp_of
-from medembed.custody.inventory import is_below, known_table
-from medembed.custody.kinds import BackupManifest, Copied, CopiedVersion
+from medembed.custody.copies import hash_file
+from medembed.custody.kinds import BackupManifest, CopiedVersion, folder_of
 from medembed.custody.learned import Learned
-from medembed.lineage import Source
+from medembed.custody.places import files_below, is_below, known, plain
+from medembed.lineage import CheckpointManifest, TableManifest
 from medembed.registry.models import Version
 from medembed.tags import Lineage
 
 
-class BackupErasure:
-    """One backup's manifest, while what lies there is changed."""
+def versions_in(backup: str) -> list[Version]:
+    """Return the versions that a backup holds. Raises StorageError if no backup lies there."""
+    manifest = read_manifest(backup, BackupManifest)
+    versions = []
+    for number, copied in manifest.versions.items():
+        source = storage.join(backup, copied.folders[CheckpointManifest.role])
+        versions.append(Version(manifest.name, number, source, copied.run_id, copied.tags))
+    return versions
 
-    def __init__(self, uri: str) -> None:
-        """Raises StorageError if no backup lies there."""
-        self.uri = uri
-        self.manifest = read_manifest(uri, BackupManifest)
 
-    @property
-    def versions(self) -> list[Version]:
-        """The versions that it holds."""
-        versions = []
-        for number, copied in self.manifest.versions.items():
-            source = storage.join(self.uri, self.manifest.folders[copied.parts["checkpoint"]])
-            versions.append(Version(self.manifest.name, number, source, copied.run_id, copied.tags))
-        return versions
+def begin(backup: str, changing: Iterable[str], learned: Learned) -> None:
+    """Take out of the manifest what is about to change, and have versions tell of erased rows."""
+    before = read_manifest(backup, BackupManifest)
+    prefix = f"{plain(backup)}/"
+    changed = [uri.removeprefix(prefix) for uri in changing if uri.startswith(prefix)]
+    copies = {name: copy for name, copy in before.copies.items() if not is_below(name, changed)}
+    versions = dict(before.versions)
+    for number, copied in versions.items():
+        if note := learned.note(Lineage.from_tags(copied.tags)):
+            versions[number] = replace(copied, tags=copied.tags | note.to_tags())
+    is_erasing = before.is_erasing or bool(changed)
+    manifest = replace(before, copies=copies, versions=versions, is_erasing=is_erasing)
+    if manifest != before:
+        write_manifest(backup, manifest)
 
-    def begin(self, changing: Iterable[str], learned: Learned) -> None:
-        """Say in the manifest what is about to change, and have versions tell of erased rows."""
-        prefix = self.uri.rstrip("/") + "/"
-        erasing = set(self.manifest.erasing or ())
-        erasing.update(uri.removeprefix(prefix) for uri in changing if uri.startswith(prefix))
-        versions = dict(self.manifest.versions)
-        for number, copied in versions.items():
-            if note := learned.note(Lineage.from_tags(copied.tags)):
-                versions[number] = replace(copied, tags=copied.tags | note.to_tags())
-        if erasing or versions != self.manifest.versions:
-            self.manifest = replace(
-                self.manifest, erasing=tuple(sorted(erasing)), versions=versions
-            )
-            write_manifest(self.uri, self.manifest)
 
-    def finish(self) -> None:
-        """Give the manifest the hashes of what has changed, and the numbers of the tables'
-        versions; what was deleted is in no version any more.
-        """
-        erasing = self.manifest.erasing
-        if erasing is None:
-            return
-        copies = {
-            name: copied
-            for name, copied in self.manifest.copies.items()
-            if not is_below(name, erasing)
-        }
-        prefix = self.uri.rstrip("/") + "/"
-        for place in erasing:
-            for uri, _, _ in storage.find_files(storage.join(self.uri, place)):
-                stamp = stamp_of(uri)
-                copies[uri.removeprefix(prefix)] = Copied(stamp.hash, stamp.bytes)
-        folders = {
-            part: folder
-            for part, folder in self.manifest.folders.items()
-            if any(is_below(name, [folder]) for name in copies)
-        }
-        versions = {}
-        for number, copied in self.manifest.versions.items():
-            parts = {part: name for part, name in copied.parts.items() if name in folders}
-            versions[number] = self._renew(replace(copied, parts=parts), folders)
-        tables = tuple(part for part in self.manifest.tables if part in folders)
-        self.manifest = replace(
-            self.manifest,
-            erasing=None,
-            copies=copies,
-            folders=folders,
-            versions=versions,
-            tables=tables,
-        )
-        write_manifest(self.uri, self.manifest)
+def finish(backup: str) -> None:
+    """Give the manifest what is there now, and the numbers of the tables' versions; what was
+    deleted is in no version any more.
+    """
+    manifest = read_manifest(backup, BackupManifest)
+    if not manifest.is_erasing:
+        return
+    copies = dict(manifest.copies)
+    for name, file in files_below(backup).items():
+        if name not in copies and folder_of(name) in manifest.folders:
+            copies[name] = hash_file(file.uri)
+    left = set(map(folder_of, copies))
+    versions = {
+        number: _renew(backup, copied, left) for number, copied in manifest.versions.items()
+    }
+    others = tuple(folder for folder in manifest.others if folder in left)
+    manifest = replace(manifest, copies=copies, versions=versions, others=others)
+    write_manifest(backup, replace(manifest, is_erasing=False))
 
-    def _renew(self, version: CopiedVersion, folders: dict[str, str]) -> CopiedVersion:
-        """Give a version the number of its table's version, which an erasure has changed."""
-        named = Lineage.from_tags(version.tags).table
-        if named is None or "table" not in version.parts:
-            return version
-        place = storage.join(self.uri, folders[version.parts["table"]])
-        table = known_table(Source("", place))
-        moved = replace(named, version=table.version) if table else named
-        return replace(version, tags=version.tags | Lineage(table=moved).to_tags())
+
+def _renew(backup: str, version: CopiedVersion, left: set[str]) -> CopiedVersion:
+    """Return a version without the folders that are gone, and with its table's new version."""
+    folders = {role: folder for role, folder in version.folders.items() if folder in left}
+    tags = version.tags
+    named = Lineage.from_tags(tags).table
+    if named is not None and TableManifest.role in folders:
+        table = known(storage.join(backup, folders[TableManifest.role]), TableManifest)
+        if table is not None:
+            tags = tags | Lineage(table=replace(named, version=table.version)).to_tags()
+    return replace(version, folders=folders, tags=tags)

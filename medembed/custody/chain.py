@@ -1,16 +1,14 @@
 """Registered models: what each was trained from, as far back as registry and checkpoints know."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from medembed.custody.inventory import known_manifest
+from medembed.custody.places import known
 from medembed.lineage import CheckpointManifest, Origin
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -30,25 +28,16 @@ class Link:
     @property
     def name(self) -> str:
         """What people call it."""
-        return name_of(self.version) if self.version else self.source
+        return self.version.reference if self.version else self.source
 
     @property
     def lineage(self) -> Lineage:
         """What the registry says of it, and where that says nothing its checkpoint."""
         lineage = self.version.lineage if self.version else Lineage()
         origin = self.manifest.origin if self.manifest else Origin()
-        return replace(
-            lineage,
-            encoder=self.encoder,
-            dataset=lineage.dataset or origin.dataset,
-            examples=lineage.examples or origin.examples,
-            parent=origin.parent or lineage.parent,
-        )
-
-    @property
-    def places(self) -> list[str]:
-        """Where its checkpoint and its data lie, as far as that is known."""
-        return [self.source, *self.lineage.data]
+        sources: dict[str, Any] = origin.sources | lineage.sources
+        parent = origin.parent or lineage.parent
+        return replace(lineage, encoder=self.encoder, parent=parent, **sources)
 
 
 class Chains:
@@ -61,35 +50,28 @@ class Chains:
 
     def link(self, version: Version) -> Link:
         """Return a registered version with what its checkpoint says."""
-        manifest = known_manifest(version.source, CheckpointManifest)
+        manifest = known(version.source, CheckpointManifest)
         aliases = sorted(name for name, number in self.aliases.items() if number == version.version)
         encoder = version.lineage.encoder or (manifest.fingerprint if manifest else None)
         return Link(version, version.source, encoder, manifest, tuple(aliases))
 
-    def find(self, encoder: str, before: Version | None = None) -> Version | None:
-        """Return the newest version of this encoder, of those before another if one is given."""
-        untagged = []
+    def find(self, encoder: str) -> Link | None:
+        """Return the newest version of this encoder."""
         for version in self.versions:
-            if before is not None and int(version.version) >= int(before.version):
-                continue
-            if version.lineage.encoder == encoder:
-                return version
-            if not version.lineage.encoder:
-                untagged.append(version)
-        return next((one for one in untagged if self.link(one).encoder == encoder), None)
+            if version.lineage.encoder in (encoder, None):
+                link = self.link(version)
+                if link.encoder == encoder:
+                    return link
+        return None
 
     def parent(self, link: Link) -> Link | None:
         """Return the registered version, the checkpoint or base model that it was trained from."""
         parent = link.lineage.parent
         if parent is None:
             return None
-        is_ours = link.version is not None and link.version.name == self.name
-        version = self.find(parent.fingerprint, link.version if is_ours else None)
-        if version is not None:
-            return self.link(version)
         source = parent.uri or "a model whose place is not recorded"
-        manifest = known_manifest(parent.uri, CheckpointManifest)
-        return Link(None, source, parent.fingerprint, manifest)
+        unregistered = Link(None, source, parent.fingerprint, known(parent, CheckpointManifest))
+        return self.find(parent.fingerprint) or unregistered
 
     def trace(self, start: Link) -> Iterator[Link]:
         """Yield the model, then each one that the one before it was trained from."""
@@ -100,21 +82,6 @@ class Chains:
             seen.add((link.source, link.encoder))
             link = self.parent(link)
 
-    def describe(self) -> str:
-        """Return the newest few versions with their encoders, for an error."""
-        if not self.versions:
-            return "none"
-        shown = []
-        for version in self.versions[:_SHOWN]:
-            shown.append(f"{version.version} ({version.lineage.encoder or 'encoder not recorded'})")
-        older = len(self.versions) - _SHOWN
-        return ", ".join(shown) + (f" and {older} older" if older > 0 else "")
-
-
-def name_of(version: Version) -> str:
-    """Return models:/<name>/<number>."""
-    return f"models:/{version.name}/{version.version}"
-
 
 def select_kept(
     versions: Sequence[Version], aliases: Mapping[str, str], keep: int | None
@@ -122,19 +89,4 @@ def select_kept(
     """Return the versions with an alias and the newest `keep`, all for None; newest first."""
     newest = versions[:keep]
     named = aliases.values()
-    return [one for one in versions if one in newest or one.version in named]
-
-
-def find_descendants(encoders: Iterable[str], lineages: Iterable[Lineage]) -> set[str]:
-    """Return the encoders that were trained from these, in any number of steps."""
-    children: dict[str, set[str]] = defaultdict(set)
-    for lineage in lineages:
-        if lineage.encoder and lineage.parent:
-            children[lineage.parent.fingerprint].add(lineage.encoder)
-    descendants: set[str] = set()
-    todo = list(encoders)
-    while todo:
-        new = children[todo.pop()] - descendants
-        descendants |= new
-        todo += new
-    return descendants
+    return [version for version in versions if version in newest or version.version in named]

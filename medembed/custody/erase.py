@@ -5,61 +5,42 @@ whole. What was made of a data set goes first and the data set last, as it alone
 lose their last positive; so the same command finishes what an interrupted one began.
 """
 
-import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from medembed import storage
-from medembed.custody.backup_erasure import BackupErasure
-from medembed.custody.chain import name_of
-from medembed.custody.erasure_request import ErasureRequest, find_lost
-from medembed.custody.inventory import FILE, FRAGMENTS, PART, REPORT, TABLE, Place, plain
+from medembed.custody import backup_erasure
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.kinds import LeavingManifest
 from medembed.custody.learned import Learned
-from medembed.custody.names import is_ours, names_in
+from medembed.custody.names import PART, names_in
 from medembed.custody.pages import clean_page
+from medembed.custody.places import ARTIFACT, FILE, FRAGMENTS, PAGE, Place, plain, remove
 from medembed.custody.reach import Reach
-from medembed.custody.remove import remove
-from medembed.custody.rewrite import erase_from_dataset
-from medembed.custody.tables import erase_fragments, erase_from_table
 from medembed.data.dataset import Dataset
+from medembed.data.erase import erase_from_dataset, find_lost
+from medembed.encoding.erase_leftovers import erase_fragments, erase_from_table
 from medembed.encoding.table import Table
 from medembed.errors import StorageError
-from medembed.lineage import DatasetManifest
-from medembed.registry.catalog import set_tags
-from medembed.registry.models import Registry
+from medembed.lineage import DatasetManifest, TableManifest
+from medembed.registry.catalog import set_run_tags, set_tags
+from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
 from medembed.tags import Lineage
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What there is to erase, or what was erased, by place.
-
-    `deleted` are outputs that go whole; of `tables` only a new version is left. `models` were
-    trained on erased rows, `descendants` from these. `nowhere` counts ids that stand in no place;
-    `unsearched` are lines on what was not looked through.
-    """
-
-    counts: Mapping[str, Counter[str]]
-    deleted: Sequence[str]
-    models: Sequence[str]
-    descendants: Sequence[str]
-    tables: Sequence[str]
-    nowhere: int
-    places: int
-    unsearched: Sequence[str]
-
-    @property
-    def rows(self) -> int:
-        return sum(counts.total() for counts in self.counts.values())
-
 
 class Eraser:
-    """One erasure: where to look, and what stands there. Nothing changes before `erase`."""
+    """One erasure: what there is to erase, by place. Nothing changes before `erase`.
+
+    counts: {place: what of it goes}
+    deleted: outputs that go whole
+    tables: those of which only a new version is left
+    trained, descendants: versions that were trained on erased rows, and those trained from these
+    nowhere: how many ids stand in no place
+    unsearched: lines on what was not looked through
+    """
 
     def __init__(
         self,
@@ -74,7 +55,6 @@ class Eraser:
             raise StorageError(f"places: {missing[0]} is not there.")
         self.registry = registry
         self.reach = Reach(registry, places, backups)
-        self.backups = [BackupErasure(uri) for uri in self.reach.backups]
         self.request = replace(request, lost=_find_lost(self.reach.places, request))
         self.counts: dict[str, Counter[str]] = {}
         self.touched: list[Place] = []
@@ -83,81 +63,49 @@ class Eraser:
             if counts:
                 self.touched.append(place)
                 self.counts[place.uri] = counts
-        self.pages = [
-            page
-            for page in self.reach.pages
-            if clean_page(read_artifact(registry, *page), self.request)
-        ]
-        rows = {uri: counts.total() for uri, counts in self.counts.items()}
-        self.learned = Learned(self.touched, rows)
-
-    def report(self) -> Erasure:
-        """Return what there is to erase."""
-        versions = {name_of(version): version for version in self.reach.versions}
-        for backup in self.backups:
-            for version in backup.versions:
-                if name_of(version) not in versions:
-                    versions[f"{name_of(version)} in {backup.uri}"] = version
-        models = self.learned.find_models(versions, self.reach.made.values())
-        pages = {f"MLflow run {page.run_id}": Counter(reports=1) for page in self.pages}
-        made_again = [
+        self.deleted = [
             place.uri
             for place in self.touched
-            if place.manifest is not None and not place.manifest.is_rewritten
+            if place.manifest is not None and place.manifest.on_erasure == "delete"
         ]
-        ids = self.request.documents | self.request.queries
-        return Erasure(
-            counts=self.counts | pages,
-            deleted=made_again,
-            models=models.trained,
-            descendants=models.descendants,
-            tables=[place.uri for place in self.touched if place.kind == TABLE],
-            nowhere=len(ids - self.request.met),
-            places=len(self.reach.places),
-            unsearched=list(self.reach.unsearched()),
+        self.tables = [place.uri for place in self.touched if place.kind == TableManifest.kind]
+        self.nowhere = len((request.documents | request.queries) - self.request.met)
+        self.unsearched = list(self.reach.unsearched())
+        self._learned = Learned(self._rows_of_sources())
+        self.trained, self.descendants = self._learned.find_models(
+            self._versions(), self.reach.made.values()
         )
+
+    @property
+    def rows(self) -> int:
+        return sum(counts.total() for counts in self.counts.values())
 
     def erase(self) -> None:
         """Erase it. Raises StorageError; interrupted, the same call on what is left finishes."""
         # First the tags: what is erased tells no more who was trained on it.
-        self.learned.tag(self.registry, self.reach.versions, self.reach.made)
-        for backup in self.backups:
-            backup.begin(self.counts, self.learned)
-        datasets = []
-        for place in self.touched:
-            if isinstance(place.manifest, DatasetManifest):
-                datasets.append(place)
-            else:
-                self._erase_and_log(place)
-        for run_id, path in self.pages:
-            page = clean_page(read_artifact(self.registry, run_id, path), self.request)
-            if page is not None:
-                self.registry.write_artifact(run_id, path, page)
-        for place in datasets:
-            self._erase_and_log(place)
-        for backup in self.backups:
-            backup.finish()
-
-    def _erase_and_log(self, place: Place) -> None:
-        self._erase(place, write=True)
-        logger.info(
-            "erased from %s %s: %s", place.kind, place.uri, describe(self.counts[place.uri])
-        )
+        self._tag()
+        for backup in self.reach.backups:
+            backup_erasure.begin(backup, self.counts, self._learned)
+        for place in sorted(self.touched, key=lambda place: place.kind == DatasetManifest.kind):
+            self._erase(place, write=True)
+        for backup in self.reach.backups:
+            backup_erasure.finish(backup)
 
     def _erase(self, place: Place, *, write: bool) -> Counter[str]:
         """Count what there is to erase in a place; `write` erases it."""
         request = self.request
         if isinstance(place.manifest, DatasetManifest):
-            return erase_from_dataset(Dataset(place.uri, place.manifest), request, write=write)
-        if place.kind == TABLE:
+            dataset = Dataset(place.uri, place.manifest)
+            is_query = partial(request.has_query, dataset=dataset.fingerprint)
+            lost = request.lost[dataset.fingerprint]
+            return erase_from_dataset(dataset, request.has_row, is_query, lost, write=write)
+        if place.kind == TableManifest.kind:
             return erase_from_table(place.uri, request.has_row, self._move_tags, write=write)
         if place.kind == FRAGMENTS:
             return erase_fragments(place.uri, request.has_row, write=write)
-        if place.kind == REPORT:
-            page = clean_page(storage.read_bytes(place.uri), request)
-            if page is not None and write:
-                storage.write_bytes(place.uri, page)
-            return Counter(reports=1) if page is not None else Counter()
+        if place.kind == PAGE:
+            return self._erase_page(place.uri, write=write)
+        assert place.manifest is None or place.manifest.on_erasure == "delete"
         if isinstance(place.manifest, LeavingManifest):
             counts = Counter({"removals that broke off": 1})
         else:
@@ -170,13 +118,27 @@ class Eraser:
 
     def _count_rows(self, uri: str, place: Place) -> int:
         """Count rows that name what is erased; a torn file, which may hold anything, is one."""
-        if not storage.exists(uri):
-            return 0
         if PART.search(uri):
             return 1
-        if place.kind == FILE and not is_ours(uri):
+        if not storage.exists(uri):
             return 0
-        return sum(self.request.has_any(*names, place.dataset) for names in names_in(uri))
+        dataset = place.origin.dataset
+        made_from = dataset.fingerprint if dataset else None
+        return sum(self.request.has_any(*names, made_from) for names in names_in(uri))
+
+    def _erase_page(self, uri: str, *, write: bool) -> Counter[str]:
+        """Replace a page that shows an erased id, as it cannot be taken apart."""
+        run_id, _, path = uri.removeprefix(ARTIFACT).partition("/")
+        if uri.startswith(ARTIFACT):
+            page = read_artifact(self.registry, run_id, path)
+            replace_page = partial(self.registry.write_artifact, run_id, path)
+        else:
+            page = storage.read_bytes(uri)
+            replace_page = partial(storage.write_bytes, uri)
+        cleaned = clean_page(page, self.request)
+        if cleaned is not None and write:
+            replace_page(cleaned)
+        return Counter() if cleaned is None else Counter(reports=1)
 
     def _move_tags(self, table: Table) -> None:
         """Have the versions of a table name the only version that will be left of it."""
@@ -185,10 +147,33 @@ class Eraser:
             if named and named.uri and plain(named.uri) == plain(table.uri):
                 set_tags(self.registry, version, Lineage(table=table.as_source))
 
+    def _rows_of_sources(self) -> dict[str, int]:
+        """Return {fingerprint of what models are trained on: erased rows}; copies count once."""
+        rows: dict[str, int] = {}
+        for place in self.touched:
+            if place.manifest is not None and place.manifest.role is not None:
+                name = place.manifest.identity
+                rows[name] = max(rows.get(name, 0), self.counts[place.uri].total())
+        return rows
 
-def describe(counts: Mapping[str, int]) -> str:
-    """Return such as "3 corpus, 2 qrels"."""
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    def _versions(self) -> dict[str, Version]:
+        """Return {name: version} of the registry, and of what only a backup has."""
+        versions = {version.reference: version for version in self.reach.versions}
+        for backup in self.reach.backups:
+            for version in backup_erasure.versions_in(backup):
+                if version.reference not in versions:
+                    versions[f"{version.reference} in {backup}"] = version
+        return versions
+
+    def _tag(self) -> None:
+        """Have versions, and runs whose versions are gone, tell of their erased rows."""
+        for version in self.reach.versions:
+            if note := self._learned.note(version.lineage):
+                set_tags(self.registry, version, note)
+        registered = {version.run_id for version in self.reach.versions}
+        for run_id, lineage in self.reach.made.items():
+            if run_id not in registered and (note := self._learned.note(lineage)):
+                set_run_tags(self.registry, run_id, note)
 
 
 def _find_lost(places: Sequence[Place], request: ErasureRequest) -> dict[str, frozenset[str]]:
@@ -197,6 +182,6 @@ def _find_lost(places: Sequence[Place], request: ErasureRequest) -> dict[str, fr
     for place in places:
         if isinstance(place.manifest, DatasetManifest):
             name = place.manifest.fingerprint
-            hashes = find_lost(Dataset(place.uri, place.manifest), request)
+            hashes = find_lost(Dataset(place.uri, place.manifest), request.has_row)
             lost[name] = lost.get(name, frozenset()) | hashes
     return lost

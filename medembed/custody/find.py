@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link
-from medembed.custody.inventory import known_manifest, plain
-from medembed.encoding.open_table import find_newest
+from medembed.custody.places import read_output
+from medembed.data.dataset import format_counts
 from medembed.errors import ServiceError, StorageError
-from medembed.lineage import CheckpointManifest
+from medembed.lineage import CheckpointManifest, TableManifest
 from medembed.registry.models import Registry
 
-_REPLICAS = "/health/replicas"
-_MODELS = "/v1/models"
 _TIMEOUT_S = 30
 
 
@@ -50,37 +48,29 @@ def find(of: str, registry: Registry) -> Origins:
     if of.startswith(("http://", "https://")):
         return _ask_server(of.rstrip("/"), chains)
     uri = storage.absolute(of)
-    manifest = known_manifest(uri, CheckpointManifest)
-    if manifest is None:
-        return _find_maker(uri, chains)
-    for version in chains.versions:
-        if plain(version.source) == plain(uri):
-            return Origins([chains.link(version)])
-    return Origins([Link(None, uri, manifest.fingerprint, manifest)])
-
-
-def _find_maker(uri: str, chains: Chains) -> Origins:
-    """Find the model whose vectors a table holds."""
-    table = find_newest(uri)
-    if table is None:
+    manifest = read_output(uri)
+    if not isinstance(manifest, CheckpointManifest | TableManifest):
         raise StorageError(
             f"{uri}: neither an embedding table nor a checkpoint; give models:/<name>@<alias>, "
             "models:/<name>/<version>, a table's URI or a server's http:// URL."
         )
-    encoder = table.info.encoder
-    line = f"{uri}: table at version {table.version}, {table.rows:,} rows, encoder {encoder}"
-    version = chains.find(encoder)
-    if version is None:
+    encoder = manifest.fingerprint
+    link = chains.find(encoder)
+    if isinstance(manifest, CheckpointManifest):
+        return Origins([link or Link(None, uri, encoder, manifest)])
+    counts = format_counts(manifest.counts)
+    line = f"{uri}: table at version {manifest.version}, {counts}, encoder {encoder}"
+    if link is None:
         raise ServiceError(
-            f"{line}, data set {table.info.dataset or 'not recorded'}; no registered version has "
-            f"this encoder, as that of a base model has none; registered: {chains.describe()}."
+            f"{line}; no registered version has this encoder, as that of a base model has none; "
+            "see medembed models."
         )
-    return Origins([chains.link(version)], [line])
+    return Origins([link], [line])
 
 
 def _ask_server(url: str, chains: Chains) -> Origins:
     """Find the versions that a server's replicas serve, those of most replicas first."""
-    replicas = _get(url + _REPLICAS, "replicas")
+    replicas = _get(f"{url}/health/replicas", "replicas")
     serving: Counter[_Served] = Counter()
     for replica in replicas:
         if replica["fingerprint"] is not None:
@@ -89,7 +79,7 @@ def _ask_server(url: str, chains: Chains) -> Origins:
     if replicas and not serving:
         raise ServiceError(f"{url}: no replica could load its model: {replicas[0]['reason']}")
     if not replicas:  # scaled to zero
-        model = _get(url + _MODELS, "data")[0]
+        model = _get(f"{url}/v1/models", "data")[0]
         table = model["table"]["version"] if model["table"] else None
         serving[_Served(model["version"], model["fingerprint"], table)] = 0
     origins = Origins([])
@@ -101,27 +91,16 @@ def _ask_server(url: str, chains: Chains) -> Origins:
         table = served.table_version
         searched = f"table version {table}" if table is not None else "no table"
         line = f"{url}: {serves} version {served.version}, encoder {served.encoder}, {searched}"
-        link = _find_served(served, chains)
+        link = chains.find(served.encoder)
         if link is None:
             raise ServiceError(
-                f"{line}; no registered version has this encoder; registered: "
-                f"{chains.describe()}. Is this the registry that the server was started with?"
+                f"{line}; no registered version has this encoder; is this the registry that the "
+                "server was started with? See medembed models."
             )
         origins.lines.append(line)
         if link not in origins.links:
             origins.links.append(link)
     return origins
-
-
-def _find_served(served: _Served, chains: Chains) -> Link | None:
-    """Find the version that a replica names; another with this encoder where that one has not."""
-    for version in chains.versions:
-        if version.version == served.version:
-            link = chains.link(version)
-            if link.encoder == served.encoder:
-                return link
-    other = chains.find(served.encoder)
-    return chains.link(other) if other else None
 
 
 def _get(url: str, name: str) -> list[dict[str, Any]]:

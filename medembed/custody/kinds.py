@@ -1,96 +1,88 @@
-"""List all kinds of outputs, with those that only custody writes: backups and half removed ones."""
+"""What only custody writes: manifests of backups and of what is being removed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
 
-from medembed import artifact
-from medembed.lineage import (
-    CheckpointManifest,
-    DatasetManifest,
-    EvaluationManifest,
-    ExamplesManifest,
-    ExportManifest,
-    Manifest,
-    StartManifest,
-)
+from medembed.errors import StorageError
+from medembed.lineage import KINDS, Manifest
 
-Part = Literal["checkpoint", "dataset", "examples", "table"]
+RUN = "run"  # what a backup has of a version beside its outputs
+RUNS = "runs"  # the folder of these, and what is in one
+FACTS = "run.json"
+ARTIFACTS = "artifacts/"
+# {role: kind} of outputs that a backup has, and their folders
+BACKED_UP = {kind.role: kind for kind in KINDS if kind.role and kind.folder}
+FOLDERS = tuple(kind.folder for kind in KINDS if kind.folder)
+OURS = (RUNS, *FOLDERS)
+
+
+def folder_of(name: str) -> str:
+    """Return the folder in a backup of a file there."""
+    return "/".join(name.split("/")[:2])
 
 
 @dataclass(frozen=True)
 class Copied:
-    """A file in a backup: `schema.content_hash`, size, and when its original changed, in ns."""
+    """A file in a backup: `schema.content_hash` and size."""
 
     hash: str
     bytes: int
-    modified: int = 0
-
-
-@dataclass(frozen=True)
-class CopiedRun:
-    """An MLflow run in a backup: the file with its facts, and {artifact: its copy}, by name."""
-
-    facts: str
-    artifacts: dict[str, str]
 
 
 @dataclass(frozen=True)
 class CopiedVersion:
-    """A registered version in a backup, and {part: its name there} of what it consists of."""
+    """A registered version in a backup; `folders` {role of an output, or RUN: its folder there}."""
 
     run_id: str
     tags: dict[str, str]
-    parts: dict[Part, str]
-    run: CopiedRun | None = None
+    folders: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupManifest(Manifest):
     """A backup of the registered model `name`.
 
-    `copies` are its files by name. `folders` {part: folder} say where the newest copy of a part
-    lies, for all versions that have it. `tables` are parts, and `runs` runs, that no version names.
-    `erasing` are the folders in which an erasure is not finished.
+    `copies` are its files by name; `others` the folders that no version names, of tables and runs.
+    While it `is_erasing`, the copies lack what is being changed.
     """
 
-    kind: ClassVar[str] = "backup"
-    is_rewritten: ClassVar[bool] = True
+    kind = "backup"
+    on_erasure = "rewrite"
 
     name: str = ""
     aliases: dict[str, str] = field(default_factory=dict)
     versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    folders: dict[str, str] = field(default_factory=dict)
-    tables: tuple[str, ...] = ()
-    runs: tuple[CopiedRun, ...] = ()
+    others: tuple[str, ...] = ()
     copies: dict[str, Copied] = field(default_factory=dict)
-    erasing: tuple[str, ...] | None = None
+    is_erasing: bool = False
 
     @property
     def names(self) -> Collection[str]:
         """The names of all its files."""
         return self.copies
 
+    @property
+    def folders(self) -> set[str]:
+        """The folders that versions name, and the others."""
+        folders = set(self.others)
+        for version in self.versions.values():
+            folders.update(version.folders.values())
+        return folders
+
+    def check_whole(self, uri: str) -> None:
+        """Raises StorageError while an erasure in this backup, at `uri`, is not finished."""
+        if self.is_erasing:
+            raise StorageError(
+                f"{uri}: an erasure in this backup was interrupted; run the same medembed erase "
+                "again."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class LeavingManifest(Manifest):
     """An output or a table that is being removed: its `files` are what is to go."""
 
-    kind: ClassVar[str] = "half removed"
+    kind = "half removed"
 
 
-KINDS: tuple[type[Manifest], ...] = (
-    DatasetManifest,
-    ExamplesManifest,
-    EvaluationManifest,
-    ExportManifest,
-    StartManifest,
-    CheckpointManifest,
-    BackupManifest,
-    LeavingManifest,
-)
-
-
-def read_any(uri: str) -> Manifest | None:
-    """Return the manifest of whatever output lies there. Raises StorageError for damage."""
-    return artifact.read_one_of(uri, KINDS)
+ALL_KINDS = (*KINDS, BackupManifest, LeavingManifest)

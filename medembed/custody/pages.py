@@ -2,12 +2,15 @@
 taken apart.
 """
 
-from datetime import UTC, datetime
-from html.parser import HTMLParser
+import html
+import re
 
+from medembed.artifact import today
 from medembed.custody.erasure_request import ErasureRequest
 from medembed.privacy import show_id
 from medembed.schema import document_of
+
+_TEXT = re.compile("(<[^<>]*>)([^<>]+)")  # a tag and the text behind it
 
 
 def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
@@ -22,34 +25,12 @@ def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
     return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
 
 
-def today() -> str:
-    """Return the date, as manifests, tags and pages have it."""
-    return datetime.now(UTC).date().isoformat()
-
-
 def _texts_of(page: bytes) -> set[str]:
     """Return texts that stand alone in an element; a number only where ids stand."""
-    shown = _Shown()
-    shown.feed(page.decode(errors="replace"))
-    shown.close()
-    return shown.names
-
-
-class _Shown(HTMLParser):
-    """Collects what `_texts_of` returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.is_id = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.is_id = ("class", "id") in attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        self.is_id = False
-
-    def handle_data(self, data: str) -> None:
-        name = data.strip()
-        if self.is_id or not name.replace(",", "").replace(".", "").isdecimal():
-            self.names.add(name)
+    texts: set[str] = set()
+    for tag, text in _TEXT.findall(page.decode(errors="replace")):
+        name = html.unescape(text).strip()
+        is_number = name.replace(",", "").replace(".", "").isdecimal()
+        if 'class="id"' in tag or not is_number:
+            texts.add(name)
+    return texts

@@ -1,85 +1,93 @@
 """Find what an erasure looks through: given folders, and all that the registry knows of."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from medembed import storage
-from medembed.custody.chain import name_of
-from medembed.custody.inventory import (
-    RUN,
+from medembed.custody.kinds import BackupManifest
+from medembed.custody.places import (
+    ARTIFACT,
+    PAGE,
+    UNFINISHED,
     Place,
     is_below,
     is_reached,
     plain,
     search,
-    search_beside,
 )
-from medembed.custody.kinds import BackupManifest
-from medembed.registry.catalog import all_models
+from medembed.evaluation.retention.sets import FOLDER as RETENTION
+from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry
 from medembed.registry.runs import list_artifacts, model_runs
 from medembed.tags import Lineage
 
 
-class Page(NamedTuple):
-    """A report among the artifacts of an MLflow run."""
-
-    run_id: str
-    path: str
-
-
 class Reach:
-    """`versions` of all models and `runs` {id: lineage} that made or measured one, with their
-    `pages` in MLflow. `places` may hold rows, `backups` are the folders of backups.
+    """`versions` of all models, `runs` {id: lineage} that made or measured one, and those that
+    `made` one. `places` may hold rows, pages in MLflow too; `backups` are the folders of backups.
     """
 
     def __init__(self, registry: Registry, places: Sequence[str], backups: Sequence[str]) -> None:
         """Raises StorageError for what cannot be read."""
-        self.versions = all_models(registry)
-        self.runs = model_runs(registry)
         self.model_name = registry.config.model_name
-        self.pages: list[Page] = []
-        for run_id in self.runs:
-            paths = list_artifacts(registry, run_id)
-            self.pages += [Page(run_id, path) for path in paths if path.endswith(".html")]
+        self.versions = all_versions(registry)
+        self.runs = model_runs(registry)
+        self.made = {run_id: lineage for run_id, lineage in self.runs.items() if lineage.parent}
         lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
         outputs = [lineage.output for lineage in lineages if lineage.output]
         roots = [*places, *backups, *filter(is_reached, outputs), *_data_of(lineages)]
-        self._roots = sorted({plain(root) for root in roots})  # a folder before what lies in it
+        for version in self.versions:
+            # retention sets, and what was measured on them, that a training made
+            beside = storage.join(version.source.rstrip("/").rpartition("/")[0], RETENTION)
+            if is_reached(beside) and storage.exists(beside):
+                roots.append(beside)
+        self._roots = sorted(set(map(plain, roots)))  # a folder before what lies in it
         self._searched: list[str] = []
-        self._found: dict[str, Place] = {}
+        self._places: dict[str, Place] = {}
         for root in self._roots:
             self._search(root)
-        for version in self.versions:
-            self._note(search_beside(version.source))
-        for uri in self._parents_of_own():
-            self._search(uri)
-        self.places: list[Place] = []
+        # What this registry's own data was made from. Manifests of what came from a backup name the
+        # original, which may be another registry's.
+        runs = self.runs.values()
+        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
+        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
+        for uri in sorted(own & self._places.keys()):
+            for parent in self._places[uri].origin.data:
+                self._search(plain(parent))
         self.backups = list(dict.fromkeys(map(plain, backups)))
-        for uri, place in self._found.items():
+        self.places: list[Place] = []
+        for uri, place in self._places.items():
             if isinstance(place.manifest, BackupManifest):
                 self.backups += [uri] if uri not in self.backups else []
-            elif place.kind != RUN:
+            elif place.kind != UNFINISHED:
                 self.places.append(place)
-
-    @property
-    def made(self) -> dict[str, Lineage]:
-        """{id: lineage} of the runs that made a model, those too whose versions are gone."""
-        return {run_id: lineage for run_id, lineage in self.runs.items() if lineage.parent}
+        for run_id in self.runs:
+            for path in list_artifacts(registry, run_id):
+                if path.endswith(".html"):
+                    self.places.append(Place(f"{ARTIFACT}{run_id}/{path}", PAGE))
 
     def unsearched(self) -> Iterator[str]:
         """Yield lines on what could not be looked through."""
-        gone = [uri for uri in self._roots if not storage.exists(uri)]
-        yield from (f"{uri}: is not there any more" for uri in gone)
+        for uri in self._roots:
+            if not storage.exists(uri):
+                yield f"{uri}: is not there any more"
         for version in self.versions:
             is_ours = version.name == self.model_name or version.lineage.encoder
             dataset = version.lineage.dataset
             if is_ours and (dataset is None or dataset.uri is None):
-                yield f"{name_of(version)}: where its data lies is not recorded; give it in places"
-        yield from self._apart()
-        for place in self._found.values():
-            if place.kind == RUN:
+                yield (
+                    f"{version.reference}: where its data lies is not recorded; give it in places"
+                )
+        apart = set(self._searched)
+        for place in self._places.values():
+            if place.kind == UNFINISHED:
                 yield f"{place.uri}: a run that is not finished; finish it, or remove the folder"
+            for uri in map(plain, place.origin.data):
+                if not is_below(uri, apart):
+                    apart.add(uri)
+                    yield (
+                        f"{uri}, named by {place.uri}: neither tags nor outputs of runs name it; "
+                        "give it in places if it is yours"
+                    )
         restored = sum(lineage.restored_run is not None for lineage in self.runs.values())
         if restored:
             yield (
@@ -90,41 +98,13 @@ class Reach:
     def _search(self, folder: str) -> None:
         if not is_below(folder, self._searched):
             self._searched.append(folder)
-            self._note(search(folder))
-
-    def _note(self, places: Iterable[Place]) -> None:
-        for place in places:
-            self._found.setdefault(plain(place.uri), place)
-
-    def _parents_of_own(self) -> list[str]:
-        """Return what the data was made from that this registry's own runs name. Manifests of what
-        came from a backup name the original, which may be another registry's.
-        """
-        runs = self.runs.values()
-        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
-        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
-        parents: list[str] = []
-        for uri, place in self._found.items():
-            parents += place.parents if uri in own else []
-        return parents
-
-    def _apart(self) -> Iterator[str]:
-        """Yield lines on places that outputs name, and that were not searched."""
-        apart: dict[str, str] = {}
-        for place in self.places:
-            for uri in place.parents:
-                if not is_below(uri, self._searched):
-                    apart.setdefault(uri, place.uri)
-        for uri, by in apart.items():
-            yield (
-                f"{uri}, named by {by}: neither tags nor outputs of runs name it; give it "
-                "in places if it is yours"
-            )
+            for place in search(folder):
+                self._places.setdefault(plain(place.uri), place)
 
 
 def _data_of(lineages: Iterable[Lineage]) -> list[str]:
-    """Return where data sets, examples and tables lie that these name."""
+    """Return where the data lies that these name."""
     places: list[str] = []
     for lineage in lineages:
         places += map(plain, lineage.data)
-    return list(dict.fromkeys(places))
+    return places

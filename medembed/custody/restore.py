@@ -4,15 +4,24 @@ registry, as they were.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from medembed import storage
 from medembed.artifact import read_manifest
-from medembed.custody.backup import RUNS, check_whole
-from medembed.custody.copies import PART, Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS
-from medembed.custody.kinds import BackupManifest, Copied, CopiedRun, CopiedVersion
+from medembed.custody.copies import copy_file, hash_file
+from medembed.custody.kinds import (
+    ARTIFACTS,
+    FACTS,
+    FOLDERS,
+    OURS,
+    RUN,
+    RUNS,
+    BackupManifest,
+    Copied,
+)
+from medembed.custody.names import PART
+from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
+from medembed.lineage import CheckpointManifest
 from medembed.progress import track
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
@@ -20,169 +29,142 @@ from medembed.registry.runs import write_run
 from medembed.tags import move
 
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
-# tag of a version that only takes a number which the backup does not have
-_PLACEHOLDER = "placeholder"
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a restoration has done."""
+class Restoration:
+    """One backup, on its way to `output` and into a registry.
 
-    versions: int
-    files: int
-    bytes: int
-    copied: int
-
-
-def restore(backup: str, output: str, registry: Registry) -> Restored:
-    """Bring a backup to `output` and register its versions under the same numbers, aliases last.
-
-    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's
-    manifest says, here or at `output`, ServiceError if the registry has this model already.
+    files: those of its outputs, by name
     """
-    manifest = read_manifest(backup, BackupManifest)
-    check_whole(backup, manifest)
-    registry.check_output(output)
-    _check_registry(registry, manifest)
-    files = {}
-    for name, copied in manifest.copies.items():
-        folder = name.split("/")[0]
-        if folder not in (RUNS, *FOLDERS.values()):
-            raise StorageError(
-                f"{backup}: its manifest names {name!r}; expected names below "
-                f"{', '.join(FOLDERS.values())}: it was damaged or forged; nothing is restored."
-            )
-        if folder != RUNS:
-            files[name] = copied
-    _check_output(output, files)
-    size = sum(copied.bytes for copied in files.values())
-    new = sum(track(_copy_all(backup, output, files), len(files), "restore", "files"))
-    _Registration(registry, backup, output, manifest).run()
-    return Restored(len(manifest.versions), len(files), size, new)
 
+    def __init__(self, backup: str, output: str, registry: Registry) -> None:
+        """Raises StorageError if no whole backup lies there, or it names what none would."""
+        self.backup = backup
+        self.output = output
+        self.registry = registry
+        self.manifest = read_manifest(backup, BackupManifest)
+        self.manifest.check_whole(backup)
+        self.files: dict[str, Copied] = {}
+        for name, copied in self.manifest.copies.items():
+            folder = name.split("/")[0]
+            if folder not in OURS:
+                raise StorageError(
+                    f"{backup}: its manifest names {name!r}; expected names below "
+                    f"{', '.join(OURS)}: it was damaged or forged; nothing is restored."
+                )
+            if folder != RUNS:
+                self.files[name] = copied
 
-def _check_registry(registry: Registry, manifest: BackupManifest) -> None:
-    """Raises ServiceError if the model is registered, unless the same restoration began it."""
-    name = registry.config.model_name
-    if name != manifest.name:
+    def restore(self) -> None:
+        """Copy the files, then register the versions under the same numbers, aliases last.
+
+        Interrupted, the same call goes on. Raises StorageError for a file that is not what the
+        backup's manifest says, here or at `output`, ServiceError if the registry has this model
+        already.
+        """
+        self.registry.check_output(self.output)
+        self._check_registry()
+        missing = self.files.keys() - self._find_there()
+        for _ in track(self._copy(sorted(missing)), len(missing), "restore", "files"):
+            pass
+        self._register_all()
+
+    def _check_registry(self) -> None:
+        """Raises ServiceError if the model is registered, unless the same restoration began it."""
+        name = self.manifest.name
+        models = self.registry.client.search_registered_models(filter_string=f"name = '{name}'")
+        if not models or models[0].tags.get(_BEGUN) == self.manifest.key:
+            return
+        state = "a restoration into this registry was interrupted, and the backup has changed since"
+        if _BEGUN not in models[0].tags:
+            state = f"is registered already, with {len(all_versions(self.registry, name))} versions"
         raise ServiceError(
-            f"registry.model_name: found {name!r}, but the backup holds {manifest.name!r}; give "
-            f"registry.model_name={manifest.name}."
+            f"models:/{name}: {state}; restore into another registry (registry.workspace or "
+            "registry.tracking_uri), so that no number means two models."
         )
-    models = registry.client.search_registered_models(filter_string=f"name = '{name}'")
-    if not models or models[0].tags.get(_BEGUN) == manifest.key:
-        return
-    state = "a restoration into this registry was interrupted, and the backup has changed since"
-    if _BEGUN not in models[0].tags:
-        state = f"is registered already, with {len(all_versions(registry, name))} versions"
-    raise ServiceError(
-        f"models:/{name}: {state}; restore into another registry (registry.workspace or "
-        "registry.tracking_uri), so that no number means two models."
-    )
 
+    def _find_there(self) -> set[str]:
+        """Return the names of files that are at `output`.
 
-def _check_output(output: str, files: Mapping[str, Copied]) -> None:
-    """Raises StorageError for files in the folders of a backup that this one does not have so."""
-    prefix = output.rstrip("/") + "/"
-    for uri, size, _ in storage.find_files(output):
-        name = uri.removeprefix(prefix)
-        is_in_ours = name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)
-        if is_in_ours and (name not in files or files[name].bytes != size):
-            raise _other(output, name)
+        Raises StorageError for files in the folders of a backup that this one does not have so.
+        """
+        there: set[str] = set()
+        for name, file in files_below(self.output).items():
+            if name.split("/")[0] not in FOLDERS or PART.search(name):
+                continue
+            if hash_file(file.uri) != self.files.get(name):
+                raise StorageError(
+                    f"{self.output}: found {name}, which this backup does not have, or not with "
+                    "this content; give a new output, or remove that folder if it is what an "
+                    "interrupted restoration has left."
+                )
+            there.add(name)
+        return there
 
+    def _copy(self, names: list[str]) -> Iterator[tuple[int, None]]:
+        """Copy files, checked by their hashes; yield one unit of work for each."""
+        for name in names:
+            target = storage.join(self.output, name)
+            if copy_file(storage.join(self.backup, name), target) != self.files[name]:
+                storage.delete_file(target)
+                raise self._damaged(name)
+            yield 1, None
 
-def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> Iterator[tuple[int, bool]]:
-    """Copy the files that are not there; yield of each whether it was copied."""
-    for name, copied in files.items():
-        source = storage.join(backup, name)
-        target = storage.join(output, name)
-        stamp = Stamp(copied.hash, copied.bytes)
-        is_new = not storage.exists(target)
-        if not is_new and stamp_of(target) != stamp:
-            raise _other(output, name)
-        if is_new and copy_file(source, target) != stamp:
-            storage.delete_file(target)
-            raise StorageError(
-                f"{source}: damaged: it is not what the backup's manifest says; nothing is "
-                "registered."
-            )
-        yield 1, is_new
-
-
-def _other(output: str, name: str) -> StorageError:
-    return StorageError(
-        f"{output}: found {name}, which this backup does not have, or not with this content; give "
-        "a new output, or remove that folder if it is what an interrupted restoration has left."
-    )
-
-
-@dataclass(frozen=True)
-class _Registration:
-    """Registers what was brought to `output`."""
-
-    registry: Registry
-    backup: str
-    output: str
-    manifest: BackupManifest
-
-    def run(self) -> None:
-        """Register versions in order; placeholders fill gaps in the numbers, and then go."""
+    def _register_all(self) -> None:
         client = self.registry.client
         name = self.manifest.name
         versions = self.manifest.versions
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name, tags={_BEGUN: self.manifest.key})
-        newest = max((int(one.version) for one in all_versions(self.registry, name)), default=0)
-        for number in range(newest + 1, max(map(int, versions), default=0) + 1):
-            self._register(str(number))
+        registered = {version.version for version in all_versions(self.registry, name)}
+        for number in sorted(versions.keys() - registered, key=int):
+            self._register(number)
         for version in all_versions(self.registry, name):
-            if _PLACEHOLDER in version.tags:
+            if version.version not in versions:
                 delete_version(self.registry, version)
-        for run in self.manifest.runs:
-            self._restore_run(run, {})
-        for alias, champion in self.manifest.aliases.items():
-            client.set_registered_model_alias(name, alias, champion)
+        for folder in self.manifest.others:
+            if folder.startswith(f"{RUNS}/"):
+                self._restore_run(folder, {})
+        for alias, number in self.manifest.aliases.items():
+            client.set_registered_model_alias(name, alias, number)
         client.delete_registered_model_tag(name, _BEGUN)
 
     def _register(self, number: str) -> None:
-        name = self.manifest.name
-        copied = self.manifest.versions.get(number)
-        if copied is None:
-            first = self._places(next(iter(self.manifest.versions.values())))
+        """Register a version, and as many before it as it takes to get to its number: they go."""
+        copied = self.manifest.versions[number]
+        places: dict[str, str] = {}
+        for role, folder in copied.folders.items():
+            places[role] = storage.join(self.output, folder)
+        run_id = self._restore_run(copied.folders[RUN], places) if RUN in places else None
+        given = 0
+        while given < int(number):
             made = self.registry.client.create_model_version(
-                name, source=first["checkpoint"], tags={_PLACEHOLDER: "true"}
-            )
-        else:
-            places = self._places(copied)
-            run_id = self._restore_run(copied.run, places) if copied.run else None
-            made = self.registry.client.create_model_version(
-                name,
-                source=places["checkpoint"],
+                self.manifest.name,
+                source=places[CheckpointManifest.role],
                 run_id=run_id,
                 tags=move(copied.tags, places),
             )
-        if str(made.version) != number:
+            given = int(made.version)
+        if given != int(number):
             raise ServiceError(
-                f"models:/{name}: the registry gave number {made.version} instead of {number}; "
-                "somebody else registers there, or it has had this model before: restore into an "
-                "empty registry."
+                f"models:/{self.manifest.name}: the registry gave number {given} instead of "
+                f"{number}; somebody else registers there, or it has had this model before: "
+                "restore into an empty registry."
             )
 
-    def _places(self, copied: CopiedVersion) -> dict[str, str]:
-        folders = self.manifest.folders
-        return {
-            kind: storage.join(self.output, folders[part]) for kind, part in copied.parts.items()
-        }
-
-    def _restore_run(self, run: CopiedRun, places: Mapping[str, str]) -> str:
+    def _restore_run(self, folder: str, places: Mapping[str, str]) -> str:
         """Write a run, whose tags name these new places; return its id."""
-        artifacts = {path: self._read(name) for path, name in run.artifacts.items()}
-        facts = json.loads(self._read(run.facts))
+        contents: dict[str, bytes] = {}
+        for name, copied in self.manifest.copies.items():
+            if name.startswith(f"{folder}/"):
+                uri = storage.join(self.backup, name)
+                if hash_file(uri) != copied:
+                    raise self._damaged(name)
+                contents[name.removeprefix(f"{folder}/")] = storage.read_bytes(uri)
+        facts = json.loads(contents.pop(FACTS))
+        artifacts = {path.removeprefix(ARTIFACTS): content for path, content in contents.items()}
         return write_run(self.registry, facts, move(facts["tags"], places), artifacts)
 
-    def _read(self, name: str) -> bytes:
+    def _damaged(self, name: str) -> StorageError:
         uri = storage.join(self.backup, name)
-        copied = self.manifest.copies[name]
-        if stamp_of(uri) != Stamp(copied.hash, copied.bytes):
-            raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
-        return storage.read_bytes(uri)
+        return StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")

@@ -5,14 +5,13 @@ from.
 from collections.abc import Iterator, Sequence
 
 from medembed.custody.chain import Link
-from medembed.custody.inventory import known_manifest, known_table
+from medembed.custody.places import known
 from medembed.data.dataset import format_counts
-from medembed.lineage import DatasetManifest, ExamplesManifest, Source
+from medembed.lineage import KINDS, CheckpointManifest, Manifest, Source
 from medembed.privacy import without_passwords
 
 _UNKNOWN = "not recorded"
-_GONE = "not there any more, or out of reach from here"
-_GROWN_SHOWN = 5
+_GONE = "nothing there that MedEmbed made, or out of reach from here"
 
 
 def draw(links: Sequence[Link]) -> Iterator[str]:
@@ -32,77 +31,36 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
         yield "encoder", link.encoder or _UNKNOWN
         return
     lineage = link.lineage
-    yield "table", _describe_table(lineage.table)
-    yield "checkpoint", _describe_checkpoint(link)
-    run = f"MLflow {link.version.run_id}" if link.version and link.version.run_id else _UNKNOWN
-    yield "run", f"{run}, made by {lineage.job}" if lineage.job else run
-    yield "examples", _describe_examples(link)
-    yield from _dataset_lines(lineage.dataset)
+    checkpoint = Source(link.encoder or "", link.source)
+    sources = {CheckpointManifest.role: checkpoint, **lineage.sources}
+    for kind in KINDS:
+        source = sources.get(kind.role or "")
+        if source is not None:
+            yield kind.kind, _describe(kind, source, lineage.data)
+        elif kind.role is not None:
+            yield kind.kind, "none" if lineage.sources else _UNKNOWN
+        if kind is CheckpointManifest:
+            run = link.version.run_id if link.version else None
+            made_by = f", made by {lineage.job}" if lineage.job else ""
+            yield "run", f"MLflow {run}{made_by}" if run else _UNKNOWN
     if lineage.erased:
         yield "erased", f"{lineage.erased} that it was trained on; retrain or delete it"
 
 
-def _describe_checkpoint(link: Link) -> str:
-    parts = [f"{link.source}: encoder {link.encoder or _UNKNOWN}"]
-    if link.manifest is not None:
-        parts.append(f"dimensions {', '.join(map(str, link.manifest.dimensions))}")
-        if link.manifest.dev:
-            parts.append(f"dev score {link.manifest.score:.4f} at step {link.manifest.step}")
-    return "; ".join(parts)
-
-
-def _dataset_lines(dataset: Source | None) -> Iterator[tuple[str, str]]:
-    """Yield the data set, and below it those that it grew from."""
-    name = "data set"
-    for _ in range(_GROWN_SHOWN):
-        manifest = known_manifest(dataset.uri if dataset else None, DatasetManifest)
-        yield name, _describe_dataset(dataset, manifest)
-        if manifest is None or manifest.origin.dataset is None:
-            return
-        dataset = manifest.origin.dataset
-        name = "  grown from"
-    yield "", "... and older ones"
-
-
-def _describe_dataset(dataset: Source | None, manifest: DatasetManifest | None) -> str:
-    if dataset is None:
-        return f"place {_UNKNOWN}: fingerprint {_UNKNOWN}"
-    line = _name(dataset)
+def _describe(kind: type[Manifest], source: Source, own: Sequence[str]) -> str:
+    """Say where an output lies, what is in it, and what it was made from beside the model's own."""
+    manifest = known(source, kind)
+    version = f" version {source.version}" if source.version is not None else ""
+    place = f"{source.uri}{version}" if source.uri else f"place {_UNKNOWN}"
+    line = f"{place}: {source.fingerprint or _UNKNOWN}"
     if manifest is None:
-        return f"{line}, {_GONE}" if dataset.uri else line
-    line += f", {format_counts(manifest.counts)}"
-    if manifest.fingerprint != dataset.fingerprint:
-        line += f"; another data set lies there now, {manifest.fingerprint}"
-    if manifest.taken:
-        line += f"; {len(manifest.taken):,} landed files taken"
-    if manifest.erased:
-        line += f"; {manifest.erased.rows:,} rows erased, last on {manifest.erased.date}"
-    return line
-
-
-def _describe_examples(link: Link) -> str:
-    examples = link.lineage.examples
-    if examples is None and (link.manifest or link.lineage.dataset):
-        return "none; its loss reads the data set alone"
-    if examples is None:
-        return f"place {_UNKNOWN}: {_UNKNOWN}"
-    manifest = known_manifest(examples.uri, ExamplesManifest)
-    line = _name(examples)
-    if manifest is None:
-        return f"{line}, {_GONE}" if examples.uri else line
-    table = manifest.origin.table
-    mined = f"; mined from {table.uri} version {table.version}" if table else ""
-    return f"{line}, {format_counts(manifest.counts)}{mined}"
-
-
-def _describe_table(named: Source | None) -> str:
-    if named is None:
-        return _UNKNOWN
-    line = f"{named.uri} version {named.version if named.version is not None else _UNKNOWN}"
-    table = known_table(named)
-    return f"{line}: {table.rows:,} rows" if table else f"{line}: {_GONE}"
-
-
-def _name(source: Source) -> str:
-    """Return where something lies, and its fingerprint."""
-    return f"{source.uri or 'place ' + _UNKNOWN}: {source.fingerprint or 'fingerprint ' + _UNKNOWN}"
+        return f"{line}, {_GONE}" if source.uri else line
+    if manifest.counts:
+        line += f", {format_counts(manifest.counts)}"
+    notes = [line, *manifest.notes]
+    if source.fingerprint not in ("", manifest.identity):
+        notes.append(f"another lies there now, {manifest.identity}")
+    parents = [uri for uri in manifest.origin.data if uri not in own]
+    if parents:
+        notes.append(f"made from {', '.join(parents)}")
+    return "; ".join(notes)

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.errors import DataError
-from medembed.lineage import DatasetManifest, Source, TextFacts
+from medembed.facts import TextFacts
+from medembed.lineage import DatasetManifest, Source
 from medembed.schema import CHUNK_MARK, CORPUS, GROUPS, HELD_OUT, QRELS, QUERIES
 
 STAGING = "_staging"

@@ -10,7 +10,8 @@ from medembed.data.lengths import SAMPLED, percentiles
 from medembed.data.read_pass import PLACES_KEPT
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved
-from medembed.lineage import DatasetManifest, Origin, TextFacts
+from medembed.facts import TextFacts
+from medembed.lineage import DatasetManifest, Origin
 from medembed.schema import content_hash
 
 Rows = Sequence[dict[str, Any]]  # what a pass returned for each part

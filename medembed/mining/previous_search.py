@@ -19,7 +19,7 @@ from medembed.artifact import NewOutput
 from medembed.encoding.delta import Delta, changes_since
 from medembed.encoding.table import Table
 from medembed.errors import DataError
-from medembed.lineage import Searched
+from medembed.facts import Searched
 from medembed.mining.examples import Examples
 from medembed.mining.nearest import EarlierList, Nearest, trim_list
 from medembed.schema import content_hash, document_of

@@ -21,20 +21,11 @@ class Listed:
     metrics: Mapping[str, float]
 
 
-def all_versions(registry: Registry, name: str) -> list[Version]:
-    """Return every version of a registered model, newest first."""
-    return _search(registry, f"name = '{name}'")
-
-
-def all_models(registry: Registry) -> list[Version]:
-    """Return every version of every registered model, by name; those of one newest first."""
-    return _search(registry, None)
-
-
-def _search(registry: Registry, condition: str | None) -> list[Version]:
+def all_versions(registry: Registry, name: str | None = None) -> list[Version]:
+    """Return every version of a registered model, or of all by name; those of one newest first."""
     entries = pages(
         registry.client.search_model_versions,
-        filter_string=condition,
+        filter_string=None if name is None else f"name = '{name}'",
         order_by=["name ASC", "version_number DESC"],
     )
     return [Version.of(entry) for entry in entries]

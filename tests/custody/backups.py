@@ -67,7 +67,7 @@ def encoded(version: Version) -> Any:
 
 def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
     """The same versions with the same bytes, vectors and runs at other places."""
-    assert [one.version for one in all_versions(after, "medembed")] == numbers
+    assert [version.version for version in all_versions(after, "medembed")] == numbers
     assert after.aliases("medembed") == before.aliases("medembed")
     for number in numbers:
         old, new = (registry.resolve(f"models:/medembed/{number}") for registry in (before, after))

@@ -10,7 +10,7 @@ import jobs.erase
 from medembed import storage
 from medembed.config import load_config
 from medembed.encoding.table import open_lance
-from tests.custody.world import QUERIES_TOLD, TEXTS, World
+from tests.custody.world import QUERY_TEXTS, TEXTS, World
 
 
 def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
@@ -64,7 +64,7 @@ GONE = (
     "q5",
     TEXTS["d2"],
     TEXTS["d1#chunk-0"],
-    QUERIES_TOLD["q2"],
-    QUERIES_TOLD["q5"],
+    QUERY_TEXTS["q2"],
+    QUERY_TEXTS["q5"],
 )
 ASKED = ("document_ids=[d1,d2,nobody]", "query_ids=[q5]")

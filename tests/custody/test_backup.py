@@ -17,13 +17,11 @@ from medembed import storage
 from medembed.artifact import write_manifest
 from medembed.config import load_config
 from medembed.custody.backup import back_up
-from medembed.custody.chain import select_kept
 from medembed.custody.kinds import LeavingManifest
 from medembed.errors import ServiceError, StorageError
 from medembed.finetuning.attempts import set_aside
 from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
-from medembed.registry.models import Version
 from medembed.registry.runs import list_artifacts, read_artifact
 from medembed.tags import Lineage
 from tests.custody.backups import (
@@ -50,10 +48,10 @@ def test_what_is_restored_elsewhere_has_the_same_bytes_vectors_runs_numbers_and_
         "models:/medembed: 2 versions registered (@champion is 2, @previous is 1)"
     )
     check_equal(two.registry, registry, ["2", "1"])
-    champions = [one.resolve("models:/medembed@champion") for one in (two.registry, registry)]
+    champions = [each.resolve("models:/medembed@champion") for each in (two.registry, registry)]
     np.testing.assert_array_equal(*map(encoded, champions))
     assert two.root not in json.dumps(
-        [dict(one.tags) for one in all_versions(registry, "medembed")]
+        [dict(version.tags) for version in all_versions(registry, "medembed")]
     )
     with pytest.raises(ServiceError, match="is registered already, with 2 versions"):
         restore(str(tmp_path / "backup"), str(tmp_path / "third"), registry)
@@ -65,11 +63,11 @@ def test_a_backup_goes_to_s3_and_comes_back_from_there(
     back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
     registry = new_registry("other")
     restore(f"{bucket}/backup", str(tmp_path / "restored"), registry)
-    old, new = (one.resolve("models:/medembed@champion") for one in (two.registry, registry))
+    old, new = (each.resolve("models:/medembed@champion") for each in (two.registry, registry))
     assert content(old.source) == content(new.source)
     assert vectors(old) == vectors(new)
     again = back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
-    assert again.copied == 0
+    assert again.new == []
 
 
 def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(
@@ -80,7 +78,7 @@ def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(
     assert backup(world, to)["counts"]["new_files"] > 10
     assert backup(world, to)["counts"]["new_files"] == 0
     set_tags(world.registry, world.versions[0], Lineage(reason="changed"))
-    assert backup(world, to)["counts"]["new_files"] == 1, "the run's facts"
+    assert backup(world, to)["counts"]["new_files"] == 3, "the run: facts and two artifacts"
     world.add(2)
     done = backup(world, to, "keep=1", f"tables=[{world.place('tables', '1.lance')}]")
     assert done["versions"] == ["1", "2"]
@@ -98,8 +96,11 @@ def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
     assert backup(world, str(tmp_path / "b"), "keep=1")["versions"] == ["2", "4"]
     registry = new_registry("other")
     restore(str(tmp_path / "b"), str(tmp_path / "out"), registry)
-    assert {one.version: one.tags["encoder"] for one in all_versions(registry, "medembed")} == {
-        one.version: one.tags["encoder"] for one in (world.versions[1], world.versions[3])
+    assert {
+        version.version: version.tags["encoder"] for version in all_versions(registry, "medembed")
+    } == {
+        version.version: version.tags["encoder"]
+        for version in (world.versions[1], world.versions[3])
     }
     assert (
         registry.register("/m", params={}, metrics={}, lineage=Lineage(), artifacts={}).version
@@ -132,14 +133,12 @@ def test_an_interrupted_backup_is_none_and_goes_on(
 ):
     world.add(1)
     to = str(tmp_path / "backup")
-    with dying(monkeypatch, medembed.custody.backup, "_commit"):
+    with dying(monkeypatch, medembed.custody.backup, "write_manifest"):
         backup(world, to)
     with pytest.raises(StorageError, match="expected a finished backup"):
         restore(to, str(tmp_path / "out"), world.registry)
     done = backup(world, to)["counts"]
-    assert (done["new_files"], done["files"] > 10) == (3, True), (
-        "only the run is written again: facts, two artifacts"
-    )
+    assert (done["new_files"], done["files"] > 10) == (0, True), "all is there"
 
 
 def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
@@ -153,12 +152,12 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
     world.registry.write_artifact(version.run_id, artifact, b"another")
     (Path(version.source) / "model.safetensors").touch()
-    with dying(monkeypatch, medembed.custody.backup, "_commit"):
+    with dying(monkeypatch, medembed.custody.backup, "write_manifest"):
         backup(world, to)
     after = content(to)
     assert {name: after[name] for name in before} == before
     restore(to, str(tmp_path / "out"), new_registry("other"))
-    assert backup(world, to)["counts"]["new_files"] == 1, "all but the report is there"
+    assert backup(world, to)["counts"]["new_files"] == 0, "all is there"
     restore(to, str(tmp_path / "new"), registry := new_registry("third"))
     restored = all_versions(registry, "medembed")[0]
     assert content(restored.tags["dataset_uri"]) == content(data)
@@ -201,7 +200,8 @@ def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
     backup(world, to, "keep=1")
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
     restored = {
-        one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")
+        version.version: content(version.tags["dataset_uri"])
+        for version in all_versions(registry, "medembed")
     }
     assert restored == {"1": before, "2": content(data)}
 
@@ -272,11 +272,3 @@ def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(
     world.add(1)
     with pytest.raises(StorageError, match="holds a backup of another registry"):
         backup(world, str(tmp_path / "backup"))
-
-
-def test_an_alias_or_the_newest_few_keep_a_version():
-    versions = [Version("m", str(number), "", "", {}) for number in (5, 4, 3, 2, 1)]
-    aliases = {"champion": "3", "staging": "1"}
-    assert [one.version for one in select_kept(versions, aliases, 1)] == ["5", "3", "1"]
-    assert select_kept(versions, {}, 2) == versions[:2]
-    assert select_kept(versions, {}, None) == versions

@@ -26,7 +26,7 @@ def prune(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
 
 
 def numbers(world: World) -> list[str]:
-    return [one.version for one in all_versions(world.registry, "medembed")]
+    return [version.version for version in all_versions(world.registry, "medembed")]
 
 
 def there(world: World, kind: str) -> set[str]:

@@ -55,7 +55,7 @@ DOCUMENTS = 8
 TEXTS = {f"d{n}": f"heart pain of kind {n}" for n in range(DOCUMENTS) if n != 1} | {
     f"d1#chunk-{n}": f"skin rash {n}" for n in range(2)
 }
-QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
+QUERY_TEXTS = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
 
 SUSPECTS = [
     {"query_id": f"q{n}", "document": "d2" if n == 4 else "d3", "positive_id": f"d{n}"}
@@ -66,7 +66,7 @@ REPORT = {
     "likely_false_negatives": SUSPECTS,
     "queries_with_too_few": {"count": 2, "ids": ["q2", "q3"]},
 }
-GROUPS_TOLD = {name: f"d{name[1:]}" for name in QUERIES_TOLD} | {"q6": "d2"}
+QUERY_GROUPS = {name: f"d{name[1:]}" for name in QUERY_TEXTS} | {"q6": "d2"}
 
 
 @dataclass
@@ -89,14 +89,14 @@ class World:
         dataset = write_dataset(self.place("data", str(number)), grown)
         parent = self.versions[-1] if self.versions else None
         model = parent.source if parent else str(self.base)
-        told = parent.tags["encoder"] if parent else model_fingerprint(self.base)
+        parent_encoder = parent.tags["encoder"] if parent else model_fingerprint(self.base)
         examples = write_examples(
             self.place("examples", str(number)), dataset, self.place("tables", "base.lance")
         )
         origin = Origin(
             dataset=Source(dataset.fingerprint),
             examples=Source(examples.fingerprint),
-            parent=Source(told, model),
+            parent=Source(parent_encoder, model),
         )
         source = self.place("models", str(number))
         encoder = write_checkpoint(source, self.base, number, origin)
@@ -106,7 +106,7 @@ class World:
             job="retrain",
             dataset=dataset.as_source,
             examples=examples.as_source,
-            parent=Source(told),
+            parent=Source(parent_encoder),
             encoder=encoder,
             table=table.as_source,
             output=self.root,
@@ -117,7 +117,7 @@ class World:
             metrics={"ndcg@10_dim_32": 0.5 + number / 100},
             lineage=lineage,
             artifacts={
-                "report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>",
+                "report.html": f"<th>q2<b>{QUERY_TEXTS['q2']}</b></th><th>q3</th>",
                 "config.yaml": f"output: {self.root}\n",
             },
             history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
@@ -140,8 +140,8 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
             {"document_id": name, "text": text, "content_hash": content_hash(text)} | shared
         )
     queries = []
-    for name, text in QUERIES_TOLD.items():
-        group = GROUPS_TOLD[name]
+    for name, text in QUERY_TEXTS.items():
+        group = QUERY_GROUPS[name]
         queries.append({"query_id": name, "text": text, "tags": [], "group_id": group} | shared)
     pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)]
     pairs += [("q0", "d6", 1.0), ("q3", "d2", 0.0)]
@@ -209,7 +209,7 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
         rows.append(
             {
                 "query_id": f"q{n}",
-                "query": QUERIES_TOLD[f"q{n}"],
+                "query": QUERY_TEXTS[f"q{n}"],
                 "positive_id": positive,
                 "positive": TEXTS[positive],
                 "negative_ids": negatives,
@@ -220,10 +220,10 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
                 "negative_judged": [False, True],
             }
         )
-    vectors = np.random.default_rng(1).normal(size=(len(QUERIES_TOLD), WIDTH)).astype(np.float32)
-    near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERIES_TOLD]
+    vectors = np.random.default_rng(1).normal(size=(len(QUERY_TEXTS), WIDTH)).astype(np.float32)
+    near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERY_TEXTS]
     with NewOutput(uri, content_hash(uri)[:16]) as output:
-        write_search(QUERIES_TOLD, QuerySearch(vectors, near), output)
+        write_search(QUERY_TEXTS, QuerySearch(vectors, near), output)
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
         output.write_bytes("mining.json", json.dumps(REPORT).encode())
         output.commit(
@@ -270,7 +270,7 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
         values = np.linspace(0, 1, len(about.ids))
         return Measured(about, {WIDTH: {"ndcg@10": values}}, {}, {})
 
-    queries = units(list(QUERIES_TOLD), list(GROUPS_TOLD.values()))
+    queries = units(list(QUERY_TEXTS), list(QUERY_GROUPS.values()))
     pairs = units(["q2\td2", "q3\td3", "q4\td4"], ["q2", "q3", "q4"])
     result = Evaluation(
         "m",
@@ -281,7 +281,7 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
         Scored(pairs, np.array([0.1, 0.5, 0.9]), {WIDTH: np.array([0.2, 0.4, 0.8])}),
     )
     lists = {"document_ids": ["d2", "d3", "d1"], "scores": [0.9, 0.8, 0.7]}
-    best = [{"query_id": name, "dimension": WIDTH} | lists for name in QUERIES_TOLD]
+    best = [{"query_id": name, "dimension": WIDTH} | lists for name in QUERY_TEXTS]
     with NewOutput(uri, content_hash(uri)[:16]) as output:
         write_evaluation(output, result, [pa.Table.from_pylist(best, schema=BEST)])
         output.commit(EvaluationManifest(origin=Origin(dataset=dataset.as_source), encoder=encoder))

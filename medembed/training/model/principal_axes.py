@@ -18,7 +18,8 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model, read_card
-from medembed.lineage import Start, StartManifest
+from medembed.facts import Start
+from medembed.lineage import StartManifest
 from medembed.training.config import TrainingConfig
 from medembed.training.model.prompts import set_prompts
 from medembed.training.record.checkpoint import write_folder

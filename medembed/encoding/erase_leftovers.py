@@ -1,9 +1,9 @@
-"""Erase rows of embedding tables, those too that runs which died have left in files that no version
-names.
+"""Rows taken out of an embedding table, those too that runs which died have left in files that no
+version names.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from medembed import storage
 from medembed.encoding.erase import erase_rows, find_erasable
@@ -21,8 +21,7 @@ def erase_from_table(
     `prepare` is given the only version that will be left.
     """
     erasable = find_erasable(uri, is_erased)
-    names = [name for name in _data_files(uri) if name.rpartition("/")[2] not in erasable.files]
-    counts = _count_rows(names, is_erased)
+    counts = _count_left(uri, erasable.files, is_erased)
     counts["rows"] = len(erasable.rows)
     counts["old versions half removed"] = int(erasable.is_torn)
     if write:
@@ -32,7 +31,7 @@ def erase_from_table(
 
 def erase_fragments(uri: str, is_erased: IsErased, *, write: bool) -> Counter[str]:
     """Count rows of a table whose first run died; `write` removes all of it."""
-    counts = _count_rows(_data_files(uri), is_erased)
+    counts = _count_left(uri, (), is_erased)
     if write and counts:
         storage.delete_folder(storage.join(uri, STAGING))
         storage.delete_folder(storage.join(uri, "data"))
@@ -40,24 +39,22 @@ def erase_fragments(uri: str, is_erased: IsErased, *, write: bool) -> Counter[st
     return counts
 
 
-def _data_files(table: str) -> list[str]:
-    return [uri for uri, _, _ in storage.find_files(storage.join(table, "data", "*.lance"))]
-
-
-def _count_rows(files: Iterable[str], is_erased: IsErased) -> Counter[str]:
-    """Count rows in data files of Lance, and files that were not written to their end."""
+def _count_left(table: str, named: Collection[str], is_erased: IsErased) -> Counter[str]:
+    """Count rows in data files that no version has `named`, and files that were not written to
+    their end.
+    """
     from lance.file import LanceFileReader
 
     counts = Counter[str]()
-    for uri in files:
-        options = lance_options(uri)
+    for file in storage.find_files(storage.join(table, "data", "*.lance")):
+        if file.uri.rpartition("/")[2] in named:
+            continue
+        options = lance_options(file.uri)
         try:
-            reader = LanceFileReader(uri, storage_options=options, columns=["document_id"])
-            rows = reader.read_all().to_table()
+            reader = LanceFileReader(file.uri, storage_options=options, columns=["document_id"])
+            ids = reader.read_all().to_table()["document_id"].to_pylist()
         except (OSError, ValueError, RuntimeError):
             counts["torn files"] += 1
         else:
-            counts["rows of a run that died"] += sum(
-                map(is_erased, rows["document_id"].to_pylist())
-            )
+            counts["rows of a run that died"] += sum(map(is_erased, ids))
     return +counts
