@@ -7,7 +7,7 @@ from pydantic import Field
 
 from medembed.config import Config, InputUri, from_values
 from serve.http.keys import KeysConfig
-from serve.http.limits import LimitsConfig
+from serve.http.settings import LimitsConfig
 from serve.logs import Target
 from serve.operate.haproxy import Ingress
 from serve.operate.scaling import AutoscalingConfig, ReplicaCount, batch_tokens_on

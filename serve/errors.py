@@ -57,6 +57,11 @@ class RequestError(Exception):
         }
 
 
+def bad_field(field: str, message: str, code: str | None = None) -> RequestError:
+    """Return the 400 for a field of a body, or an item of it such as `input[3]`."""
+    return RequestError(400, f"{field}: {message}", field.partition("[")[0], code)
+
+
 class ErrorDetails(BaseModel):
     """What is inside `error`."""
 
@@ -78,7 +83,7 @@ def error_response(error: RequestError) -> JSONResponse:
 
 
 def explain(error: BaseException, retry_after_s: int) -> RequestError:
-    """Return what a caller is told of an exception; of one that nobody foresaw, only a 500."""
+    """Return an exception as callers see it; one that nobody foresaw is only a 500."""
     from ray.serve.exceptions import BackPressureError
 
     if isinstance(error, RequestError):

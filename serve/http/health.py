@@ -1,14 +1,17 @@
 """GET /health/...: whether the process answers, whether models do, and what each replica serves."""
 
-from typing import Any
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
-from serve.http.openapi import REPLICAS, Live, Ready, ReplicaEntry, ReplicaList, answers
-from serve.http.replica_client import ERRORS, ask, ask_model, model_headers
-from serve.replica.protocol import EmbedCall, Embedded, Refused
+from serve.http.route import ERRORS, answers, ask, ask_model, exact, json_response
+from serve.replica.protocol import REPLICAS, EmbedCall, Embedded, Refused, ReplicaEntry
 from serve.replica.rerank import RerankCall
 
 PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
@@ -16,6 +19,50 @@ _REPLICA_TIMEOUT_S = 10
 _TEXT = EmbedCall(("ready",))
 _PAIR = RerankCall("ready", ("ready",))
 routes = APIRouter(responses=ERRORS)
+Answer = TypeVar("Answer")
+
+
+class SharedAnswer(Generic[Answer]):
+    """The result of a call, or its exception, for all who ask within some seconds of its begin.
+
+    However many probes come, they cost the same.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Answer]], seconds: float) -> None:
+        self.make = make
+        self.seconds = seconds
+        self.began = 0.0
+        self.task: asyncio.Future[Answer] | None = None
+
+    async def get(self) -> Answer:
+        """Return the result. A caller who leaves while it is made does not end it for others."""
+        is_old = time.monotonic() - self.began >= self.seconds
+        if self.task is None or (self.task.done() and is_old):
+            self.began = time.monotonic()
+            self.task = asyncio.ensure_future(self.make())
+        return await asyncio.shield(self.task)
+
+
+@exact
+class ReplicaList(TypedDict):
+    """All replicas that answer."""
+
+    replicas: list[ReplicaEntry]
+
+
+@exact
+class Live(TypedDict):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+@exact
+class Ready(TypedDict):
+    """The model with this fingerprint answers."""
+
+    status: Literal["ready"]
+    fingerprint: str
 
 
 @routes.get("/health/live", responses=answers(Live, of_model=False))
@@ -31,7 +78,7 @@ async def ready(request: Request) -> Response:
     """
     result: Embedded = await ask_model(request, request.app.state.ready.get)
     body = {"status": "ready", "fingerprint": result.model["fingerprint"]}
-    return JSONResponse(body, headers=model_headers(result.model))
+    return json_response(body, result.model)
 
 
 @routes.get(REPLICAS, responses=answers(ReplicaList, of_model=False))

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config, InputUri
 from medembed.errors import ConfigError, MedEmbedError
+from serve.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +39,9 @@ class KeysConfig(Config):
 
     file: InputUri | None = Field(
         default=None,
-        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, '
-        "and a name behind it for "
-        "the log; # begins a comment. Read again every 10 s: add and revoke keys there",
+        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, and a '
+        "name behind it for the log; # begins a comment. Read again every 10 s: add and revoke "
+        "keys there",
     )
     variable: str | None = Field(
         default=None,
@@ -76,21 +77,23 @@ def read_keys(config: KeysConfig) -> ValidKeys:
     of_file: tuple[Key, ...] = ()
     of_variable: tuple[Key, ...] = ()
     if config.file is not None:
-        of_file = _require(read_file(config.file), f"keys.file {config.file}")
+        of_file = read_file(config.file)
+        _require(of_file, f"keys.file {config.file}")
     if config.variable is not None:
-        place = f"keys.variable {config.variable}"
         value = os.environ.get(config.variable)
         if value is None:
             raise ConfigError(f"keys.variable: environment variable {config.variable} is not set.")
-        of_variable = _require(_parse(value.replace(",", "\n"), place), place)
+        place = f"keys.variable {config.variable}"
+        of_variable = _parse(value.replace(",", "\n"), place)
+        _require(of_variable, place)
     return ValidKeys(config.file, of_file, of_variable)
 
 
-def read_file(uri: str) -> list[Key]:
+def read_file(uri: str) -> tuple[Key, ...]:
     """Return the keys in a file, which may be none. Raises ConfigError or StorageError."""
     place = f"keys.file {uri}"
     try:
-        return list(_parse(storage.read_bytes(uri).decode(), place))
+        return _parse(storage.read_bytes(uri).decode(), place)
     except UnicodeDecodeError:
         raise ConfigError(f"{place}: not a text file; expected one sha256 hash a line.") from None
 
@@ -110,10 +113,11 @@ class Keys:
         self.reading: asyncio.Task[None] | None = None
         self.fault = ""
 
-    async def find(self, authorizations: list[str]) -> str | None:
-        """Return the name of the key in a request's Authorization headers; None if it is not valid.
+    async def check(self, authorizations: Sequence[str]) -> str:
+        """Return the name of the key in a request's Authorization headers.
 
-        It takes the same time for any key, valid or not.
+        Raises RequestError 401 if it is not valid. It takes the same time for any key, valid or
+        not.
         """
         await self._refresh()
         match = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
@@ -122,7 +126,13 @@ class Keys:
         for known, its_name in self.names.items():
             if hmac.compare_digest(digest, known):
                 name = its_name
-        return name if match else None
+        if match is None or name is None:
+            raise RequestError(
+                401,
+                "a valid API key is missing; send it as Authorization: Bearer <key>.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        return name
 
     async def _refresh(self) -> None:
         if self.file is None:
@@ -149,15 +159,14 @@ class Keys:
             self.reading = None
 
 
-def _require(keys: Iterable[Key], place: str) -> tuple[Key, ...]:
-    entries = tuple(keys)
-    if not entries:
+def _require(keys: Sequence[Key], place: str) -> None:
+    if not keys:
         raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
-    return entries
 
 
-def _parse(text: str, place: str) -> Iterator[Key]:
-    """Yield the key of each line. Raises ConfigError with numbers only: a line may be a key."""
+def _parse(text: str, place: str) -> tuple[Key, ...]:
+    """Return the key of each line. Raises ConfigError with numbers only: a line may be a key."""
+    keys: list[Key] = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
@@ -168,10 +177,11 @@ def _parse(text: str, place: str) -> Iterator[Key]:
                 'make one with `printf %s "$KEY" | sha256sum`.'
             )
         digest = words[0].lower()
-        named = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
-        if not _NAME.fullmatch(named):
+        name = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
+        if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
                 "(at most 64)."
             )
-        yield Key(digest, named)
+        keys.append(Key(digest, name))
+    return tuple(keys)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.errors import RequestError
-from serve.http.replica_client import ERRORS
+from serve.http.route import ERRORS
 
 PATH = "/metrics"
 FRESH_FOR_S = 5.0  # Ray's processes report every 10 s

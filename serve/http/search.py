@@ -6,24 +6,78 @@ No text in a log or an error.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired
 
 from fastapi import APIRouter
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from serve.errors import RequestError
-from serve.http.openapi import HitEntry, ResultEntry, SearchAnswer, answers, body_of
-from serve.http.parse import read_body
-from serve.http.replica_client import ERRORS, ask_model, model_headers
-from serve.http.request_log import note, note_model
+from serve.errors import bad_field
+from serve.http.front import note, note_model
 from serve.http.rerank import rank
+from serve.http.route import (
+    ERRORS,
+    Usage,
+    answers,
+    ask_model,
+    body_of,
+    exact,
+    json_response,
+    read_body,
+    usage_of,
+)
 from serve.http.search_body import SearchRequest, to_call
 from serve.replica.rerank import RerankCall
 from serve.replica.search_call import Hit, SearchResult
 
 routes = APIRouter(responses=ERRORS)
+
+
+@exact
+class HitEntry(TypedDict):
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where
+    there are any.
+
+    `relevance_score`, by which documents are then ordered, is there with `rerank`.
+    """
+
+    id: str
+    score: float
+    relevance_score: NotRequired[float]
+    row_id: NotRequired[str]
+    fields: NotRequired[dict[str, Any]]
+
+
+@exact
+class ResultEntry(TypedDict):
+    """What one of several queries found, the best first."""
+
+    index: int
+    data: list[HitEntry]
+
+
+@exact
+class SearchedTable(TypedDict):
+    """The table that was searched."""
+
+    version: int
+    rows: int
+    fingerprint: str
+
+
+@exact
+class SearchAnswer(TypedDict):
+    """Documents, the best first; of several queries a list of documents for each, in their
+    order.
+    """
+
+    object: Literal["list"]
+    data: list[HitEntry] | list[ResultEntry]
+    dimensions: int
+    model: str
+    table: SearchedTable
+    usage: Usage
 
 
 class RankedHits(NamedTuple):
@@ -59,8 +113,7 @@ async def search(request: Request) -> Response:
         dimensions=result.dimensions,
         table_version=result.table["version"],
     )
-    answer = to_json(to_answer(result, for_many=body.is_for_many()))
-    return Response(answer, media_type="application/json", headers=model_headers(result.model))
+    return json_response(to_answer(result, for_many=body.is_for_many()), result.model)
 
 
 async def _rerank(
@@ -68,11 +121,10 @@ async def _rerank(
 ) -> SearchResult:
     """Return the k best documents of each query by the cross-encoder, which reads their `text`."""
     if "text" not in result.table["fields"]:
-        raise RequestError(
-            400,
-            "rerank: this server has no texts; the operator sets search.documents, and text "
-            "among search.fields.",
+        raise bad_field(
             "rerank",
+            "this server has no texts; the operator sets search.documents, and text among "
+            "search.fields.",
         )
     pairs = zip(queries, result.hits, strict=True)
     ranked = await asyncio.gather(*(_rank_hits(request, query, hits, k) for query, hits in pairs))
@@ -115,7 +167,7 @@ def to_answer(result: SearchResult, *, for_many: bool) -> SearchAnswer:
             "rows": result.table["rows"],
             "fingerprint": result.table["fingerprint"],
         },
-        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+        "usage": usage_of(result.tokens),
     }
 
 

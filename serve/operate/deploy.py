@@ -18,10 +18,10 @@ from medembed import storage
 from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
 from serve.config import ServeConfig, read_arguments
-from serve.operate.cluster_token import check_dashboard
 from serve.operate.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.operate.haproxy import ANYWHERE
 from serve.operate.port_lender import LENDER
+from serve.operate.safety import check_dashboard
 from serve.ray_internals import LOOPBACK, has_controller
 from serve.replica.rerank import RankerSettings
 from serve.replica.served_model import ModelSettings

@@ -12,8 +12,6 @@ from pydantic import Field
 from medembed.config import Config
 from medembed.errors import ServiceError
 from medembed.schema import fingerprint
-from serve.http.openapi import REPLICAS, ReplicaEntry
-from serve.operate.cluster_token import check_dashboard
 from serve.operate.dashboard import (
     EMBEDDER,
     Dashboard,
@@ -23,6 +21,8 @@ from serve.operate.dashboard import (
     server_url,
     with_user_config,
 )
+from serve.operate.safety import check_dashboard
+from serve.replica.protocol import REPLICAS, ReplicaEntry
 from serve.replica.served_model import ModelSettings
 
 _BEGIN_S = 60.0

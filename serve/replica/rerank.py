@@ -6,14 +6,14 @@ No Serve in here.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder
-from serve.errors import RequestError
+from serve.errors import RequestError, bad_field
 from serve.replica.compute import Compute, TokenizedInputs, compute_in_time
 from serve.replica.protocol import Model, Refused, check_model, check_total
 
@@ -49,7 +49,6 @@ class RerankCall:
     those of an EmbedCall.
     """
 
-    field: ClassVar[str] = "documents"
     query: str
     documents: Sequence[str]
     top_n: int | None = None
@@ -57,6 +56,7 @@ class RerankCall:
     max_tokens: int | None = None
     within_s: float | None = None
     model: str | None = None
+    field: str = "documents"
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,14 @@ def _read(call: RerankCall, ranker: Ranker) -> TokenizedInputs:
         documents = call.documents[start : start + _PAIRS_AT_ONCE]
         tokens, marks = ranker.encoder.tokenize([(call.query, document) for document in documents])
         if not call.cuts and any(marks):
-            raise _too_long(start + marks.index(True), ranker)
+            raise bad_field(
+                f"documents[{start + marks.index(True)}]",
+                f"with the query, has more than the {ranker.encoder.max_length} tokens that this "
+                'model reads of both; shorten them, or send "truncate": "end" to have them cut.',
+                "context_length_exceeded",
+            )
         read.append(tokens)
         lengths += tokens.lengths
         truncated += marks
         check_total(lengths, call)
     return TokenizedInputs(read[0].join(read[1:]), truncated)
-
-
-def _too_long(number: int, ranker: Ranker) -> RequestError:
-    return RequestError(
-        400,
-        f"documents[{number}]: with the query, has more than the {ranker.encoder.max_length} "
-        "tokens that this model reads of both; shorten them, or send "
-        '"truncate": "end" to have them cut.',
-        "documents",
-        "context_length_exceeded",
-    )

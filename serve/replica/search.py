@@ -51,7 +51,7 @@ async def _embed_queries(call: SearchCall, served: ServedModel, embed: Embed) ->
     """Return the embeddings of the queries; None if another model made them."""
     if isinstance(call.queries, np.ndarray):
         return Queries(call.queries, 0)
-    texts = EmbedCall(call.queries, call.role, cuts=True, max_tokens=call.max_tokens)
+    texts = EmbedCall(call.queries, call.role, cuts=True, max_tokens=call.max_tokens, field="query")
     embedded = await embed(texts)
     if embedded.model != served.model:
         return None

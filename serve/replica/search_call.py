@@ -11,7 +11,7 @@ from medembed.encoding.reading import Role
 from medembed.errors import MedEmbedError, ModelError
 from medembed.matryoshka import check_trained
 from medembed.search.funnel import Funnel
-from serve.errors import RequestError
+from serve.errors import RequestError, bad_field
 from serve.replica.protocol import Model, TableFacts, check_fingerprint, check_model
 
 CANDIDATES = 200  # of the funnel, unless a request says otherwise
@@ -108,12 +108,10 @@ def _table_of(model: Model) -> TableFacts:
 def _check_index(call: SearchCall, dimensions: int, table: TableFacts) -> None:
     is_funnel = call.first_dimensions is not None
     if is_funnel or dimensions < table["width"]:
-        name = "first_dimensions" if is_funnel else "dimensions"
-        raise RequestError(
-            400,
-            f"{name}: this server searches by an index, which has all {table['width']} "
-            "dimensions; leave them out.",
-            name,
+        raise bad_field(
+            "first_dimensions" if is_funnel else "dimensions",
+            f"this server searches by an index, which has all {table['width']} dimensions; leave "
+            "them out.",
         )
 
 
@@ -126,23 +124,15 @@ def _check_dimensions(name: str, dimensions: int, table: TableFacts, model: Mode
 
 
 def _check_filter(filter: Mapping[str, Sequence[str]], table: TableFacts) -> None:
-    if not filter:
-        return
-    if table["by"] == "index":
-        raise RequestError(
-            400,
-            "filter: this server searches by an index, which has no fields; leave it out.",
-            "filter",
+    if filter and table["by"] == "index":
+        raise bad_field(
+            "filter", "this server searches by an index, which has no fields; leave it out."
         )
     unknown = [name for name in filter if name not in table["fields"]]
     if unknown:
-        fields = (
-            ", ".join(table["fields"])
-            or "none (the operator sets search.documents and search.fields)"
-        )
-        raise RequestError(
-            400, f"filter: found {len(unknown)} unknown fields; known here: {fields}.", "filter"
-        )
+        known = ", ".join(table["fields"])
+        known = known or "none (the operator sets search.documents and search.fields)"
+        raise bad_field("filter", f"found {len(unknown)} unknown fields; known here: {known}.")
 
 
 def _check_width(
@@ -150,10 +140,8 @@ def _check_width(
 ) -> None:
     widths = sorted({table["width"], model["width"]})
     if isinstance(queries, np.ndarray) and queries.shape[1] not in widths:
-        raise RequestError(
-            400,
-            f"embedding: has {queries.shape[1]} values, expected "
-            f"{' or '.join(map(str, widths))}: a whole embedding of this model; `dimensions` cuts "
-            "it.",
+        raise bad_field(
             "embedding",
+            f"has {queries.shape[1]} values, expected {' or '.join(map(str, widths))}: a whole "
+            "embedding of this model; `dimensions` cuts it.",
         )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 from sentence_transformers import CrossEncoder
+from serve.http.limits import LimitsConfig
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -24,7 +25,6 @@ from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.http.api import make_app
 from serve.http.keys import Key, ValidKeys
-from serve.http.limits import LimitsConfig
 from serve.http.settings import HttpSettings
 from serve.operate.run import find_port, serving
 from serve.replica.rerank import (

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
 from serve.http.openapi import ReplicaEntry
+
 from serve.replica.compute import Part, answer, compute_together, read_tokens
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.rerank import (

@@ -7,6 +7,7 @@ from typing import Any
 
 from serve.http.guard import Guard
 from serve.http.limits import LimitsConfig
+
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import Client, Replica
 from tests.serve.test_guard import BODY

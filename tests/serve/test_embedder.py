@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from ray.exceptions import RayTaskError
+from serve.replica.embedder import Embedder
 
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ModelError
 from medembed.schema import fingerprint
 from serve.errors import RequestError, explain
-from serve.replica.embedder import Embedder
 from serve.replica.protocol import EmbedCall
 
 

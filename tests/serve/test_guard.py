@@ -13,6 +13,8 @@ import pytest
 import yaml
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from serve.http.guard import Guard
+from serve.http.limits import LimitsConfig
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
@@ -22,8 +24,6 @@ import serve
 from medembed.errors import MedEmbedError, ModelError
 from serve.errors import RequestError
 from serve.http.api import make_app
-from serve.http.guard import Guard
-from serve.http.limits import LimitsConfig
 from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, keys_of

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from serve.http.shared_answer import SharedAnswer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -18,7 +19,6 @@ from serve.errors import RequestError
 from serve.http.api import make_app
 from serve.http.scrape import merge, read_cluster, read_nodes
 from serve.http.settings import HttpSettings
-from serve.http.shared_answer import SharedAnswer
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, running
 from tests.serve.replicas import Replica

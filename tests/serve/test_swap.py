@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from serve.http.openapi import ReplicaEntry
 
 from medembed.errors import ServiceError
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 from serve.config import ServeConfig
-from serve.http.openapi import ReplicaEntry
 from serve.operate.dashboard import deployed_app, replicas_of, server_url, with_user_config
 from serve.operate.promotion import check_follows
 from serve.operate.swap import ServerState, wait_until_taken
