@@ -7,9 +7,9 @@ from medembed.privacy import silence_telemetry
 from serve.config import ServeConfig, read_arguments
 from serve.http.keys import ValidKeys, read_keys
 from serve.http.settings import HttpSettings
-from serve.operate.haproxy import is_behind_haproxy
+from serve.operate.haproxy import check_ingress
 from serve.operate.safety import check_origins, check_ray, check_serve_host
-from serve.operate.scaling import batch_tokens_on, most_replicas, replica_options
+from serve.operate.scaling import batch_tokens_on, replica_options
 from serve.replica.rerank import RankerSettings, describe_ranker
 from serve.resolve import resolve, resolve_ranker
 
@@ -24,10 +24,10 @@ def build(args: dict[str, Any]) -> "Application":
     """
     silence_telemetry()
     # Ray is imported here, as a job's config needs none of it.
-    from serve.http.api import Api
-    from serve.replica.replicas import ONGOING, CombinedReplica, Embedder
+    from serve.replica.replicas import Embedder
 
     config = read_arguments(args)
+    check_ingress(config.ingress)
     keys = check_safety(config)
     settings = resolve(config)
     ranker = resolve_ranker(config)
@@ -49,17 +49,8 @@ def build(args: dict[str, Any]) -> "Application":
         without_keys=config.without_keys,
     )
     reranker = _bind_reranker(config, ranker) if ranker else None
-    if is_behind_haproxy(config.ingress):
-        combined = _of(CombinedReplica).options(**options)
-        return combined.bind(encoding, config.tokens_at_once, http, reranker)
-
-    waiting = config.limits.max_queued_requests
-    embedder = _of(Embedder).options(**options, max_queued_requests=waiting)
-    bound = embedder.bind(encoding, config.tokens_at_once, config.access_log)
-    # The API takes what replicas have in hand and what may wait for them, and refuses more unread.
-    max_requests = waiting + ONGOING * most_replicas(config.replicas)
-    api = _of(Api).options(ray_actor_options={"num_cpus": 0})
-    return api.bind(bound, http, max_requests, reranker)
+    embedder = _of(Embedder).options(**options)
+    return embedder.bind(encoding, config.tokens_at_once, http, reranker)
 
 
 def check_safety(config: ServeConfig) -> ValidKeys:

@@ -78,9 +78,8 @@ class ServeConfig(Config):
     )
     ingress: Ingress = Field(
         default="auto",
-        description="haproxy: HAProxy, and the API in each replica, on a Ray that was started "
-        "for it; serve: Serve's own proxy, and an API beside the replicas, several times slower, "
-        "on any Ray; auto: haproxy where it can be",
+        description="what callers reach: haproxy on a Ray that was started for it; serve: Serve's "
+        "own proxy, several times slower, on any other Ray; auto: haproxy where it can be",
     )
     without_token: bool = Field(
         default=False,

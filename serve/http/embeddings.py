@@ -13,25 +13,12 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from serve.errors import RequestError, bad_field
+from serve.http import route
 from serve.http.front import note
-from serve.http.route import (
-    ERRORS,
-    Body,
-    Text,
-    Texts,
-    Usage,
-    answers,
-    ask_model,
-    body_of,
-    exact,
-    json_response,
-    read_body,
-    usage_of,
-)
 from serve.http.settings import LimitsConfig
 from serve.replica.protocol import EmbedCall, Embedded, OutputType
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 _TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 # Fail fast: 10,000 items of a wrong type are one error, not 10,000.
@@ -45,7 +32,7 @@ _TRAINED_HEADER = {
 }
 
 
-class TextBody(Body):
+class TextBody(route.Body):
     """What bodies with texts for the embedding model share."""
 
     input_type: Literal["query", "document"] | None = Field(
@@ -72,7 +59,7 @@ class EmbeddingRequest(TextBody):
         "lists; none of them empty, ids whole numbers from 0"
     }
 
-    input: Text | Texts | _TokenIds | _ListsOfTokenIds = Field(
+    input: route.Text | route.Texts | _TokenIds | _ListsOfTokenIds = Field(
         description="a text, several, or token ids of the served model as they are, if "
         "limits.token_ids allows"
     )
@@ -106,7 +93,7 @@ class EmbeddingRequest(TextBody):
         return [given] if is_single else given
 
 
-@exact
+@route.exact
 class EmbeddingEntry(TypedDict):
     """The embedding of one input: numbers, or base64. `truncated` is there with "truncate":
     "end".
@@ -118,24 +105,22 @@ class EmbeddingEntry(TypedDict):
     truncated: NotRequired[bool]
 
 
-@exact
+@route.exact
 class EmbeddingAnswer(TypedDict):
     """Embeddings in the order of the inputs."""
 
     object: Literal["list"]
     data: list[EmbeddingEntry]
     model: str
-    usage: Usage
+    usage: route.Usage
 
 
-@routes.post(
-    "/v1/embeddings",
-    openapi_extra=body_of(EmbeddingRequest),
-    responses=answers(EmbeddingAnswer, headers=_TRAINED_HEADER),
+@router.post(
+    "/v1/embeddings", **route.described(EmbeddingRequest, EmbeddingAnswer, headers=_TRAINED_HEADER)
 )
 async def embeddings(request: Request) -> Response:
     """Embeddings of the inputs, in their order."""
-    body = await read_body(request, EmbeddingRequest)
+    body = await route.read_body(request, EmbeddingRequest)
     call = to_call(body, request.app.state.limits)
     note(
         request.scope,
@@ -143,12 +128,12 @@ async def embeddings(request: Request) -> Response:
         dimensions=call.dimensions,
         output_dtype=call.output_dtype,
     )
-    result: Embedded = await ask_model(request, request.app.state.embedder.embed.remote, call)
+    result: Embedded = await route.ask_model(request, request.app.state.replica.embed, call)
     note(request.scope, tokens=sum(result.tokens), dimensions=result.dimensions)
     # Its full width counts as a dimension that the model was trained for.
     trained = result.dimensions in (result.model["width"], *result.model["dimensions"])
     headers = {"x-dimensions-trained": str(trained).lower()}
-    return json_response(to_answer(result, body, cuts=call.cuts), result.model, **headers)
+    return route.json_response(to_answer(result, body, cuts=call.cuts), result.model, **headers)
 
 
 def to_call(request: EmbeddingRequest, limits: LimitsConfig) -> EmbedCall:
@@ -184,7 +169,7 @@ def to_answer(result: Embedded, request: EmbeddingRequest, *, cuts: bool) -> Emb
         "object": "list",
         "data": data,
         "model": result.model["name"],
-        "usage": usage_of(sum(result.tokens)),
+        "usage": route.usage_of(sum(result.tokens)),
     }
 
 

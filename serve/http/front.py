@@ -136,26 +136,20 @@ class Guard:
         *,
         open_paths: Sequence[str] = (),
         hosts: Sequence[str] = (),
-        max_requests: int | None = None,
     ) -> None:
-        """`open_paths` need no key, beside the probes. Without keys, `hosts` are own domains.
-
-        More than `max_requests` in work or waiting are refused unread: in an overload, refusals
-        that cost as much as answers leave no time for answers.
-        """
+        """`open_paths` need no key, beside the probes. Without keys, `hosts` are own domains."""
         self.app = app
         self.limits = limits
         self.keys = keys
         self.open_paths = frozenset((*OPEN_PATHS, *open_paths))
         self.hosts = frozenset(map(str.lower, hosts))
-        self.max_requests = max_requests
         self.in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         is_answered = False
-        places = 0  # that this request takes of `max_requests`: who has no key takes none
+        places = 0  # that this request takes in work: who has no key takes none
 
         async def send_and_note(message: Message) -> None:
             nonlocal is_answered
@@ -190,7 +184,8 @@ class Guard:
             raise self._too_large()
         if is_open or path in _FREE_PATHS:
             return 0
-        if self.max_requests is not None and self.in_work >= self.max_requests:
+        # Unread: in an overload, refusals that cost as much as answers leave no time for answers.
+        if self.in_work >= self.limits.max_queued_requests:
             raise queue_is_full(self.limits.retry_after_s)
         self.in_work += 1
         return 1

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from serve.errors import RequestError
+from serve.http import route
 from serve.http.front import note_model
-from serve.http.route import ERRORS, answers, ask, exact, json_response, model_headers
 from serve.replica.protocol import (
     Capability,
     Model,
@@ -19,10 +19,10 @@ from serve.replica.protocol import (
     model_names,
 )
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 
-@exact
+@route.exact
 class ModelEntry(TypedDict):
     """A served model. `trained` says whether there are trained dimensions, or any is taken as it
     comes.
@@ -55,7 +55,7 @@ class ModelEntry(TypedDict):
     table: TableFacts | None
 
 
-@exact
+@route.exact
 class ModelList(TypedDict):
     """All served models."""
 
@@ -63,15 +63,15 @@ class ModelList(TypedDict):
     data: list[ModelEntry]
 
 
-@routes.get("/v1/models", responses=answers(ModelList))
+@router.get("/v1/models", responses=route.answers(ModelList))
 async def list_models(request: Request) -> Response:
     """The served models: version, fingerprint, width, trained dimensions."""
     models = await _describe(request)
     entries = [_entry(model) for model in models]
-    return json_response({"object": "list", "data": entries}, models[0])
+    return route.json_response({"object": "list", "data": entries}, models[0])
 
 
-@routes.get("/v1/models/{name:path}", responses=answers(ModelEntry))
+@router.get("/v1/models/{name:path}", responses=route.answers(ModelEntry))
 async def retrieve_model(request: Request, name: str) -> Response:
     """The same for one name; 404 if it is not served."""
     models = await _describe(request)
@@ -79,15 +79,15 @@ async def retrieve_model(request: Request, name: str) -> Response:
     try:
         check_model(name, model)
     except RequestError as error:
-        error.headers |= model_headers(model)
+        error.headers |= route.model_headers(model)
         raise
-    return json_response(_entry(model), model)
+    return route.json_response(_entry(model), model)
 
 
 async def _describe(request: Request) -> list[Model]:
     """Return the embedding model, then the cross-encoder."""
     state = request.app.state
-    model: Model = await ask(request, state.embedder.describe.remote)
+    model: Model = await route.ask(request, state.replica.describe)
     note_model(request.scope, model)
     return [model] if state.ranker is None else [model, state.ranker]
 

@@ -23,22 +23,22 @@ _HEADERS = {
 _EXAMPLES = "/page/examples.json"
 # They need no API key: the page asks for one.
 PATHS = ("/", _EXAMPLES, *(f"/page/{name}" for name in _FILES))
-routes = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-@routes.get("/")
+@router.get("/")
 async def index() -> Response:
     """Return the page itself."""
     return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
 
 
-@routes.get(_EXAMPLES)
+@router.get(_EXAMPLES)
 async def examples(request: Request) -> Response:
     """Return the operator's questions to begin with; none: the page has its own."""
     return JSONResponse(list(request.app.state.examples), headers=_HEADERS)
 
 
-@routes.get("/page/{name}")
+@router.get("/page/{name}")
 async def file(name: str) -> Response:
     """Return a file of the page. Raises HTTPException 404 for anything else."""
     if name not in _FILES:

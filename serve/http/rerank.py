@@ -13,28 +13,15 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from serve.errors import RequestError, bad_field
+from serve.http import route
 from serve.http.front import note
-from serve.http.route import (
-    ERRORS,
-    Body,
-    Text,
-    Texts,
-    Usage,
-    answers,
-    ask_model,
-    body_of,
-    exact,
-    json_response,
-    read_body,
-    usage_of,
-)
 from serve.http.settings import LimitsConfig
 from serve.replica.rerank import Ranked, RerankCall
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 
-class RerankRequest(Body):
+class RerankRequest(route.Body):
     """Body of POST /v1/rerank."""
 
     sample: ClassVar[str] = '{"query": ..., "documents": [...]}'
@@ -43,8 +30,8 @@ class RerankRequest(Body):
         "documents": "expected a list of strings, none of them empty, and one at least",
     }
 
-    query: Text = Field(description="what the documents may answer")
-    documents: Texts = Field(description="texts to rank; limits.max_items bounds how many")
+    query: route.Text = Field(description="what the documents may answer")
+    documents: route.Texts = Field(description="texts to rank; limits.max_items bounds how many")
     model: str | None = Field(
         default=None,
         description='a name from GET /v1/models that can "rerank", with or without /<version>; '
@@ -63,14 +50,14 @@ class RerankRequest(Body):
     )
 
 
-@exact
+@route.exact
 class RankedText(TypedDict):
     """A document as it was sent."""
 
     text: str
 
 
-@exact
+@route.exact
 class RankedEntry(TypedDict):
     """A document by its place in the request, and its score.
 
@@ -83,25 +70,25 @@ class RankedEntry(TypedDict):
     truncated: NotRequired[bool]
 
 
-@exact
+@route.exact
 class RerankAnswer(TypedDict):
     """Documents, the best first."""
 
     object: Literal["list"]
     results: list[RankedEntry]
     model: str
-    usage: Usage
+    usage: route.Usage
 
 
-@routes.post("/v1/rerank", openapi_extra=body_of(RerankRequest), responses=answers(RerankAnswer))
+@router.post("/v1/rerank", **route.described(RerankRequest, RerankAnswer))
 async def rerank(request: Request) -> Response:
     """The documents, best first, by how well each answers the query."""
-    body = await read_body(request, RerankRequest)
+    body = await route.read_body(request, RerankRequest)
     call = to_call(body, request.app.state.limits)
     note(request.scope, items=len(call.documents), top_n=call.top_n)
     ranked = await rank(request, call)
     note(request.scope, tokens=ranked.tokens)
-    return json_response(to_answer(ranked, body, cuts=call.cuts), ranked.model)
+    return route.json_response(to_answer(ranked, body, cuts=call.cuts), ranked.model)
 
 
 async def rank(request: Request, call: RerankCall) -> Ranked:
@@ -114,7 +101,7 @@ async def rank(request: Request, call: RerankCall) -> Ranked:
             "cross-encoder>.",
             code="no_reranker",
         )
-    ranked: Ranked = await ask_model(request, reranker.rerank.remote, call)
+    ranked: Ranked = await route.ask_model(request, reranker.rerank.remote, call)
     return ranked
 
 
@@ -151,5 +138,5 @@ def to_answer(ranked: Ranked, request: RerankRequest, *, cuts: bool) -> RerankAn
         "object": "list",
         "results": results,
         "model": ranked.model["name"],
-        "usage": usage_of(ranked.tokens),
+        "usage": route.usage_of(ranked.tokens),
     }

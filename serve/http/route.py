@@ -180,8 +180,12 @@ def answers(
     return {200: {"model": shape, "description": summary, "headers": described}}
 
 
-def body_of(shape: type[BaseModel]) -> dict[str, Any]:
-    """Return a route's `openapi_extra`: it reads a body of this shape itself."""
-    schema = shape.model_json_schema()
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}
+def described(
+    body: type[BaseModel], shape: Any, headers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a POST: the body that it reads, and its answer."""
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    return {
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+        "responses": answers(shape, headers=headers),
+    }

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from medembed.search.float64_scores import unit_rows
 from serve.errors import RequestError, bad_field
-from serve.http.route import Body, Text, Texts
+from serve.http import route
 from serve.http.settings import LimitsConfig
-from serve.replica.search_call import CANDIDATES, SearchCall
+from serve.replica.search import CANDIDATES, SearchCall
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
@@ -25,7 +25,7 @@ _EXPECTED = (
 )
 
 
-class SearchRequest(Body):
+class SearchRequest(route.Body):
     """Body of POST /v1/search: `query` or `embedding`, not both; a list of them gets a list of
     documents for each.
     """
@@ -37,7 +37,9 @@ class SearchRequest(Body):
         "filter": 'expected {field: text, or a list of texts}, such as {"language": "fr"}',
     }
 
-    query: Text | Texts | None = Field(default=None, description="what to look for, one or several")
+    query: route.Text | route.Texts | None = Field(
+        default=None, description="what to look for, one or several"
+    )
     input_type: Literal["query", "document"] | None = Field(
         default=None,
         description="whose prompt goes in front of a query; document finds documents like a "

@@ -41,7 +41,8 @@ class LimitsConfig(Config):
     max_queued_requests: int = Field(
         default=512,
         ge=1,
-        description="requests that wait for a replica; more get a 429 with Retry-After at once",
+        description="requests that a replica has in work or waiting; more get a 429 with "
+        "Retry-After at once",
     )
     retry_after_s: int = Field(
         default=1, ge=1, description="seconds that a 429 or 503 asks callers to wait"

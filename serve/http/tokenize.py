@@ -9,25 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from serve.http import route
 from serve.http.embeddings import TextBody, check_inputs
 from serve.http.front import note
-from serve.http.route import (
-    ERRORS,
-    Text,
-    Texts,
-    Usage,
-    answers,
-    ask_model,
-    body_of,
-    exact,
-    json_response,
-    read_body,
-    usage_of,
-)
 from serve.http.settings import LimitsConfig
 from serve.replica.protocol import EmbedCall, Tokenized
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 
 class TokensRequest(TextBody):
@@ -40,13 +28,13 @@ class TokensRequest(TextBody):
         "input": "expected a string, or a list of strings, none of them empty"
     }
 
-    input: Text | Texts = Field(description="a text, or several")
+    input: route.Text | route.Texts = Field(description="a text, or several")
     model: str | None = Field(
         default=None, description="a name from GET /v1/models; null: the main one"
     )
 
 
-@exact
+@route.exact
 class TokensEntry(TypedDict):
     """The token ids that the model reads of one input; `count` are those of the whole input, were
     it not truncated.
@@ -58,7 +46,7 @@ class TokensEntry(TypedDict):
     truncated: bool
 
 
-@exact
+@route.exact
 class TokensAnswer(TypedDict):
     """Tokens in the order of the inputs."""
 
@@ -66,19 +54,19 @@ class TokensAnswer(TypedDict):
     data: list[TokensEntry]
     model: str
     max_input_tokens: int
-    usage: Usage
+    usage: route.Usage
 
 
-@routes.post("/v1/tokenize", openapi_extra=body_of(TokensRequest), responses=answers(TokensAnswer))
+@router.post("/v1/tokenize", **route.described(TokensRequest, TokensAnswer))
 async def tokenize(request: Request) -> Response:
     """What the model reads of each input: token ids, prompt included, and how many there are. No
     text comes back.
     """
-    body = await read_body(request, TokensRequest)
+    body = await route.read_body(request, TokensRequest)
     call = to_call(body, request.app.state.limits)
     note(request.scope, items=len(call.inputs))
-    result: Tokenized = await ask_model(request, request.app.state.embedder.tokenize.remote, call)
-    return json_response(to_answer(result), result.model)
+    result: Tokenized = await route.ask_model(request, request.app.state.replica.tokenize, call)
+    return route.json_response(to_answer(result), result.model)
 
 
 def to_call(request: TokensRequest, limits: LimitsConfig) -> EmbedCall:
@@ -107,5 +95,5 @@ def to_answer(result: Tokenized) -> TokensAnswer:
         "data": data,
         "model": result.model["name"],
         "max_input_tokens": result.model["max_input_tokens"],
-        "usage": usage_of(sum(map(len, result.tokens))),
+        "usage": route.usage_of(sum(map(len, result.tokens))),
     }

@@ -87,11 +87,6 @@ def _fewest_cores(config: Replicated) -> int:
     return fewest * config.cpus_per_replica
 
 
-def most_replicas(replicas: Replicas) -> int:
-    """Return how many replicas there may be at once."""
-    return replicas if isinstance(replicas, int) else replicas[1]
-
-
 def batch_tokens_on(gpus: float) -> int:
     """Return the tokens of a batch that requests share, unless the operator says otherwise."""
     return _TOKENS_ON_GPU if gpus else _TOKENS_ON_CPU

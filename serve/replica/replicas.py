@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -27,13 +26,12 @@ from serve.replica.compute import Part, answer, compute_together, count_tokens, 
 from serve.replica.metrics import ReplicaMetrics
 from serve.replica.protocol import EmbedCall, Embedded, Model, Refused, ReplicaEntry, Tokenized
 from serve.replica.rerank import Ranked, Ranker, RankerSettings, RerankCall, load_ranker, rerank
-from serve.replica.search import search
-from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.search import SearchCall, SearchResult, search
 from serve.replica.served_model import ModelSettings, ServedModel, load_served
 
 logger = logging.getLogger(__name__)
 
-ONGOING = 64  # requests in the hands of a replica
+_REPORT_TIMEOUT_S = 10
 _LONGEST_PAUSE_S = 15.0  # between two tries to load a model
 
 
@@ -60,13 +58,9 @@ class ModelHolder(Generic[Loaded]):
     `user_config` swaps models without a pause.
     """
 
-    def __init__(
-        self, encoding: dict[str, Any], batch_tokens: int, log: Target | None = None
-    ) -> None:
-        """`log` says where the log goes; None leaves this process's logging as it is."""
+    def __init__(self, encoding: dict[str, Any], batch_tokens: int, log: Target) -> None:
         stay_on_loopback()
-        if log is not None:
-            start_logs(log)
+        start_logs(log)
         self.encoding = EncodingConfig.model_validate(encoding)
         self.batch_tokens = batch_tokens
         self.longest = batch_tokens
@@ -164,88 +158,10 @@ class ModelHolder(Generic[Loaded]):
 
 
 class EmbeddingReplica(ModelHolder[ServedModel]):
-    """Encode inputs, and search the model's table. `ModelSettings` chooses both."""
+    """Answer HTTP by an encoder and its table, both of which `ModelSettings` chooses.
 
-    def load(self, user_config: dict[str, Any]) -> ServedModel:
-        """Return an encoder and its table."""
-        return load_served(ModelSettings.model_validate(user_config), self.encoding)
-
-    async def describe(self) -> Model:
-        """Return the served model, as clients see it."""
-        return self._serving().model
-
-    async def report(self) -> ReplicaEntry:
-        """Return what this replica serves, for GET /health/replicas."""
-        model = self.current.model if self.current else None
-        table = model["table"] if model else None
-        return {
-            "replica": serve.get_replica_context().replica_id.unique_id,
-            "version": model["version"] if model else None,
-            "fingerprint": model["fingerprint"] if model else None,
-            "table_version": table["version"] if table else None,
-            "config": self.serves,
-            "refused": self.refused,
-            "reason": self.reason,
-        }
-
-    async def embed(self, call: EmbedCall) -> Embedded | Refused:
-        """Return the embeddings of one request, or why it was refused."""
-        return await answer(call, self._serving(), self._compute, self.batch_tokens)
-
-    async def tokenize(self, call: EmbedCall) -> Tokenized | Refused:
-        """Return the tokens of one request's inputs, or why it was refused."""
-        return await asyncio.to_thread(read_tokens, call, self._serving())
-
-    async def search(self, call: SearchCall) -> SearchResult | Refused:
-        """Return what the table has near the queries, or why the request was refused."""
-        return await search(call, self._serving, self.embed)
-
-
-class RankingReplica(ModelHolder[Ranker]):
-    """Rank documents. `RankerSettings` chooses the model."""
-
-    def load(self, user_config: dict[str, Any]) -> Ranker:
-        """Return a cross-encoder."""
-        return load_ranker(RankerSettings.model_validate(user_config), self.encoding)
-
-    async def rerank(self, call: RerankCall) -> Ranked | Refused:
-        """Return the documents of one request, best first, or why it was refused."""
-        return await rerank(call, self._serving(), self._compute, self.batch_tokens)
-
-
-class LocalMethod:
-    """A method of this process, called as that of a handle: `method.remote(...)`."""
-
-    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
-        self.remote = call
-
-
-class LocalHandle:
-    """A replica of this process in the place of a handle to one; `broadcast` asks all replicas."""
-
-    def __init__(self, replica: EmbeddingReplica) -> None:
-        self.replica = replica
-
-    def __getattr__(self, method: str) -> LocalMethod:
-        return LocalMethod(getattr(self.replica, method))
-
-    def broadcast(self, method: str) -> Any:
-        """Ask all replicas of this deployment."""
-        context = serve.get_replica_context()
-        return serve.get_deployment_handle(context.deployment, context.app_name).broadcast(method)
-
-
-_deployment = serve.deployment(max_ongoing_requests=ONGOING, health_check_period_s=5)
-Embedder = _deployment(EmbeddingReplica).options(name="Embedder")
-Reranker = _deployment(RankingReplica).options(name="Reranker")
-
-
-# API and model in one process, for HAProxy in front: a request crosses no other one.
-# Serve takes more requests than the guard does, so that the guard refuses, in OpenAI's shape.
-@serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)
-@serve.ingress()
-class CombinedReplica(EmbeddingReplica):
-    """The Embedder that takes HTTP itself. Serve has it build its app, so none is pickled."""
+    API and model are one process, so that a request crosses no other one (docs/serving.md).
+    """
 
     def __init__(
         self,
@@ -261,5 +177,69 @@ class CombinedReplica(EmbeddingReplica):
         self.reranker = reranker
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        most = self.settings.limits.max_queued_requests
-        return make_app(LocalHandle(self), self.settings, self.reranker, max_requests=most)
+        """Return the HTTP application. Serve asks for it in the replica, so none is pickled."""
+        return make_app(self, self.settings, self.reranker)
+
+    def load(self, user_config: dict[str, Any]) -> ServedModel:
+        """Return an encoder and its table."""
+        return load_served(ModelSettings.model_validate(user_config), self.encoding)
+
+    async def describe(self) -> Model:
+        """Return the served model, as clients see it."""
+        return self._serving().model
+
+    async def embed(self, call: EmbedCall) -> Embedded | Refused:
+        """Return the embeddings of one request, or why it was refused."""
+        return await answer(call, self._serving(), self._compute, self.batch_tokens)
+
+    async def tokenize(self, call: EmbedCall) -> Tokenized | Refused:
+        """Return the tokens of one request's inputs, or why it was refused."""
+        return await asyncio.to_thread(read_tokens, call, self._serving())
+
+    async def search(self, call: SearchCall) -> SearchResult | Refused:
+        """Return what the table has near the queries, or why the request was refused."""
+        return await search(call, self._serving, self.embed)
+
+    async def reports(self) -> list[ReplicaEntry]:
+        """Return what each replica serves; those that do not answer in time are about to go."""
+        context = serve.get_replica_context()
+        replicas = serve.get_deployment_handle(context.deployment, context.app_name)
+        reports = await replicas.broadcast("report").results_async(
+            timeout_s=_REPORT_TIMEOUT_S, return_exceptions=True
+        )
+        return [report for report in reports if not isinstance(report, BaseException)]
+
+    async def report(self) -> ReplicaEntry:
+        """Return what this replica serves."""
+        model = self.current.model if self.current else None
+        table = model["table"] if model else None
+        return {
+            "replica": serve.get_replica_context().replica_id.unique_id,
+            "version": model["version"] if model else None,
+            "fingerprint": model["fingerprint"] if model else None,
+            "table_version": table["version"] if table else None,
+            "config": self.serves,
+            "refused": self.refused,
+            "reason": self.reason,
+        }
+
+
+class RankingReplica(ModelHolder[Ranker]):
+    """Rank documents. `RankerSettings` chooses the model."""
+
+    def load(self, user_config: dict[str, Any]) -> Ranker:
+        """Return a cross-encoder."""
+        return load_ranker(RankerSettings.model_validate(user_config), self.encoding)
+
+    async def rerank(self, call: RerankCall) -> Ranked | Refused:
+        """Return the documents of one request, best first, or why it was refused."""
+        return await rerank(call, self._serving(), self._compute, self.batch_tokens)
+
+
+# Serve takes more requests than the guard does, so that the guard refuses, in OpenAI's shape.
+Embedder = serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)(
+    serve.ingress()(EmbeddingReplica)
+)
+Reranker = serve.deployment(name="Reranker", max_ongoing_requests=64, health_check_period_s=5)(
+    RankingReplica
+)

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import uvicorn
 from sentence_transformers import CrossEncoder
-from serve.http.limits import LimitsConfig
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -25,7 +24,7 @@ from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.http.api import make_app
 from serve.http.keys import Key, ValidKeys
-from serve.http.settings import HttpSettings
+from serve.http.settings import HttpSettings, LimitsConfig
 from serve.operate.run import find_port, serving
 from serve.replica.rerank import (
     Ranker,

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serve.http.limits import LimitsConfig
-from serve.http.parse import Body, parse_body
-from serve.replica.render import convert, render
 
 from serve.errors import RequestError
-from serve.http.embeddings import EmbeddingRequest, to_answer, to_call
+from serve.http.embeddings import EmbeddingRequest, render, to_answer, to_call
+from serve.http.route import Body, parse_body
 from serve.http.search_body import SearchRequest
 from serve.http.search_body import to_call as to_search_call
+from serve.http.settings import LimitsConfig
+from serve.replica.compute import convert
 from serve.replica.protocol import Embedded, Model
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)

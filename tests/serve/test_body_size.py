@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from serve.http.guard import Guard
-from serve.http.limits import LimitsConfig
-
+from serve.http.front import Guard
+from serve.http.settings import LimitsConfig
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import Client, Replica
 from tests.serve.test_guard import BODY

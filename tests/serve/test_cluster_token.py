@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve.operate.cluster_token import check_dashboard, check_ray
 
 from jobs import cluster
 from medembed.errors import ConfigError, ServiceError
+from serve.operate.safety import check_dashboard, check_ray
 from serve.operate.swap import Server, ServingConfig
 from tests.stranger import open_folder
 

@@ -5,9 +5,9 @@ allows.
 import hashlib
 
 import pytest
-from serve.http.cors import check_origins
 
 from medembed.errors import ConfigError
+from serve.operate.safety import check_origins
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client
 from tests.serve.replicas import Replica

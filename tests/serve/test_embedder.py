@@ -7,22 +7,28 @@ from typing import Any
 
 import pytest
 from ray.exceptions import RayTaskError
-from serve.replica.embedder import Embedder
 
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ModelError
 from medembed.schema import fingerprint
 from serve.errors import RequestError, explain
+from serve.http.settings import HttpSettings
 from serve.replica.protocol import EmbedCall
+from serve.replica.replicas import EmbeddingReplica
 
 
 def config_of(folder: Path, version: str) -> dict[str, Any]:
     return {"model": str(folder), "name": "medembed", "version": version}
 
 
-def make_replica(batch_tokens: int = 64) -> Any:
-    made: Any = Embedder  # what Serve's decorator made of the class
-    return made.func_or_class(EncodingConfig().model_dump(), batch_tokens)
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave this process's loggers as they are."""
+    monkeypatch.setattr("serve.replica.replicas.start_logs", lambda _: None)
+
+
+def make_replica() -> Any:
+    return EmbeddingReplica(EncodingConfig().model_dump(), 64, HttpSettings())
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
@@ -37,7 +43,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
     async def swap() -> list[str]:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.replica.model_holder.is_deploying", lambda: True)
+            patch.setattr("serve.replica.replicas.is_deploying", lambda: True)
             with pytest.raises(ModelError, match="no such folder"):
                 await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
@@ -63,7 +69,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.replicas.is_deploying", lambda: False)
     pauses = []
 
     async def wait(seconds: float) -> None:
@@ -74,7 +80,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     async def lose_and_find() -> str:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.replica.model_holder.asyncio.sleep", wait)
+            patch.setattr("serve.replica.replicas.asyncio.sleep", wait)
             await replica.reconfigure(config_of(tmp_path / "model", "1"))
             with pytest.raises(RequestError) as refused:
                 await replica.embed(EmbedCall(["a"]))
@@ -96,7 +102,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
 def test_another_config_ends_the_wait_for_a_model_that_is_gone(
     trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.replicas.is_deploying", lambda: False)
 
     async def replace() -> tuple[str, bool]:
         replica = make_replica()

@@ -13,8 +13,6 @@ import pytest
 import yaml
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
-from serve.http.guard import Guard
-from serve.http.limits import LimitsConfig
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
@@ -24,10 +22,11 @@ import serve
 from medembed.errors import MedEmbedError, ModelError
 from serve.errors import RequestError
 from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.front import Guard
+from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, keys_of
-from tests.serve.replicas import Failing, Method, Replica
+from tests.serve.replicas import Failing, Replica
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
@@ -122,10 +121,13 @@ def test_probes_need_no_key_below_a_prefix_either(trained: ServedModel):
 
 
 def test_a_replica_that_is_too_slow_is_a_504_in_time(client_of: Client):
-    class Slow:
-        embed = Method(lambda _: time.sleep(1))
+    class Slow(Failing):
+        async def remote(self, *_: Any) -> None:
+            await asyncio.sleep(1)
 
-    client = client_of(Slow(), request_timeout_s=0.1)
+        _fail = remote
+
+    client = client_of(Slow(TimeoutError()), request_timeout_s=0.1)
     start = time.perf_counter()
     response = client.post("/v1/embeddings", json=BODY)
     assert time.perf_counter() - start < 0.9
@@ -166,7 +168,7 @@ def test_a_failing_replica_is_said_in_openais_shape_without_details(
         assert response.headers.get("retry-after") == ("7" if status in (429, 503) else None)
         assert "SECRET" not in response.text
         assert "Traceback" not in response.text
-    lines = [record.getMessage() for record in caplog.records if record.name == "serve.http.guard"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "serve.http.front"]
     assert len(lines) == (3 if status == 500 else 0)
     assert not [line for line in lines if "SECRET" in line or "\n" in line]
 
@@ -238,7 +240,7 @@ def test_more_requests_than_replicas_and_queue_take_are_refused_unread_but_probe
         async def send(message: Any) -> None:
             statuses.extend([message["status"]] if "status" in message else [])
 
-        guard = Guard(slow, LimitsConfig(), most=2)
+        guard = Guard(slow, LimitsConfig(max_queued_requests=2))
         open_paths = ["/health/live"] * 5
         paths = [*open_paths, "/v1/embeddings", "/v1/embeddings", "/v1/embeddings", "/health/live"]
         asked = [

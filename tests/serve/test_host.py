@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import ray
 from ray.serve import context
-from serve.operate.host import check_host, check_serve_host
 
 from medembed.errors import ConfigError
 from serve.http.settings import HttpSettings
+from serve.operate.safety import check_host, check_serve_host
 from tests.serve.conftest import keys_of
 
 

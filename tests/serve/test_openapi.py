@@ -10,11 +10,10 @@ import schemathesis
 from hypothesis import given, settings
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
-from serve.http.limits import LimitsConfig
-from serve.http.shared_answer import SharedAnswer
 
 from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.health import SharedAnswer
+from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, keys_of

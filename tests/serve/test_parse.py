@@ -9,12 +9,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serve.http.limits import LimitsConfig
-from serve.http.parse import is_cheap
 from starlette.testclient import TestClient
 
 from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.route import is_cheap
+from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.served_model import ServedModel
 from tests.serve.replicas import Replica
 

@@ -16,13 +16,13 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [
         json.loads(record.getMessage())
         for record in caplog.records
-        if record.name == "serve.http.request_log"
+        if record.name == "serve.access"
     ]
 
 
 @pytest.fixture(autouse=True)
 def level(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="serve.http.request_log")
+    caplog.set_level(logging.INFO, logger="serve.access")
 
 
 def test_a_line_says_what_was_asked_and_answered(

@@ -203,7 +203,7 @@ def test_a_server_is_ready_only_with_its_cross_encoder(
     assert client_of(Replica(trained), replica).get("/health/ready").status_code == 200
     assert replica.passes == [1]
     lost: Any = Failing(TimeoutError())
-    lost.rerank, lost.ranker = lost.embed, ranker
+    lost.ranker = ranker
     client = client_of(Replica(trained), lost)
     assert client.get("/health/ready").status_code == 504
     assert ask(client, 504, query=QUERY, documents=TEXTS)["error"]["code"] == "timed_out"
@@ -217,7 +217,7 @@ def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
     client = client_of(Replica(trained), RankingReplica(ranker), hashes=hashes)
     refused_body = {"query": QUERY, "documents": TEXTS}
     assert client.post("/v1/rerank", json=refused_body).status_code == 401
-    with caplog.at_level(logging.INFO, "serve.http.request_log"):
+    with caplog.at_level(logging.INFO, "serve.access"):
         client.post(
             "/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"}
         )

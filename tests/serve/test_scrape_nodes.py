@@ -8,17 +8,14 @@ from contextlib import ExitStack
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serve.http.shared_answer import SharedAnswer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from serve.errors import RequestError
-from serve.http.api import make_app
+from serve.http.health import SharedAnswer
 from serve.http.scrape import merge, read_cluster, read_nodes
-from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, running
 from tests.serve.replicas import Replica
@@ -117,14 +114,6 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
     assert answers[0].headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answers[0].text == PAGE.format(node="n1")
     assert len(readings) == 1
-
-
-def test_an_overloaded_server_still_gives_its_metrics(trained: ServedModel):
-    app = make_app(Replica(trained), HttpSettings(), most=0)
-    app.state.metrics = SharedAnswer(read_page, 60)
-    with TestClient(app) as client:
-        assert client.get("/v1/models").status_code == 429
-        assert client.get("/metrics").status_code == 200
 
 
 def test_a_process_without_ray_says_so(

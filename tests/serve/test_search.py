@@ -221,12 +221,10 @@ def test_texts_are_given_only_where_the_operator_says_so(
 def test_the_access_log_has_counts_and_no_text(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
+    with caplog.at_level(logging.INFO, logger="serve.access"):
         ask(client, query="SECRET", k=3, dimensions=8)
     (line,) = [
-        json.loads(record.message)
-        for record in caplog.records
-        if record.name == "serve.http.request_log"
+        json.loads(record.message) for record in caplog.records if record.name == "serve.access"
     ]
     assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
         "/v1/search",

@@ -14,8 +14,7 @@ from medembed.encoding.table import find_table
 from medembed.errors import MedEmbedError
 from serve.app import build
 from serve.replica.protocol import EmbedCall, Embedded, Refused
-from serve.replica.search import search
-from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.search import SearchCall, SearchResult, search
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, load
 from tests.serve.replicas import Replica, answer_alone

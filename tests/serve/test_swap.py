@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serve.http.openapi import ReplicaEntry
 
 from medembed.errors import ServiceError
 from medembed.registry.models import Version
@@ -13,6 +12,7 @@ from serve.config import ServeConfig
 from serve.operate.dashboard import deployed_app, replicas_of, server_url, with_user_config
 from serve.operate.promotion import check_follows
 from serve.operate.swap import ServerState, wait_until_taken
+from serve.replica.protocol import ReplicaEntry
 
 OLD = {"model": "m1", "version": "1"}
 NEW = {"model": "m2", "version": "2"}

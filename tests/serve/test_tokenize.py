@@ -148,7 +148,7 @@ def test_tokenizing_is_bounded_as_embedding_is_and_logged_without_texts(
     client = client_of(Replica(prompted), max_items=2, max_tokens=20)
     assert "limits.max_items" in refused(client, "/v1/tokenize", input=["SECRET"] * 3)[1]
     assert "limits.max_tokens" in refused(client, "/v1/tokenize", input=["heart " * 15] * 2)[1]
-    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
+    with caplog.at_level(logging.INFO, logger="serve.access"):
         post(client, "/v1/tokenize", input="SECRET")
     assert "/v1/tokenize" in caplog.text
     assert "SECRET" not in caplog.text
