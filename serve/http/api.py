@@ -13,6 +13,7 @@ from serve.errors import RequestError, error_response
 from serve.http import embeddings, health, models, page, rerank, scrape, search, tokenize
 from serve.http.front import OPEN_PATHS, Guard, RequestLog
 from serve.http.health import SharedAnswer
+from serve.http.keys import Keys
 from serve.http.settings import HttpSettings
 
 # Beside those that every page of another origin may read.
@@ -46,7 +47,7 @@ def make_app(replica: Any, settings: HttpSettings, reranker: Any = None) -> Fast
         app.include_router(page.router)
     app.add_exception_handler(HTTPException, _refuse_route)
 
-    keys = settings.open_keys()
+    keys = Keys(settings.keys) if settings.keys.are_required else None
     if keys is not None:
         _document_keys(app, OPEN_PATHS)
     # The last one added is the first that a request meets.

@@ -7,8 +7,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pydantic import Field
 
@@ -49,19 +49,16 @@ class KeysConfig(Config):
     )
 
 
-class Key(NamedTuple):
-    """A valid key: its sha256 hash, and the name that the log shows."""
-
-    hash: str
-    name: str
+Names = dict[str, str]  # of valid keys, as the log shows them, by the keys' sha256 hashes
 
 
-class ValidKeys(NamedTuple):
+@dataclass(frozen=True)
+class ValidKeys:
     """The keys of a deployment, and the file, if any, from which they are read again."""
 
     file: str | None = None
-    of_file: tuple[Key, ...] = ()
-    of_variable: tuple[Key, ...] = ()
+    of_file: Names = field(default_factory=dict)
+    of_variable: Names = field(default_factory=dict)
 
     @property
     def are_required(self) -> bool:
@@ -74,8 +71,8 @@ def read_keys(config: KeysConfig) -> ValidKeys:
 
     Raises ConfigError or StorageError, on one line, also for a place without any key.
     """
-    of_file: tuple[Key, ...] = ()
-    of_variable: tuple[Key, ...] = ()
+    of_file: Names = {}
+    of_variable: Names = {}
     if config.file is not None:
         of_file = read_file(config.file)
         _require(of_file, f"keys.file {config.file}")
@@ -89,7 +86,7 @@ def read_keys(config: KeysConfig) -> ValidKeys:
     return ValidKeys(config.file, of_file, of_variable)
 
 
-def read_file(uri: str) -> tuple[Key, ...]:
+def read_file(uri: str) -> Names:
     """Return the keys in a file, which may be none. Raises ConfigError or StorageError."""
     place = f"keys.file {uri}"
     try:
@@ -107,8 +104,8 @@ class Keys:
 
     def __init__(self, valid: ValidKeys) -> None:
         self.file = valid.file
-        self.of_variable = dict(valid.of_variable)
-        self.names: Mapping[str, str] = dict(valid.of_file) | self.of_variable
+        self.of_variable = valid.of_variable
+        self.names = valid.of_file | valid.of_variable
         self.read_at = time.monotonic()
         self.reading: asyncio.Task[None] | None = None
         self.fault = ""
@@ -147,7 +144,7 @@ class Keys:
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 of_file = await asyncio.to_thread(read_file, file)
-            self.names = dict(of_file) | self.of_variable
+            self.names = of_file | self.of_variable
             self.fault = ""
         except (MedEmbedError, TimeoutError) as error:
             fault = str(error) or f"keys.file {file}: no answer in {_READ_TIMEOUT_S:g} s"
@@ -159,14 +156,14 @@ class Keys:
             self.reading = None
 
 
-def _require(keys: Sequence[Key], place: str) -> None:
+def _require(keys: Names, place: str) -> None:
     if not keys:
         raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
 
 
-def _parse(text: str, place: str) -> tuple[Key, ...]:
-    """Return the key of each line. Raises ConfigError with numbers only: a line may be a key."""
-    keys: list[Key] = []
+def _parse(text: str, place: str) -> Names:
+    """Return the keys, one a line. Raises ConfigError with numbers only: a line may be a key."""
+    names: Names = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
@@ -183,5 +180,5 @@ def _parse(text: str, place: str) -> tuple[Key, ...]:
                 f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
                 "(at most 64)."
             )
-        keys.append(Key(digest, name))
-    return tuple(keys)
+        names[digest] = name
+    return names

@@ -6,9 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from medembed.config import Config
-from serve.http.keys import Keys, ValidKeys
+from serve.http.keys import ValidKeys
 from serve.logs import Target
-from serve.operate.safety import check_serve_host
 from serve.replica.protocol import Model
 
 
@@ -78,14 +77,3 @@ class HttpSettings:
     origins: tuple[str, ...] = ()
     ranker: Model | None = None
     without_keys: bool = False
-
-    def open_keys(self) -> Keys | None:
-        """Return the keys as this process checks them; None if everyone may ask."""
-        return Keys(self.keys) if self.keys.are_required else None
-
-    def check_address(self) -> None:
-        """Raise ConfigError if other machines may ask without a key.
-
-        For a replica, in which Serve's address is always known.
-        """
-        check_serve_host(self.keys.are_required, self.without_keys)

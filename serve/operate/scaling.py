@@ -18,14 +18,9 @@ Replicas = int | tuple[int, int]
 
 def _check_replicas(value: object) -> Replicas:
     bounds = value if isinstance(value, list | tuple) else [value]
-    counts: list[int] = []
-    for bound in bounds:
-        if isinstance(bound, str) and bound.isdecimal():
-            bound = int(bound)
-        if not isinstance(bound, int) or isinstance(bound, bool) or bound < 0:
-            raise ValueError(_EXPECTED)
-        counts.append(bound)
-    if len(counts) not in (1, 2) or counts != sorted(counts) or counts[-1] < 1:
+    counts = [int(bound) for bound in bounds if str(bound).isdecimal()]
+    is_whole = len(counts) == len(bounds) in (1, 2)
+    if not is_whole or counts != sorted(counts) or counts[-1] < 1:
         raise ValueError(_EXPECTED)
     return counts[0] if counts[0] == counts[-1] else (counts[0], counts[1])
 

@@ -21,6 +21,7 @@ from serve.errors import RequestError, hide_places, log_line
 from serve.http.api import make_app
 from serve.http.settings import HttpSettings
 from serve.logs import Target, start_logs
+from serve.operate.safety import check_serve_host
 from serve.ray_internals import stay_on_loopback
 from serve.replica.compute import Part, answer, compute_together, count_tokens, read_tokens
 from serve.replica.metrics import ReplicaMetrics
@@ -171,7 +172,8 @@ class EmbeddingReplica(ModelHolder[ServedModel]):
         reranker: Any = None,
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
-        settings.check_address()
+        # `build` checked this too, but perhaps before Serve had an address.
+        check_serve_host(settings.keys.are_required, settings.without_keys)
         super().__init__(encoding, batch_tokens, settings.log)
         self.settings = settings
         self.reranker = reranker

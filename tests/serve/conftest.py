@@ -23,7 +23,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.http.api import make_app
-from serve.http.keys import Key, ValidKeys
+from serve.http.keys import ValidKeys
 from serve.http.settings import HttpSettings, LimitsConfig
 from serve.operate.run import find_port, serving
 from serve.replica.rerank import (
@@ -44,6 +44,7 @@ from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
 KEY = "k-secret-0123456789"
+HASH = hashlib.sha256(KEY.encode()).hexdigest()
 
 
 Client = Callable[..., TestClient]
@@ -51,7 +52,7 @@ Client = Callable[..., TestClient]
 
 def keys_of(*hashes: str) -> ValidKeys:
     """Valid keys by their hashes, the first eight digits for a name."""
-    return ValidKeys(of_variable=tuple(Key(digest, digest[:8]) for digest in hashes))
+    return ValidKeys(of_variable={digest: digest[:8] for digest in hashes})
 
 
 def load(folder: Path, **user_config: Any) -> ServedModel:
@@ -197,7 +198,7 @@ def url(
     key.
     """
     keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    keys.write_text(HASH)
     arguments = {
         "model": str(trained_folder),
         "keys.file": str(keys),

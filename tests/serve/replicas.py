@@ -135,10 +135,9 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe = self.search = self.tokenize = self.reports = self._fail
+        self.embed = self.describe = self.search = self.tokenize = self.reports = self.fail
         self.rerank = self
+        self.remote = self.fail
 
-    async def remote(self, *_: Any) -> None:
+    async def fail(self, *_: Any) -> None:
         raise self.error
-
-    _fail = remote

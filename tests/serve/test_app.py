@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.serve import Application
 
 from medembed.errors import MedEmbedError
 from serve.app import build
@@ -35,12 +34,3 @@ def test_arguments_of_a_command_line_and_of_a_file_mean_the_same():
     nested = read_arguments({"model": "m", "keys": {"variable": "K"}, "replicas": [0, 2]})
     assert dotted == nested
     assert dotted.keys.variable == "K"
-
-
-@pytest.mark.parametrize("has_haproxy", ["0", "1"])
-def test_an_application_is_built_for_either_ingress(
-    encoder_folder: Path, cross_folder: Path, has_haproxy: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", has_haproxy)
-    arguments = {"model": str(encoder_folder), "rerank.model": str(cross_folder)}
-    assert isinstance(build(arguments), Application)

@@ -14,16 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
-from serve.errors import explain
-from serve.operate.haproxy import haproxy_environment, is_behind_haproxy
-from serve.operate.haproxy_config import change_config, error_file
+from serve.operate.haproxy import check_ingress, haproxy_environment
+from serve.operate.haproxy_config import change_config
 from tests.serve.hangups import REQUEST, cpu_s, reset
 from tests.serve.real_haproxy import Proxy, hasty_replica, held_port
 
@@ -95,14 +92,6 @@ def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_
 def test_a_folder_whose_name_is_too_long_for_haproxys_sockets_is_refused():
     with pytest.raises(ConfigError, match="at most 27 characters"):
         haproxy_environment("/tmp/" + "x" * 23)
-
-
-def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
-    head, body = error_file().split(b"\r\n\r\n")
-    lost = explain(RayActorError(), 1)
-    assert json.loads(body) == lost.body()
-    assert f"HTTP/1.1 {lost.status} ".encode() in head
-    assert f"Retry-After: {lost.headers['retry-after']}".encode() in head
 
 
 @pytest.mark.parametrize(
@@ -236,15 +225,6 @@ def refusal(url: str) -> tuple[str | None, int, str | None]:
 def test_a_ray_without_haproxy_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
     with pytest.raises(ConfigError, match="Ray was started without it; start Ray on each node"):
-        is_behind_haproxy("haproxy")
-
-
-@pytest.mark.parametrize(
-    ("ingress", "started_for_it", "expected"),
-    [("auto", "1", True), ("auto", "0", False), ("serve", "1", False), ("haproxy", "1", True)],
-)
-def test_auto_is_behind_haproxy_where_ray_was_started_for_it(
-    ingress: Any, started_for_it: str, expected: bool, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", started_for_it)
-    assert is_behind_haproxy(ingress) is expected
+        check_ingress("haproxy")
+    for ingress in ("auto", "serve"):
+        check_ingress(ingress)

@@ -2,7 +2,6 @@
 model.
 """
 
-import hashlib
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from serve.http.health import SharedAnswer
 from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, keys_of
+from tests.serve.conftest import HASH, KEY, keys_of
 from tests.serve.replicas import RankingReplica, Replica
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -43,9 +42,8 @@ async def read_metrics() -> str:
 
 @pytest.fixture(scope="module")
 def schema(searched: ServedModel, ranker: Ranker) -> Any:
-    hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
     settings = HttpSettings(
-        LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model
+        LimitsConfig(token_ids=True), keys_of(HASH), has_page=False, ranker=ranker.model
     )
     app = make_app(Replica(searched), settings, RankingReplica(ranker))
     app.state.metrics = SharedAnswer(read_metrics, 60)  # no Ray here, whose nodes would be asked

@@ -1,6 +1,5 @@
 """The page's files: who gets them, under which policy, and that nothing in them could break it."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from serve.http import page
 from serve.http.api import make_app
 from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, keys_of
+from tests.serve.conftest import HASH, KEY, Client, keys_of
 from tests.serve.replicas import Replica
 
-HASH = hashlib.sha256(KEY.encode()).hexdigest()
 FILES = sorted((Path(page.__file__).parent / "page_files").iterdir())
 
 

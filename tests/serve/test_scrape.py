@@ -125,10 +125,6 @@ def test_requests_are_counted_by_labels_that_no_caller_can_add_to(scrape: Scrape
     assert "SECRET" not in str(scrape)
 
 
-def test_the_served_model_is_named_with_version_fingerprint_and_table(scrape: Scrape, url: str):
-    assert served(url) in named(scrape)
-
-
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 def test_a_panel_asks_for_metrics_and_labels_that_a_node_exports(
     scrape: Scrape, panel: dict[str, Any]
