@@ -11,8 +11,7 @@ from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
 from serve.http import route
-from serve.replica.protocol import REPLICAS, EmbedCall, Embedded, Refused, ReplicaEntry
-from serve.replica.rerank import RerankCall
+from serve.replica.protocol import REPLICAS, EmbedCall, Embedded, Refused, ReplicaEntry, RerankCall
 
 PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
 _TEXT = EmbedCall(("ready",))

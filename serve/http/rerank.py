@@ -16,7 +16,8 @@ from serve.errors import RequestError, bad_field
 from serve.http import route
 from serve.http.front import note
 from serve.http.settings import LimitsConfig
-from serve.replica.rerank import Ranked, RerankCall
+from serve.replica.protocol import RerankCall
+from serve.replica.rerank import Ranked
 
 router = APIRouter(responses=route.ERRORS)
 

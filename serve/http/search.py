@@ -18,7 +18,7 @@ from serve.http import route
 from serve.http.front import note, note_model
 from serve.http.rerank import rank
 from serve.http.search_body import SearchRequest, to_call
-from serve.replica.rerank import RerankCall
+from serve.replica.protocol import RerankCall
 from serve.replica.search import Hit, SearchResult
 
 router = APIRouter(responses=route.ERRORS)

@@ -6,7 +6,7 @@ answers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy.typing as npt
 from pydantic import ConfigDict, with_config
@@ -93,19 +93,6 @@ class ReplicaEntry(TypedDict):
     reason: str | None
 
 
-class BoundedCall(Protocol):
-    """A call with bounds on what it may cost; `field` is the body's field with its texts."""
-
-    @property
-    def field(self) -> str: ...
-
-    @property
-    def max_tokens(self) -> int | None: ...
-
-    @property
-    def within_s(self) -> float | None: ...
-
-
 @dataclass(frozen=True)
 class EmbedCall:
     """What a request for embeddings or tokens asks of a replica; None asks for nothing special.
@@ -126,6 +113,27 @@ class EmbedCall:
     output_dtype: OutputType = "float"
     expected_fingerprint: str | None = None
     field: str = "input"
+
+
+@dataclass(frozen=True)
+class RerankCall:
+    """What a request asks of a replica with a cross-encoder.
+
+    `cuts`: what is too long is cut, not refused. `top_n`: None for all documents. The bounds are
+    those of an EmbedCall.
+    """
+
+    query: str
+    documents: Sequence[str]
+    top_n: int | None = None
+    cuts: bool = False
+    max_tokens: int | None = None
+    within_s: float | None = None
+    model: str | None = None
+    field: str = "documents"
+
+
+BoundedCall = EmbedCall | RerankCall  # bounds on cost; `field` is the body's field with its texts
 
 
 @dataclass(frozen=True)

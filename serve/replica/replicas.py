@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,16 @@ from serve.operate.safety import check_serve_host
 from serve.ray_internals import stay_on_loopback
 from serve.replica.compute import Part, answer, compute_together, count_tokens, read_tokens
 from serve.replica.metrics import ReplicaMetrics
-from serve.replica.protocol import EmbedCall, Embedded, Model, Refused, ReplicaEntry, Tokenized
-from serve.replica.rerank import Ranked, Ranker, RankerSettings, RerankCall, load_ranker, rerank
+from serve.replica.protocol import (
+    EmbedCall,
+    Embedded,
+    Model,
+    Refused,
+    ReplicaEntry,
+    RerankCall,
+    Tokenized,
+)
+from serve.replica.rerank import Ranked, Ranker, RankerSettings, load_ranker, rerank
 from serve.replica.search import SearchCall, SearchResult, search
 from serve.replica.served_model import ModelSettings, ServedModel, load_served
 
@@ -36,14 +44,7 @@ _REPORT_TIMEOUT_S = 10
 _LONGEST_PAUSE_S = 15.0  # between two tries to load a model
 
 
-class _Loaded(Protocol):
-    """A loaded model; `model` is how clients see it."""
-
-    @property
-    def model(self) -> Model: ...
-
-
-Loaded = TypeVar("Loaded", bound=_Loaded)
+Loaded = TypeVar("Loaded", bound=ServedModel | Ranker)
 
 
 def is_deploying() -> bool:

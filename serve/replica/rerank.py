@@ -4,7 +4,6 @@ No Serve in here.
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder
 from serve.errors import RequestError, bad_field
 from serve.replica.compute import Compute, TokenizedInputs, compute_in_time
-from serve.replica.protocol import Model, Refused, check_model, check_total
+from serve.replica.protocol import Model, Refused, RerankCall, check_model, check_total
 
 _PAIRS_AT_ONCE = 64  # are tokenised before it is checked whether a request has too many tokens
 # What is true of an encoder only: a cross-encoder has none of it.
@@ -39,24 +38,6 @@ class RankerSettings(BaseModel, frozen=True):
     name: str
     version: str
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class RerankCall:
-    """What a request asks of a replica with a cross-encoder.
-
-    `cuts`: what is too long is cut, not refused. `top_n`: None for all documents. The bounds are
-    those of an EmbedCall.
-    """
-
-    query: str
-    documents: Sequence[str]
-    top_n: int | None = None
-    cuts: bool = False
-    max_tokens: int | None = None
-    within_s: float | None = None
-    model: str | None = None
-    field: str = "documents"
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_a_folder_whose_name_is_too_long_for_haproxys_sockets_is_refused():
     ("is_deployed", "start", "end"),
     [
         (True, 'status 404 content-type application/json string \'{"error": ', "'"),
-        (False, 'status 503 content-type application/json string \'{"error": ', "Retry-After 1"),
+        (False, 'status 503 content-type application/json string \'{"error": ', "retry-after 1"),
     ],
 )
 def test_a_path_of_nobody_is_not_found_and_callers_come_again_where_nothing_is_deployed_yet(

@@ -14,8 +14,8 @@ from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
 from serve.replica.compute import Part, compute_together
-from serve.replica.protocol import Refused
-from serve.replica.rerank import Ranker, RerankCall, rerank
+from serve.replica.protocol import Refused, RerankCall
+from serve.replica.rerank import Ranker, rerank
 from serve.replica.served_model import ServedModel
 from tests.cross import QUERY, TEXTS
 from tests.serve.conftest import Client, load
