@@ -21,16 +21,11 @@ import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
 from sentence_transformers import SentenceTransformer
-from starlette.testclient import TestClient
 
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError, ServiceError
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
 from serve.operate.run import find_port, serving
-from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY
-from tests.serve.replicas import Replica
 from tests.stranger import attack_sockets
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -69,20 +64,22 @@ def is_close(rows: list[list[float]], expected: npt.NDArray[np.float32]) -> bool
     return bool(np.abs(np.array(rows) - expected).max() < 1e-5)
 
 
-@pytest.mark.parametrize("dimensions", [32, 8])
-@pytest.mark.parametrize("chosen", [{"encoding_format": "float"}, {}])
+@pytest.mark.parametrize("chosen", [{"encoding_format": "float", "dimensions": 8}, {}])
 def test_openais_client_gets_the_vectors_of_the_stock_model_sync_and_async(
-    url: str, trained_folder: Path, dimensions: int, chosen: dict[str, Any]
+    url: str, trained_folder: Path, chosen: dict[str, Any]
 ):
-    asked: dict[str, Any] = {"model": "medembed", "input": TEXTS, "dimensions": dimensions}
+    asked: dict[str, Any] = {"model": "medembed", "input": TEXTS, **chosen}
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
-        answer = client.embeddings.create(**asked, **chosen)
+        answer = client.embeddings.create(**asked)
+        assert client.models.retrieve("medembed").id == "medembed"
+        with pytest.raises(openai.NotFoundError, match="not served here"):
+            client.embeddings.create(model="other", input="SECRET")
 
     async def ask() -> openai.types.CreateEmbeddingResponse:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
-            return await client.embeddings.create(**asked, **chosen)
+            return await client.embeddings.create(**asked)
 
-    expected = of_stock(trained_folder, dimensions=dimensions)
+    expected = of_stock(trained_folder, dimensions=chosen.get("dimensions", 32))
     for each in (answer, asyncio.run(ask())):
         assert is_close([entry.embedding for entry in each.data], expected)
         assert each.usage.prompt_tokens == each.usage.total_tokens > 9
@@ -124,14 +121,6 @@ def test_requests_that_arrive_together_get_their_own_answers(url: str):
     alone = send(url, "/v1/embeddings", {"model": "medembed", "input": texts}).body["data"]
     rows = np.array([entry["embedding"] for entry in alone])
     assert is_close([entry["embedding"] for entry in together], rows)
-
-
-def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searched: ServedModel):
-    body = {"query": "pain of the heart", "k": 4, "dimensions": 8}
-    here = TestClient(make_app(Replica(searched), HttpSettings()))
-    assert send(url, "/v1/search", body).body == here.post("/v1/search", json=body).json()
-    with urllib.request.urlopen(url, timeout=30) as response:
-        assert b"<title>MedEmbed</title>" in response.read()
 
 
 def test_ready_means_that_a_forward_pass_succeeded_and_no_route_is_not_found(url: str):

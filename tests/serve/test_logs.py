@@ -45,9 +45,6 @@ def test_requests_and_faults_are_json_lines_on_standard_error_or_output(
     log_three()
     captured = capfd.readouterr()
     assert (len(captured.out.splitlines()), captured.err) == (2, "")
-
-
-def test_without_an_access_log_faults_are_still_told(capfd: pytest.CaptureFixture[str]):
     start_logs("off")
     log_three()
     (line,) = capfd.readouterr().err.splitlines()

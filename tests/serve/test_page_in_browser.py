@@ -157,12 +157,6 @@ def test_facts_name_the_model_and_what_it_was_trained_from(
         assert words in facts
 
 
-def test_at_full_width_there_is_one_list(seen: dict[str, Any]):
-    assert seen["full width"]["titles"] == ["At full width, 32"]
-    assert seen["full width"]["error"] is None
-    assert not any("move" in entry for entry in seen["full width"]["chosen"])
-
-
 def test_errors_are_said_in_words(seen: dict[str, Any]):
     assert seen["too long"]["error"] == "The text is too long for this model. Shorten it."
     assert (
