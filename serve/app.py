@@ -6,7 +6,6 @@ from medembed.encoding.config import EncodingConfig
 from medembed.privacy import silence_telemetry
 from serve.config import ServeConfig, read_arguments
 from serve.http.keys import ValidKeys, read_keys
-from serve.http.settings import HttpSettings
 from serve.operate.haproxy import check_ingress
 from serve.operate.safety import check_origins, check_ray, check_serve_host
 from serve.operate.scaling import batch_tokens_on, replica_options
@@ -24,6 +23,7 @@ def build(args: dict[str, Any]) -> "Application":
     """
     silence_telemetry()
     # Ray is imported here, as a job's config needs none of it.
+    from serve.http.api import HttpSettings
     from serve.replica.replicas import Embedder
 
     config = read_arguments(args)
@@ -37,17 +37,7 @@ def build(args: dict[str, Any]) -> "Application":
         backend=config.backend,
     ).model_dump()
     options = replica_options(config, config.autoscaling, settings.model_dump(mode="json"))
-    http = HttpSettings(
-        limits=config.limits,
-        keys=keys,
-        hosts=config.allowed_hosts,
-        has_page=config.page,
-        examples=config.examples,
-        log=config.access_log,
-        origins=config.cors,
-        ranker=describe_ranker(ranker) if ranker else None,
-        without_keys=config.without_keys,
-    )
+    http = HttpSettings(config, keys, describe_ranker(ranker) if ranker else None)
     reranker = _bind_reranker(config, ranker) if ranker else None
     embedder = _of(Embedder).options(**options)
     return embedder.bind(encoding, config.tokens_at_once, http, reranker)

@@ -1,6 +1,7 @@
 """The HTTP application: OpenAI's embeddings API, beside search, reranking and the page."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,12 +10,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.config import ServeConfig
 from serve.errors import RequestError, error_response
 from serve.http import embeddings, health, models, page, rerank, scrape, search, tokenize
 from serve.http.front import OPEN_PATHS, Guard, RequestLog
 from serve.http.health import SharedAnswer
-from serve.http.keys import Keys
-from serve.http.settings import HttpSettings
+from serve.http.keys import Keys, ValidKeys
+from serve.replica.protocol import Model
 
 # Beside those that every page of another origin may read.
 _SHOWN_HEADERS = (
@@ -26,24 +28,37 @@ _SHOWN_HEADERS = (
 )
 
 
+@dataclass(frozen=True)
+class HttpSettings:
+    """What the HTTP application is made of, beside the model.
+
+    `keys` are those that it takes; `ranker` is the cross-encoder as clients see it, if any.
+    """
+
+    config: ServeConfig = field(default_factory=ServeConfig)
+    keys: ValidKeys = field(default_factory=ValidKeys)
+    ranker: Model | None = None
+
+
 def make_app(replica: Any, settings: HttpSettings, reranker: Any = None) -> FastAPI:
     """Return the HTTP application of an EmbeddingReplica.
 
     `reranker` is a handle to the replicas of the cross-encoder, if there are any.
     """
+    config = settings.config
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.replica = replica
     app.state.reranker = reranker
     app.state.ranker = settings.ranker
-    app.state.limits = settings.limits
-    app.state.examples = settings.examples
+    app.state.limits = config.limits
+    app.state.examples = config.examples
     app.state.ready = SharedAnswer(lambda: health.probe(replica, reranker), health.PROBED_FOR_S)
     app.state.replicas = SharedAnswer(replica.reports, health.PROBED_FOR_S)
     app.state.metrics = SharedAnswer(scrape.read_cluster, scrape.FRESH_FOR_S)
 
     for module in (embeddings, tokenize, models, health, search, rerank, scrape):
         app.include_router(module.router)
-    if settings.has_page:
+    if config.page:
         app.include_router(page.router)
     app.add_exception_handler(HTTPException, _refuse_route)
 
@@ -53,15 +68,15 @@ def make_app(replica: Any, settings: HttpSettings, reranker: Any = None) -> Fast
     # The last one added is the first that a request meets.
     app.add_middleware(
         Guard,
-        limits=settings.limits,
+        limits=config.limits,
         keys=keys,
-        open_paths=page.PATHS if settings.has_page else (),
-        hosts=settings.hosts,
+        open_paths=page.PATHS if config.page else (),
+        hosts=config.allowed_hosts,
     )
-    if settings.origins:
+    if config.cors:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=[origin.lower() for origin in settings.origins],
+            allow_origins=[origin.lower() for origin in config.cors],
             allow_methods=("GET", "POST"),
             allow_headers=("authorization", "content-type"),
             expose_headers=_SHOWN_HEADERS,

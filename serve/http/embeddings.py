@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from serve.config import LimitsConfig
 from serve.errors import RequestError, bad_field
 from serve.http import route
 from serve.http.front import note
-from serve.http.settings import LimitsConfig
 from serve.replica.protocol import EmbedCall, Embedded, OutputType
 
 router = APIRouter(responses=route.ERRORS)

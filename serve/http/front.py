@@ -18,9 +18,9 @@ from ray.serve.metrics import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.config import LimitsConfig
 from serve.errors import RequestError, error_response, explain, log_line, queue_is_full
 from serve.http.keys import Keys
-from serve.http.settings import LimitsConfig
 from serve.logs import now
 from serve.replica.protocol import Model
 

@@ -10,11 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic import Field
-
 from medembed import storage
-from medembed.config import Config, InputUri
 from medembed.errors import ConfigError, MedEmbedError
+from serve.config import KeysConfig
 from serve.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -27,26 +25,6 @@ _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([\x21-\x7e\x80-\xff]+)")
 _FRESH_FOR_S = 10.0
 _READ_TIMEOUT_S = 5.0
 _UNNAMED = 8  # digits of a hash that stand for a key without a name
-
-
-class KeysConfig(Config):
-    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port
-    may ask.
-
-    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept
-    nowhere.
-    """
-
-    file: InputUri | None = Field(
-        default=None,
-        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, and a '
-        "name behind it for the log; # begins a comment. Read again every 10 s: add and revoke "
-        "keys there",
-    )
-    variable: str | None = Field(
-        default=None,
-        description="name of an environment variable with such lines, separated by commas",
-    )
 
 
 Names = dict[str, str]  # of valid keys, as the log shows them, by the keys' sha256 hashes

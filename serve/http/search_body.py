@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from medembed.search.float64_scores import unit_rows
+from serve.config import LimitsConfig
 from serve.errors import RequestError, bad_field
 from serve.http import route
-from serve.http.settings import LimitsConfig
 from serve.replica.search import CANDIDATES, SearchCall
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]

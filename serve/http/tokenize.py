@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from serve.config import LimitsConfig
 from serve.http import route
 from serve.http.embeddings import TextBody, check_inputs
 from serve.http.front import note
-from serve.http.settings import LimitsConfig
 from serve.replica.protocol import EmbedCall, Tokenized
 
 router = APIRouter(responses=route.ERRORS)

@@ -18,8 +18,7 @@ from ray import serve
 from medembed.encoding.config import EncodingConfig
 from medembed.schema import fingerprint
 from serve.errors import RequestError, hide_places, log_line
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.api import HttpSettings, make_app
 from serve.logs import Target, start_logs
 from serve.operate.safety import check_serve_host
 from serve.ray_internals import stay_on_loopback
@@ -174,8 +173,8 @@ class EmbeddingReplica(ModelHolder[ServedModel]):
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
         # `build` checked this too, but perhaps before Serve had an address.
-        check_serve_host(settings.keys.are_required, settings.without_keys)
-        super().__init__(encoding, batch_tokens, settings.log)
+        check_serve_host(settings.keys.are_required, settings.config.without_keys)
+        super().__init__(encoding, batch_tokens, settings.config.access_log)
         self.settings = settings
         self.reranker = reranker
 

@@ -11,7 +11,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.errors import ConfigError, ModelError
 from medembed.schema import fingerprint
 from serve.errors import RequestError
-from serve.http.settings import HttpSettings
+from serve.http.api import HttpSettings
 from serve.replica.protocol import EmbedCall
 from serve.replica.replicas import EmbeddingReplica
 

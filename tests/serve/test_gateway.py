@@ -19,8 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.api import HttpSettings, make_app
 from serve.operate.run import find_port
 from serve.replica.served_model import ServedModel
 from tests.children import die_with_parent

@@ -16,9 +16,9 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from medembed.errors import ModelError
-from serve.http.api import make_app
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
 from serve.http.front import Guard
-from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import HASH, KEY, Client, keys_of
 from tests.serve.replicas import Failing, Replica
@@ -72,7 +72,9 @@ def test_one_key_opens_and_two_in_a_request_are_none_as_a_gateway_might_count_th
 def test_a_server_without_keys_answers_to_no_domain_that_a_page_elsewhere_may_point_at_it(
     trained: ServedModel, host: str, status: int
 ):
-    app = make_app(Replica(trained), HttpSettings(hosts=("embed.example.org",)))
+    app = make_app(
+        Replica(trained), HttpSettings(ServeConfig(allowed_hosts=("embed.example.org",)))
+    )
     with TestClient(app) as client:
         for path in ("/v1/models", "/health/ready", "/"):
             assert client.get(path, headers={"host": host}).status_code == status

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ConfigError, StorageError
+from serve.config import KeysConfig
 from serve.errors import RequestError
-from serve.http.keys import Keys, KeysConfig, ValidKeys, read_keys
+from serve.http.keys import Keys, ValidKeys, read_keys
 from tests.serve.conftest import HASH, KEY, keys_of
 
 OTHER = hashlib.sha256(b"other").hexdigest()

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from serve.http.api import make_app
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
 from serve.http.health import SharedAnswer
-from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import HASH, KEY, keys_of
@@ -42,9 +42,8 @@ async def read_metrics() -> str:
 
 @pytest.fixture(scope="module")
 def schema(searched: ServedModel, ranker: Ranker) -> Any:
-    settings = HttpSettings(
-        LimitsConfig(token_ids=True), keys_of(HASH), has_page=False, ranker=ranker.model
-    )
+    config = ServeConfig(limits=LimitsConfig(token_ids=True), page=False)
+    settings = HttpSettings(config, keys_of(HASH), ranker.model)
     app = make_app(Replica(searched), settings, RankingReplica(ranker))
     app.state.metrics = SharedAnswer(read_metrics, 60)  # no Ray here, whose nodes would be asked
     config = SchemathesisConfig.from_dict(

@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from medembed.matryoshka import truncate
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.config import ServeConfig
+from serve.http.api import HttpSettings, make_app
 from serve.replica.protocol import Model
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import HASH, KEY, keys_of, running
@@ -40,7 +40,7 @@ def seen(
     trained: ServedModel,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
-    settings = HttpSettings(keys=keys_of(HASH), examples=(QUESTION, "rash"))
+    settings = HttpSettings(ServeConfig(examples=(QUESTION, "rash")), keys_of(HASH))
     with (
         running(make_app(Replica(tuned), settings)) as url,
         running(make_app(Replica(trained), HttpSettings())) as plain,

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from serve.http.api import make_app
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
 from serve.http.embeddings import EmbeddingRequest, to_call
 from serve.http.route import Body, is_cheap, parse_body
 from serve.http.search_body import SearchRequest
 from serve.http.search_body import to_call as to_search_call
-from serve.http.settings import HttpSettings, LimitsConfig
 from serve.replica.served_model import ServedModel
 from tests.serve.replicas import Replica
 
@@ -30,7 +30,7 @@ GOOD = {"model": "medembed", "input": f"{MARK} heart", "dimensions": 8}
 def fuzzed(trained: ServedModel) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
     limits = LimitsConfig(token_ids=True, max_items=3)
-    with TestClient(make_app(Replica(trained), HttpSettings(limits))) as client:
+    with TestClient(make_app(Replica(trained), HttpSettings(ServeConfig(limits=limits)))) as client:
         yield client
 
 
