@@ -1,4 +1,14 @@
-"""The Serve application: `serve run serve.app:build model=...` tries a model out."""
+"""The Serve application: `serve run serve.app:build model=...` tries a model out.
+
+A POST to /v1/embeddings passes these files, in this order:
+
+    http/front.py         logs it, and admits it: key (http/keys.py), Host, size, places, time
+    http/embeddings.py    reads the body, makes a call of it, and an answer of the result
+    http/route.py         what all routes share: parse a body, ask a replica, explain an error
+    replica/replicas.py   holds the model, and puts calls that come together into one batch
+    replica/compute.py    checks and tokenises the call, computes it in parts, converts the rows
+    replica/protocol.py   the call, its result, and what a model refuses
+"""
 
 from typing import TYPE_CHECKING, Any, cast
 

@@ -1,4 +1,7 @@
-"""The HTTP application: OpenAI's embeddings API, beside search, reranking and the page."""
+"""The HTTP application: OpenAI's embeddings API, beside search, reranking and the page.
+
+A new route is a file of this folder with a `router`, and its name in `ROUTES`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from serve.http.health import SharedAnswer
 from serve.http.keys import Keys, ValidKeys
 from serve.replica.protocol import Model
 
+ROUTES = (embeddings, tokenize, models, health, search, rerank, scrape)
 # Beside those that every page of another origin may read.
 _SHOWN_HEADERS = (
     "x-model-version",
@@ -56,7 +60,7 @@ def make_app(replica: Any, settings: HttpSettings, reranker: Any = None) -> Fast
     app.state.replicas = SharedAnswer(replica.reports, health.PROBED_FOR_S)
     app.state.metrics = SharedAnswer(scrape.read_cluster, scrape.FRESH_FOR_S)
 
-    for module in (embeddings, tokenize, models, health, search, rerank, scrape):
+    for module in ROUTES:
         app.include_router(module.router)
     if config.page:
         app.include_router(page.router)
