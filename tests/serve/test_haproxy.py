@@ -151,27 +151,6 @@ def test_a_body_that_breaks_off_is_refused_in_our_shape(proxy: Proxy):
     ] * 2
 
 
-def test_what_haproxy_answers_to_bytes_that_are_no_request_is_its_own_html(proxy: Proxy):
-    """It has no stream yet for which a setting could count; where this fails, it has learnt to:
-    give it the shape.
-    """
-    sent = {
-        b"400 no HTTP": b"\x16\x03\x01 no HTTP\r\n\r\n",
-        b"400 headers past 16 KiB": _HEAD + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        b"408 half of the headers": _HEAD,
-        b"422 an unknown coding": _HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
-    }
-    hasty = proxy.config.replace(
-        "    use_backend replicas", "    timeout http-request 500ms\n    use_backend replicas"
-    )
-    with proxy.started(hasty):
-        answers = {name: tell(proxy, part) for name, part in sent.items()}
-    assert {name: head.split()[1] for name, (head, _) in answers.items()} == {
-        name: name[:3] for name in sent
-    }
-    assert {name for name, (_, body) in answers.items() if body.startswith(b"<html>")} == set(sent)
-
-
 def tell(proxy: Proxy, *parts: bytes) -> tuple[bytes, bytes]:
     """Head and body of what comes back for these bytes."""
     with socket.create_connection(

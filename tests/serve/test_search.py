@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -190,23 +189,6 @@ def test_texts_are_given_only_where_the_operator_says_so(
     assert all("fields" not in entry for entry in ask(client, query=QUESTION)["data"])
     off = load(trained_folder, table=str(table), search={"enabled": False})
     assert off.table is None
-
-
-def test_the_access_log_has_counts_and_no_text(
-    client: TestClient, caplog: pytest.LogCaptureFixture
-):
-    with caplog.at_level(logging.INFO, logger="serve.access"):
-        ask(client, query="SECRET", k=3, dimensions=8)
-    (line,) = [
-        json.loads(record.message) for record in caplog.records if record.name == "serve.access"
-    ]
-    assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
-        "/v1/search",
-        3,
-        8,
-        1,
-    )
-    assert "SECRET" not in caplog.text
 
 
 def fields_of(row: int) -> dict[str, str | None]:
