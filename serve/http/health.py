@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,22 +17,21 @@ PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
 _TEXT = EmbedCall(("ready",))
 _PAIR = RerankCall("ready", ("ready",))
 router = APIRouter(responses=route.ERRORS)
-Answer = TypeVar("Answer")
 
 
-class SharedAnswer(Generic[Answer]):
+class SharedAnswer:
     """The result of a call, or its exception, for all who ask within some seconds of its begin.
 
     However many probes come, they cost the same.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[Answer]], seconds: float) -> None:
+    def __init__(self, make: Callable[[], Awaitable[Any]], seconds: float) -> None:
         self.make = make
         self.seconds = seconds
         self.began = 0.0
-        self.task: asyncio.Future[Answer] | None = None
+        self.task: asyncio.Future[Any] | None = None
 
-    async def get(self) -> Answer:
+    async def get(self) -> Any:
         """Return the result. A caller who leaves while it is made does not end it for others."""
         is_old = time.monotonic() - self.began >= self.seconds
         if self.task is None or (self.task.done() and is_old):

@@ -52,13 +52,6 @@ class ServingConfig(Config):
     )
 
 
-class Swapped(NamedTuple):
-    """How many replicas answer with the new model, all of them, and after how many seconds."""
-
-    replicas: int
-    seconds: float
-
-
 class ServerState(NamedTuple):
     """Serve's state of each replica by its id, and what each replica says that it serves."""
 
@@ -114,24 +107,22 @@ class Server:
                 "serving.url."
             ) from None
 
-    def swap(self, user_config: UserConfig) -> Swapped:
-        """Serve this from now on.
+    def swap(self, user_config: UserConfig) -> int:
+        """Serve this from now on; return how many replicas do, which are all of them.
 
         Raises ServiceError if a replica refused it or time ran out: the former is then back.
         """
         former = self.current()
-        started = time.monotonic()
         self._look()  # a server that cannot be asked would not tell, half-way, whether it swapped
         try:
             self.put(user_config)
-            replicas = wait_until_taken(self._look, user_config, self.config.timeout_s)
+            return wait_until_taken(self._look, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
             raise ServiceError(
                 f"{_name(user_config)} was not taken: {error}; {_name(former)} serves."
             ) from None
-        return Swapped(replicas, time.monotonic() - started)
 
     def _look(self) -> ServerState:
         # Without a replica none is asked: behind HAProxy the request would wait until one starts.

@@ -17,18 +17,6 @@ from serve.replica.compute import Compute, TokenizedInputs, compute_in_time
 from serve.replica.protocol import Model, Refused, RerankCall, check_model, check_total
 
 _PAIRS_AT_ONCE = 64  # are tokenised before it is checked whether a request has too many tokens
-# What is true of an encoder only: a cross-encoder has none of it.
-_OF_ENCODERS = (
-    "width",
-    "prompts",
-    "has_roles",
-    "pooling",
-    "max_input_tokens",
-    "vocabulary",
-    "int8_ranges",
-    "training",
-    "table",
-)
 
 
 class RankerSettings(BaseModel, frozen=True):
@@ -80,7 +68,7 @@ def load_ranker(settings: RankerSettings, encoding: EncodingConfig) -> Ranker:
 
 def describe_ranker(settings: RankerSettings) -> Model:
     """Return what is known of a cross-encoder before it is loaded, as clients see it."""
-    facts: dict[str, Any] = dict.fromkeys(_OF_ENCODERS)
+    facts: dict[str, Any] = dict.fromkeys(Model.__annotations__)  # most are true of encoders only
     facts["name"] = settings.name
     facts["version"] = settings.version
     facts["fingerprint"] = settings.fingerprint
