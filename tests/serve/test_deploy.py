@@ -24,7 +24,7 @@ medembed.errors.ModelError: /models/one: weights are damaged; copy them again.
     ("messages", "reason"),
     [
         (
-            {"Api": "", "Embedder": RAISED},
+            {"Reranker": "", "Embedder": RAISED},
             "ModelError: /models/one: weights are damaged; copy them again.",
         ),
         ({"Embedder": "ValueError: no\n\n"}, "ValueError: no"),
