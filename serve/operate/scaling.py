@@ -18,7 +18,7 @@ Replicas = int | tuple[int, int]
 
 def _check_replicas(value: object) -> Replicas:
     bounds = value if isinstance(value, list | tuple) else [value]
-    counts = [int(bound) for bound in bounds if str(bound).isdecimal()]
+    counts = [int(str(bound)) for bound in bounds if str(bound).isdecimal()]
     is_whole = len(counts) == len(bounds) in (1, 2)
     if not is_whole or counts != sorted(counts) or counts[-1] < 1:
         raise ValueError(_EXPECTED)
