@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.serve import Application
 
 from medembed.errors import MedEmbedError
 from serve.app import build
@@ -34,3 +35,10 @@ def test_arguments_of_a_command_line_and_of_a_file_mean_the_same():
     nested = read_arguments({"model": "m", "keys": {"variable": "K"}, "replicas": [0, 2]})
     assert dotted == nested
     assert dotted.keys.variable == "K"
+
+
+def test_an_application_is_built_with_a_cross_encoder_beside_it(
+    encoder_folder: Path, cross_folder: Path
+):
+    arguments = {"model": str(encoder_folder), "rerank.model": str(cross_folder)}
+    assert isinstance(build(arguments), Application)
