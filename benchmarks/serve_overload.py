@@ -21,7 +21,6 @@ import psutil
 from benchmarks.serving import (
     EMBEDDER,
     MINILM,
-    REPLICAS,
     Answer,
     Load,
     Running,
@@ -38,7 +37,6 @@ TEXT = " and ".join(map("{} of the {}".format, SIGNS, SUBJECTS))
 INPUTS = [[f"{number} {TEXT}"] for number in range(16)]
 _COMMANDS = {
     "Embedder": EMBEDDER,
-    "Api": REPLICAS + "Api",
     "proxy": "ray::ProxyActor",
     "HAProxy": "haproxy.cfg",
 }
@@ -166,7 +164,7 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
 
 
 def _processes(running: Running) -> dict[str, list[psutil.Process]]:
-    """Return the processes that requests go through, by name; behind HAProxy there is no Api."""
+    """Return the processes that requests go through, by name."""
     by_name = {}
     for name, command in _COMMANDS.items():
         if processes := running.find(command):

@@ -8,7 +8,7 @@ import urllib.request
 
 from jobs.ray_internals import HEAD_CALL, find_local_head
 from medembed.errors import ConfigError, ServiceError
-from serve.operate.cluster_token import check_token_file
+from serve.operate.safety import check_token_file
 
 _TIMEOUT_S = 10.0
 _HEAD = "host:port of the cluster's head, e.g. RAY_ADDRESS=10.0.0.5:6379"

@@ -17,15 +17,14 @@ from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.config import ServeConfig
-from serve.http.cors import check_origins
 from serve.http.keys import read_keys
 from serve.logs import PIPE, copied, make_pipe
 from serve.operate.dashboard import Dashboard
 from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
 from serve.operate.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
-from serve.operate.host import check_host
 from serve.operate.port_lender import LENDER, PortLender
 from serve.operate.run import find_port
+from serve.operate.safety import check_host, check_origins
 from serve.operate.scaling import check_room
 from serve.ray_internals import LOOPBACK
 from serve.resolve import resolve, resolve_ranker

@@ -1,22 +1,29 @@
-"""The Serve application: `serve run serve.app:build model=...` tries a model out."""
+"""The Serve application: `serve run serve.app:build model=...` tries a model out.
+
+A POST to /v1/embeddings passes these files, in this order:
+
+    http/front.py         logs it, and admits it: key (http/keys.py), Host, size, places, time
+    http/embeddings.py    reads the body, makes a call of it, and an answer of the result
+    http/route.py         what all routes share: parse a body, ask a replica, explain an error
+    replica/replicas.py   holds the model, and puts calls that come together into one batch
+    replica/compute.py    checks and tokenises the call, computes it in parts, converts the rows
+    replica/protocol.py   the call, its result, and what a model refuses
+"""
 
 from typing import TYPE_CHECKING, Any, cast
 
 from medembed.encoding.config import EncodingConfig
 from medembed.privacy import silence_telemetry
 from serve.config import ServeConfig, read_arguments
-from serve.http.cors import check_origins
 from serve.http.keys import ValidKeys, read_keys
-from serve.http.settings import HttpSettings
-from serve.operate.cluster_token import check_ray
-from serve.operate.haproxy import is_behind_haproxy
-from serve.operate.host import check_serve_host
-from serve.operate.scaling import batch_tokens_on, most_replicas, replica_options
+from serve.operate.haproxy import check_ingress
+from serve.operate.safety import check_origins, check_ray, check_serve_host
+from serve.operate.scaling import batch_tokens_on, replica_options
 from serve.replica.rerank import RankerSettings, describe_ranker
 from serve.resolve import resolve, resolve_ranker
 
 if TYPE_CHECKING:
-    from ray.serve import Application
+    from ray.serve import Application, Deployment
 
 
 def build(args: dict[str, Any]) -> "Application":
@@ -25,7 +32,12 @@ def build(args: dict[str, Any]) -> "Application":
     Raises a MedEmbedError of one line before it starts.
     """
     silence_telemetry()
+    # Ray is imported here, as a job's config needs none of it.
+    from serve.http.api import HttpSettings
+    from serve.replica.replicas import Embedder
+
     config = read_arguments(args)
+    check_ingress(config.ingress)
     keys = check_safety(config)
     settings = resolve(config)
     ranker = resolve_ranker(config)
@@ -35,21 +47,10 @@ def build(args: dict[str, Any]) -> "Application":
         backend=config.backend,
     ).model_dump()
     options = replica_options(config, config.autoscaling, settings.model_dump(mode="json"))
-    http = HttpSettings(
-        limits=config.limits,
-        keys=keys,
-        hosts=config.allowed_hosts,
-        has_page=config.page,
-        examples=config.examples,
-        log=config.access_log,
-        origins=config.cors,
-        ranker=describe_ranker(ranker) if ranker else None,
-        without_keys=config.without_keys,
-    )
+    http = HttpSettings(config, keys, describe_ranker(ranker) if ranker else None)
     reranker = _bind_reranker(config, ranker) if ranker else None
-    if is_behind_haproxy(config.ingress):
-        return _bind_combined(options, encoding, config.tokens_at_once, http, reranker)
-    return _bind_apart(config, options, encoding, http, reranker)
+    embedder = _of(Embedder).options(**options)
+    return embedder.bind(encoding, config.tokens_at_once, http, reranker)
 
 
 def check_safety(config: ServeConfig) -> ValidKeys:
@@ -61,48 +62,9 @@ def check_safety(config: ServeConfig) -> ValidKeys:
     return keys
 
 
-# Ray is imported only in these functions, as a job's config needs none of it. Serve's decorators
-# have made Deployments of the classes, which types do not tell.
-
-
-def _bind_combined(
-    options: dict[str, Any],
-    encoding: dict[str, Any],
-    tokens: int,
-    http: HttpSettings,
-    reranker: Any,
-) -> "Application":
-    """Return an application whose replicas have the API in them."""
-    from serve.replica.combined_replica import CombinedReplica
-
-    combined = cast(Any, CombinedReplica).options(**options)
-    return cast("Application", combined.bind(encoding, tokens, http, reranker))
-
-
-def _bind_apart(
-    config: ServeConfig,
-    options: dict[str, Any],
-    encoding: dict[str, Any],
-    http: HttpSettings,
-    reranker: Any,
-) -> "Application":
-    """Return an application whose API stands beside the replicas."""
-    from serve.http.api import Api
-    from serve.replica.embedder import Embedder
-    from serve.replica.model_holder import ONGOING
-
-    waiting = config.limits.max_queued_requests
-    embedder = cast(Any, Embedder).options(**options, max_queued_requests=waiting)
-    bound = embedder.bind(encoding, config.tokens_at_once, config.access_log)
-    # The API takes what replicas have in hand and what may wait for them, and refuses more unread.
-    most = waiting + ONGOING * most_replicas(config.replicas)
-    api = cast(Any, Api).options(ray_actor_options={"num_cpus": 0})
-    return cast("Application", api.bind(bound, http, most, reranker))
-
-
-def _bind_reranker(config: ServeConfig, settings: RankerSettings) -> Any:
+def _bind_reranker(config: ServeConfig, settings: RankerSettings) -> "Application":
     """Return the deployment that holds the cross-encoder."""
-    from serve.replica.reranker import Reranker
+    from serve.replica.replicas import Reranker
 
     own = config.rerank
     encoding = EncodingConfig(
@@ -110,7 +72,12 @@ def _bind_reranker(config: ServeConfig, settings: RankerSettings) -> Any:
     )
     options = replica_options(own, config.autoscaling, settings.model_dump(mode="json"))
     waiting = config.limits.max_queued_requests
-    reranker = cast(Any, Reranker).options(**options, max_queued_requests=waiting)
+    reranker = _of(Reranker).options(**options, max_queued_requests=waiting)
     return reranker.bind(
         encoding.model_dump(), batch_tokens_on(own.gpus_per_replica), config.access_log
     )
+
+
+def _of(deployment: Any) -> "Deployment":
+    """Return what Serve's decorators have made of a class, which its type does not tell."""
+    return cast("Deployment", deployment)

@@ -6,12 +6,77 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medembed.config import Config, InputUri, from_values
-from serve.http.keys import KeysConfig
-from serve.http.limits import LimitsConfig
 from serve.logs import Target
 from serve.operate.haproxy import Ingress
 from serve.operate.scaling import AutoscalingConfig, ReplicaCount, batch_tokens_on
 from serve.replica.table import SearchConfig
+
+
+class LimitsConfig(Config):
+    """What one request may cost. Quotas across replicas are a gateway's."""
+
+    max_items: int = Field(
+        default=2048, ge=1, description="inputs of one request; OpenAI's limit is 2,048"
+    )
+    max_tokens: int = Field(
+        default=300_000,
+        ge=1,
+        description="tokens of one request in all, after cutting; OpenAI's limit is 300,000",
+    )
+    max_k: int = Field(default=100, ge=1, description="documents that one search may ask for")
+    max_queries: int = Field(default=100, ge=1, description="queries of one search request")
+    max_candidates: int = Field(
+        default=10_000, ge=1, description="candidates that the funnel of one search may have"
+    )
+    max_body_bytes: int = Field(
+        default=8 << 20,
+        ge=1024,
+        description="bytes of a request's body, counted while it comes in; more gets a 413",
+    )
+    request_timeout_s: float = Field(
+        default=60,
+        gt=0,
+        description="seconds from a request's first byte to its answer, queue included; then a 504",
+    )
+    max_queued_requests: int = Field(
+        default=512,
+        ge=1,
+        description="requests that a replica has in work or waiting; more get a 429 with "
+        "Retry-After at once",
+    )
+    retry_after_s: int = Field(
+        default=1, ge=1, description="seconds that a 429 or 503 asks callers to wait"
+    )
+    truncate: Literal["error", "end"] = Field(
+        default="error",
+        description="of an input that is too long, where a request for embeddings does not say: "
+        "refuse it, or cut it",
+    )
+    token_ids: bool = Field(
+        default=False,
+        description="take token ids as input; off, as LangChain and others send those of "
+        "OpenAI's tokenizer unless told otherwise, and these would be embedded as nonsense",
+    )
+
+
+class KeysConfig(Config):
+    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port
+    may ask.
+
+    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept
+    nowhere.
+    """
+
+    file: InputUri | None = Field(
+        default=None,
+        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, and a '
+        "name behind it for the log; # begins a comment. Read again every 10 s: add and revoke "
+        "keys there",
+    )
+    variable: str | None = Field(
+        default=None,
+        description="name of an environment variable with such lines, separated by commas",
+    )
 
 
 class RerankConfig(Config):
@@ -78,9 +143,8 @@ class ServeConfig(Config):
     )
     ingress: Ingress = Field(
         default="auto",
-        description="haproxy: HAProxy, and the API in each replica, on a Ray that was started "
-        "for it; serve: Serve's own proxy, and an API beside the replicas, several times slower, "
-        "on any Ray; auto: haproxy where it can be",
+        description="what callers reach: haproxy on a Ray that was started for it; serve: Serve's "
+        "own proxy, several times slower, on any other Ray; auto: haproxy where it can be",
     )
     without_token: bool = Field(
         default=False,

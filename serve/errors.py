@@ -5,7 +5,6 @@ A message is one line, and never has the text of an input.
 
 import traceback
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,11 @@ class RequestError(Exception):
         }
 
 
+def bad_field(field: str, message: str, code: str | None = None) -> RequestError:
+    """Return the 400 for a field of a body, or an item of it such as `input[3]`."""
+    return RequestError(400, f"{field}: {message}", field.partition("[")[0], code)
+
+
 class ErrorDetails(BaseModel):
     """What is inside `error`."""
 
@@ -78,16 +82,27 @@ def error_response(error: RequestError) -> JSONResponse:
 
 
 def explain(error: BaseException, retry_after_s: int) -> RequestError:
-    """Return what a caller is told of an exception; of one that nobody foresaw, only a 500."""
-    from ray.serve.exceptions import BackPressureError
+    """Return an exception as callers see it; one that nobody foresaw is only a 500."""
+    from ray import exceptions
+    from ray.serve import exceptions as of_serve
 
+    # What Ray raises for a request whose replica, process or node went away.
+    losses = (
+        exceptions.RayActorError,
+        exceptions.WorkerCrashedError,
+        exceptions.NodeDiedError,
+        exceptions.LocalRayletDiedError,
+        exceptions.ObjectLostError,
+        exceptions.TaskCancelledError,
+        of_serve.DeploymentUnavailableError,
+        of_serve.ReplicaUnavailableError,
+    )
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, BackPressureError):
+    if isinstance(error, of_serve.BackPressureError):
         return queue_is_full(retry_after_s)
-    if isinstance(error, _errors_of_loss()):
-        message = f"the replica that held this request went away; try again in {retry_after_s} s."
-        return RequestError(503, message, headers={"retry-after": str(retry_after_s)})
+    if isinstance(error, losses):
+        return replica_is_lost(retry_after_s)
     if isinstance(error, TimeoutError):
         return RequestError(
             504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later."
@@ -101,29 +116,14 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
 
 def queue_is_full(retry_after_s: int) -> RequestError:
     """Return the error for a request that neither a replica nor the queue has room for."""
-    return RequestError(
-        429,
-        f"the queue is full; try again in {retry_after_s} s.",
-        headers={"retry-after": str(retry_after_s)},
-    )
+    message = f"the queue is full; try again in {retry_after_s} s."
+    return RequestError(429, message, headers={"retry-after": str(retry_after_s)})
 
 
-@cache
-def _errors_of_loss() -> tuple[type[BaseException], ...]:
-    """Return what Ray raises for a request whose replica, process or node went away."""
-    from ray import exceptions
-    from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
-
-    return (
-        exceptions.RayActorError,
-        exceptions.WorkerCrashedError,
-        exceptions.NodeDiedError,
-        exceptions.LocalRayletDiedError,
-        exceptions.ObjectLostError,
-        exceptions.TaskCancelledError,
-        DeploymentUnavailableError,
-        ReplicaUnavailableError,
-    )
+def replica_is_lost(retry_after_s: int) -> RequestError:
+    """Return the error for a request whose replica went away."""
+    message = f"the replica that held this request went away; try again in {retry_after_s} s."
+    return RequestError(503, message, headers={"retry-after": str(retry_after_s)})
 
 
 def log_line(error: BaseException) -> str:

@@ -19,7 +19,7 @@ Target = Literal["stderr", "stdout", "off"]
 # the pipe's path, in the environment of the Ray that `medembed serve` starts
 PIPE = "MEDEMBED_LOG_PIPE"
 _DESCRIPTORS = {"stdout": 1, "stderr": 2, "off": 2}
-_ACCESS = "serve.http.request_log"
+_ACCESS = "serve.access"  # the logger of the access log
 _OURS = ("serve", "medembed")
 _ENDS_WITHIN_S = 2.0
 

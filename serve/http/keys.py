@@ -7,14 +7,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
-
-from pydantic import Field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from medembed import storage
-from medembed.config import Config, InputUri
 from medembed.errors import ConfigError, MedEmbedError
+from serve.config import KeysConfig
+from serve.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -28,39 +27,16 @@ _READ_TIMEOUT_S = 5.0
 _UNNAMED = 8  # digits of a hash that stand for a key without a name
 
 
-class KeysConfig(Config):
-    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port
-    may ask.
-
-    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept
-    nowhere.
-    """
-
-    file: InputUri | None = Field(
-        default=None,
-        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, '
-        "and a name behind it for "
-        "the log; # begins a comment. Read again every 10 s: add and revoke keys there",
-    )
-    variable: str | None = Field(
-        default=None,
-        description="name of an environment variable with such lines, separated by commas",
-    )
+Names = dict[str, str]  # of valid keys, as the log shows them, by the keys' sha256 hashes
 
 
-class Key(NamedTuple):
-    """A valid key: its sha256 hash, and the name that the log shows."""
-
-    hash: str
-    name: str
-
-
-class ValidKeys(NamedTuple):
+@dataclass(frozen=True)
+class ValidKeys:
     """The keys of a deployment, and the file, if any, from which they are read again."""
 
     file: str | None = None
-    of_file: tuple[Key, ...] = ()
-    of_variable: tuple[Key, ...] = ()
+    of_file: Names = field(default_factory=dict)
+    of_variable: Names = field(default_factory=dict)
 
     @property
     def are_required(self) -> bool:
@@ -73,24 +49,26 @@ def read_keys(config: KeysConfig) -> ValidKeys:
 
     Raises ConfigError or StorageError, on one line, also for a place without any key.
     """
-    of_file: tuple[Key, ...] = ()
-    of_variable: tuple[Key, ...] = ()
+    of_file: Names = {}
+    of_variable: Names = {}
     if config.file is not None:
-        of_file = _require(read_file(config.file), f"keys.file {config.file}")
+        of_file = read_file(config.file)
+        _require(of_file, f"keys.file {config.file}")
     if config.variable is not None:
-        place = f"keys.variable {config.variable}"
         value = os.environ.get(config.variable)
         if value is None:
             raise ConfigError(f"keys.variable: environment variable {config.variable} is not set.")
-        of_variable = _require(_parse(value.replace(",", "\n"), place), place)
+        place = f"keys.variable {config.variable}"
+        of_variable = _parse(value.replace(",", "\n"), place)
+        _require(of_variable, place)
     return ValidKeys(config.file, of_file, of_variable)
 
 
-def read_file(uri: str) -> list[Key]:
+def read_file(uri: str) -> Names:
     """Return the keys in a file, which may be none. Raises ConfigError or StorageError."""
     place = f"keys.file {uri}"
     try:
-        return list(_parse(storage.read_bytes(uri).decode(), place))
+        return _parse(storage.read_bytes(uri).decode(), place)
     except UnicodeDecodeError:
         raise ConfigError(f"{place}: not a text file; expected one sha256 hash a line.") from None
 
@@ -104,16 +82,17 @@ class Keys:
 
     def __init__(self, valid: ValidKeys) -> None:
         self.file = valid.file
-        self.of_variable = dict(valid.of_variable)
-        self.names: Mapping[str, str] = dict(valid.of_file) | self.of_variable
+        self.of_variable = valid.of_variable
+        self.names = valid.of_file | valid.of_variable
         self.read_at = time.monotonic()
         self.reading: asyncio.Task[None] | None = None
         self.fault = ""
 
-    async def find(self, authorizations: list[str]) -> str | None:
-        """Return the name of the key in a request's Authorization headers; None if it is not valid.
+    async def check(self, authorizations: Sequence[str]) -> str:
+        """Return the name of the key in a request's Authorization headers.
 
-        It takes the same time for any key, valid or not.
+        Raises RequestError 401 if it is not valid. It takes the same time for any key, valid or
+        not.
         """
         await self._refresh()
         match = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
@@ -122,7 +101,13 @@ class Keys:
         for known, its_name in self.names.items():
             if hmac.compare_digest(digest, known):
                 name = its_name
-        return name if match else None
+        if match is None or name is None:
+            raise RequestError(
+                401,
+                "a valid API key is missing; send it as Authorization: Bearer <key>.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        return name
 
     async def _refresh(self) -> None:
         if self.file is None:
@@ -137,7 +122,7 @@ class Keys:
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 of_file = await asyncio.to_thread(read_file, file)
-            self.names = dict(of_file) | self.of_variable
+            self.names = of_file | self.of_variable
             self.fault = ""
         except (MedEmbedError, TimeoutError) as error:
             fault = str(error) or f"keys.file {file}: no answer in {_READ_TIMEOUT_S:g} s"
@@ -149,15 +134,14 @@ class Keys:
             self.reading = None
 
 
-def _require(keys: Iterable[Key], place: str) -> tuple[Key, ...]:
-    entries = tuple(keys)
-    if not entries:
+def _require(keys: Names, place: str) -> None:
+    if not keys:
         raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
-    return entries
 
 
-def _parse(text: str, place: str) -> Iterator[Key]:
-    """Yield the key of each line. Raises ConfigError with numbers only: a line may be a key."""
+def _parse(text: str, place: str) -> Names:
+    """Return the keys, one a line. Raises ConfigError with numbers only: a line may be a key."""
+    names: Names = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
@@ -168,10 +152,11 @@ def _parse(text: str, place: str) -> Iterator[Key]:
                 'make one with `printf %s "$KEY" | sha256sum`.'
             )
         digest = words[0].lower()
-        named = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
-        if not _NAME.fullmatch(named):
+        name = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
+        if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
                 "(at most 64)."
             )
-        yield Key(digest, named)
+        names[digest] = name
+    return names

@@ -8,28 +8,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 _FOLDER = Path(__file__).parent / "page_files"
-_SCRIPTS = (
-    "api.js",
-    "compare.js",
-    "dom.js",
-    "examples.js",
-    "facts.js",
-    "link.js",
-    "matrix.js",
-    "page.js",
-    "ranks.js",
-    "search.js",
-    "share.js",
-    "snippets.js",
-    "strings.js",
-)
-_TYPES = {"index.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
-_TYPES |= dict.fromkeys(_SCRIPTS, "text/javascript")
+_SCRIPTS = "api compare dom examples facts link matrix page ranks search share snippets strings"
+_FILES = ("index.html", "page.css", "icon.svg", *(f"{name}.js" for name in _SCRIPTS.split()))
 # Nothing from elsewhere, nothing inline, no frame around it, no form that leaves the page.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
@@ -37,29 +22,25 @@ _HEADERS = {
 }
 _EXAMPLES = "/page/examples.json"
 # They need no API key: the page asks for one.
-PATHS = ("/", _EXAMPLES, *(f"/page/{name}" for name in _TYPES))
-routes = APIRouter(include_in_schema=False)
+PATHS = ("/", _EXAMPLES, *(f"/page/{name}" for name in _FILES))
+router = APIRouter(include_in_schema=False)
 
 
-@routes.get("/")
+@router.get("/")
 async def index() -> Response:
     """Return the page itself."""
-    return _file("index.html")
+    return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
 
 
-@routes.get(_EXAMPLES)
+@router.get(_EXAMPLES)
 async def examples(request: Request) -> Response:
     """Return the operator's questions to begin with; none: the page has its own."""
     return JSONResponse(list(request.app.state.examples), headers=_HEADERS)
 
 
-@routes.get("/page/{name}")
+@router.get("/page/{name}")
 async def file(name: str) -> Response:
     """Return a file of the page. Raises HTTPException 404 for anything else."""
-    if name not in _TYPES:
+    if name not in _FILES:
         raise HTTPException(404)
-    return _file(name)
-
-
-def _file(name: str) -> Response:
-    return FileResponse(_FOLDER / name, media_type=_TYPES[name], headers=_HEADERS)
+    return FileResponse(_FOLDER / name, headers=_HEADERS)

@@ -4,26 +4,25 @@ No text in a log or an error.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NotRequired
 
 from fastapi import APIRouter
 from pydantic import Field
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from serve.errors import RequestError
-from serve.http.limits import LimitsConfig
-from serve.http.openapi import RankedEntry, RerankAnswer, answers, body_of
-from serve.http.parse import Body, Text, Texts, read_body
-from serve.http.replica_client import ERRORS, ask_model, model_headers
-from serve.http.request_log import note
-from serve.replica.rerank import Ranked, RerankCall
+from serve.config import LimitsConfig
+from serve.errors import RequestError, bad_field
+from serve.http import route
+from serve.http.front import note
+from serve.replica.protocol import RerankCall
+from serve.replica.rerank import Ranked
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 
-class RerankRequest(Body):
+class RerankRequest(route.Body):
     """Body of POST /v1/rerank."""
 
     sample: ClassVar[str] = '{"query": ..., "documents": [...]}'
@@ -32,13 +31,12 @@ class RerankRequest(Body):
         "documents": "expected a list of strings, none of them empty, and one at least",
     }
 
-    query: Text = Field(description="what the documents may answer")
-    documents: Texts = Field(description="texts to rank; limits.max_items bounds how many")
+    query: route.Text = Field(description="what the documents may answer")
+    documents: route.Texts = Field(description="texts to rank; limits.max_items bounds how many")
     model: str | None = Field(
         default=None,
-        description=(
-            'a name from GET /v1/models that can "rerank", with or without /<version>; null: it'
-        ),
+        description='a name from GET /v1/models that can "rerank", with or without /<version>; '
+        "null: it",
     )
     top_n: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         default=None, description="the best so many come back; null: all of them"
@@ -49,21 +47,49 @@ class RerankRequest(Body):
     truncate: Literal["error", "end"] | None = Field(
         default=None,
         description='of a query and a document that are too long together; "end" cuts the '
-        "longer one, and says so by "
-        "`truncated`; null: limits.truncate",
+        "longer one, and says so by `truncated`; null: limits.truncate",
     )
 
 
-@routes.post("/v1/rerank", openapi_extra=body_of(RerankRequest), responses=answers(RerankAnswer))
+@route.exact
+class RankedText(TypedDict):
+    """A document as it was sent."""
+
+    text: str
+
+
+@route.exact
+class RankedEntry(TypedDict):
+    """A document by its place in the request, and its score.
+
+    `document` is there with `return_documents`, `truncated` with "truncate": "end".
+    """
+
+    index: int
+    relevance_score: float
+    document: NotRequired[RankedText]
+    truncated: NotRequired[bool]
+
+
+@route.exact
+class RerankAnswer(TypedDict):
+    """Documents, the best first."""
+
+    object: Literal["list"]
+    results: list[RankedEntry]
+    model: str
+    usage: route.Usage
+
+
+@router.post("/v1/rerank", **route.described(RerankRequest, RerankAnswer))
 async def rerank(request: Request) -> Response:
     """The documents, best first, by how well each answers the query."""
-    body = await read_body(request, RerankRequest)
+    body = await route.read_body(request, RerankRequest)
     call = to_call(body, request.app.state.limits)
     note(request.scope, items=len(call.documents), top_n=call.top_n)
     ranked = await rank(request, call)
     note(request.scope, tokens=ranked.tokens)
-    answer = to_json(to_answer(ranked, body, cuts=call.cuts))
-    return Response(answer, media_type="application/json", headers=model_headers(ranked.model))
+    return route.json_response(to_answer(ranked, body, cuts=call.cuts), ranked.model)
 
 
 async def rank(request: Request, call: RerankCall) -> Ranked:
@@ -76,18 +102,17 @@ async def rank(request: Request, call: RerankCall) -> Ranked:
             "cross-encoder>.",
             code="no_reranker",
         )
-    ranked: Ranked = await ask_model(request, reranker.rerank.remote, call)
+    ranked: Ranked = await route.ask_model(request, reranker.rerank.remote, call)
     return ranked
 
 
 def to_call(request: RerankRequest, limits: LimitsConfig) -> RerankCall:
     """Return what a replica is asked. Raises RequestError for what the limits do not allow."""
     if len(request.documents) > limits.max_items:
-        raise RequestError(
-            400,
-            f"documents: found {len(request.documents)}; at most {limits.max_items} are taken "
-            "(limits.max_items): send fewer at a time.",
+        raise bad_field(
             "documents",
+            f"found {len(request.documents)}; at most {limits.max_items} are taken "
+            "(limits.max_items): send fewer at a time.",
         )
     return RerankCall(
         query=request.query,
@@ -114,5 +139,5 @@ def to_answer(ranked: Ranked, request: RerankRequest, *, cuts: bool) -> RerankAn
         "object": "list",
         "results": results,
         "model": ranked.model["name"],
-        "usage": {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens},
+        "usage": route.usage_of(ranked.tokens),
     }

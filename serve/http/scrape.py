@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.errors import RequestError
-from serve.http.replica_client import ERRORS
+from serve.http import route
 
 PATH = "/metrics"
 FRESH_FOR_S = 5.0  # Ray's processes report every 10 s
@@ -29,10 +29,10 @@ _PAGE: dict[int | str, dict[str, Any]] = {
 }
 
 logger = logging.getLogger(__name__)
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
 
 
-@routes.get(PATH, response_class=Response, responses=_PAGE)
+@router.get(PATH, response_class=Response, responses=_PAGE)
 async def metrics(request: Request) -> Response:
     """Metrics of all nodes, those of Ray included. One reading serves all that ask within five
     seconds.

@@ -6,24 +6,53 @@ No text in a log or an error.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fastapi import APIRouter
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from serve.errors import RequestError
-from serve.http.openapi import HitEntry, ResultEntry, SearchAnswer, answers, body_of
-from serve.http.parse import read_body
-from serve.http.replica_client import ERRORS, ask_model, model_headers
-from serve.http.request_log import note, note_model
+from serve.errors import bad_field
+from serve.http import route
+from serve.http.front import note, note_model
 from serve.http.rerank import rank
 from serve.http.search_body import SearchRequest, to_call
-from serve.replica.rerank import RerankCall
-from serve.replica.search_call import Hit, SearchResult
+from serve.replica.protocol import RerankCall
+from serve.replica.search import Hit, SearchResult
 
-routes = APIRouter(responses=ERRORS)
+router = APIRouter(responses=route.ERRORS)
+
+
+@route.exact
+class ResultEntry(TypedDict):
+    """What one of several queries found, the best first."""
+
+    index: int
+    data: list[Hit]
+
+
+@route.exact
+class SearchedTable(TypedDict):
+    """The table that was searched."""
+
+    version: int
+    rows: int
+    fingerprint: str
+
+
+@route.exact
+class SearchAnswer(TypedDict):
+    """Documents, the best first; of several queries a list of documents for each, in their
+    order.
+    """
+
+    object: Literal["list"]
+    data: list[Hit] | list[ResultEntry]
+    dimensions: int
+    model: str
+    table: SearchedTable
+    usage: route.Usage
 
 
 class RankedHits(NamedTuple):
@@ -33,10 +62,10 @@ class RankedHits(NamedTuple):
     tokens: int
 
 
-@routes.post("/v1/search", openapi_extra=body_of(SearchRequest), responses=answers(SearchAnswer))
+@router.post("/v1/search", **route.described(SearchRequest, SearchAnswer))
 async def search(request: Request) -> Response:
     """The documents of the served table that are nearest to a query."""
-    body = await read_body(request, SearchRequest)
+    body = await route.read_body(request, SearchRequest)
     limits = request.app.state.limits
     call = to_call(body, limits)
     note(
@@ -48,7 +77,7 @@ async def search(request: Request) -> Response:
         first_dimensions=call.first_dimensions,
         rerank=body.rerank,
     )
-    result: SearchResult = await ask_model(request, request.app.state.embedder.search.remote, call)
+    result: SearchResult = await route.ask_model(request, request.app.state.replica.search, call)
     if body.rerank is not None:
         assert isinstance(call.queries, list), "embeddings are refused"
         result = await _rerank(request, call.queries, result, body.k_or_default(limits))
@@ -59,8 +88,7 @@ async def search(request: Request) -> Response:
         dimensions=result.dimensions,
         table_version=result.table["version"],
     )
-    answer = to_json(to_answer(result, for_many=body.is_for_many()))
-    return Response(answer, media_type="application/json", headers=model_headers(result.model))
+    return route.json_response(to_answer(result, for_many=body.is_for_many()), result.model)
 
 
 async def _rerank(
@@ -68,11 +96,10 @@ async def _rerank(
 ) -> SearchResult:
     """Return the k best documents of each query by the cross-encoder, which reads their `text`."""
     if "text" not in result.table["fields"]:
-        raise RequestError(
-            400,
-            "rerank: this server has no texts; the operator sets search.documents, and text "
-            "among search.fields.",
+        raise bad_field(
             "rerank",
+            "this server has no texts; the operator sets search.documents, and text among "
+            "search.fields.",
         )
     pairs = zip(queries, result.hits, strict=True)
     ranked = await asyncio.gather(*(_rank_hits(request, query, hits, k) for query, hits in pairs))
@@ -86,7 +113,7 @@ async def _rank_hits(request: Request, query: str, hits: Sequence[Hit], k: int) 
     limits = request.app.state.limits
     call = RerankCall(
         query,
-        [hit.fields["text"] for hit in hits],
+        [hit["fields"]["text"] for hit in hits],
         top_n=k,
         cuts=True,
         max_tokens=limits.max_tokens,
@@ -95,16 +122,17 @@ async def _rank_hits(request: Request, query: str, hits: Sequence[Hit], k: int) 
     ranked = await rank(request, call)
     best: list[Hit] = []
     for document in ranked.documents:
-        best.append(replace(hits[document.index], relevance=document.score))
+        hit = hits[document.index]
+        relevance = document.score
+        best.append({"id": hit["id"], "score": hit["score"], "relevance_score": relevance, **hit})
     return RankedHits(best, ranked.tokens)
 
 
 def to_answer(result: SearchResult, *, for_many: bool) -> SearchAnswer:
     """Return the answer, best document first; `for_many`: a list of documents for each query."""
-    has_fields = bool(result.table["fields"])
     many: list[ResultEntry] = []
     for index, hits in enumerate(result.hits):
-        many.append({"index": index, "data": [_entry(hit, has_fields) for hit in hits]})
+        many.append({"index": index, "data": hits})
     return {
         "object": "list",
         "data": many if for_many else many[0]["data"],
@@ -115,16 +143,5 @@ def to_answer(result: SearchResult, *, for_many: bool) -> SearchAnswer:
             "rows": result.table["rows"],
             "fingerprint": result.table["fingerprint"],
         },
-        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+        "usage": route.usage_of(result.tokens),
     }
-
-
-def _entry(hit: Hit, has_fields: bool) -> HitEntry:
-    entry: HitEntry = {"id": hit.document_id, "score": hit.score}
-    if hit.relevance is not None:
-        entry["relevance_score"] = hit.relevance
-    if hit.row_id != hit.document_id:
-        entry["row_id"] = hit.row_id
-    if has_fields:
-        entry["fields"] = hit.fields
-    return entry

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from medembed.search.float64_scores import unit_rows
-from serve.errors import RequestError
-from serve.http.limits import LimitsConfig
-from serve.http.parse import Body, Text, Texts
-from serve.replica.search_call import CANDIDATES, SearchCall
+from serve.config import LimitsConfig
+from serve.errors import RequestError, bad_field
+from serve.http import route
+from serve.replica.search import CANDIDATES, SearchCall
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
@@ -25,7 +25,7 @@ _EXPECTED = (
 )
 
 
-class SearchRequest(Body):
+class SearchRequest(route.Body):
     """Body of POST /v1/search: `query` or `embedding`, not both; a list of them gets a list of
     documents for each.
     """
@@ -37,7 +37,9 @@ class SearchRequest(Body):
         "filter": 'expected {field: text, or a list of texts}, such as {"language": "fr"}',
     }
 
-    query: Text | Texts | None = Field(default=None, description="what to look for, one or several")
+    query: route.Text | route.Texts | None = Field(
+        default=None, description="what to look for, one or several"
+    )
     input_type: Literal["query", "document"] | None = Field(
         default=None,
         description="whose prompt goes in front of a query; document finds documents like a "
@@ -100,13 +102,9 @@ def to_call(request: SearchRequest, limits: LimitsConfig) -> SearchCall:
     """Return what a replica is asked. Raises RequestError for what the limits do not allow."""
     queries = _read_queries(request, limits)
     if request.candidates is not None and request.first_dimensions is None:
-        raise RequestError(
-            400, "candidates: only the funnel has them; give first_dimensions too.", "candidates"
-        )
+        raise bad_field("candidates", "only the funnel has them; give first_dimensions too.")
     if request.input_type is not None and request.query is None:
-        raise RequestError(
-            400, "input_type: an embedding has no prompt; leave it out.", "input_type"
-        )
+        raise bad_field("input_type", "an embedding has no prompt; leave it out.")
     k = request.k_or_default(limits)
     _check_most("k", k, limits.max_k)
     _check_most("candidates", request.candidates or 0, limits.max_candidates)
@@ -132,27 +130,22 @@ def to_call(request: SearchRequest, limits: LimitsConfig) -> SearchCall:
 
 def _check_most(name: str, value: int, most: int) -> None:
     if value > most:
-        raise RequestError(400, f"{name}: at most {most} are given here (limits.max_{name}).", name)
+        raise bad_field(name, f"at most {most} are given here (limits.max_{name}).")
 
 
 def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: LimitsConfig) -> None:
     if request.query is None:
-        raise RequestError(
-            400, "rerank: the cross-encoder reads texts; give a query, not an embedding.", "rerank"
-        )
+        raise bad_field("rerank", "the cross-encoder reads texts; give a query, not an embedding.")
     k = request.k_or_default(limits)
     if not k <= depth <= limits.max_k:
-        raise RequestError(
-            400,
-            f"rerank: found {depth}, expected k ({k}) to {limits.max_k} (limits.max_k).",
-            "rerank",
+        raise bad_field(
+            "rerank", f"found {depth}, expected k ({k}) to {limits.max_k} (limits.max_k)."
         )
     if queries * depth > limits.max_items:
-        raise RequestError(
-            400,
-            f"rerank: {depth} documents for each of {queries} queries; at most {limits.max_items} "
-            "are ranked in all (limits.max_items): send fewer queries at a time.",
+        raise bad_field(
             "rerank",
+            f"{depth} documents for each of {queries} queries; at most {limits.max_items} are "
+            "ranked in all (limits.max_items): send fewer queries at a time.",
         )
 
 
@@ -163,22 +156,19 @@ def _read_queries(
     if (request.query is None) == (request.embedding is None):
         raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
     name = "query" if request.embedding is None else "embedding"
-    given: Any = request.query if request.embedding is None else request.embedding
+    given: Any = getattr(request, name)
     queries = given if request.is_for_many() else [given]
     if len(queries) > limits.max_queries:
-        raise RequestError(
-            400,
-            f"{name}: found {len(queries)}; at most {limits.max_queries} are taken "
-            "(limits.max_queries): send fewer at a time.",
+        raise bad_field(
             name,
+            f"found {len(queries)}; at most {limits.max_queries} are taken (limits.max_queries): "
+            "send fewer at a time.",
         )
-    if request.embedding is None:
+    if name == "query":
         return list(queries)
     vectors = [read_embedding(each) for each in queries]
     if len(set(map(len, vectors))) > 1:
-        raise RequestError(
-            400, "embedding: found several lengths; all must be whole embeddings.", "embedding"
-        )
+        raise bad_field("embedding", "found several lengths; all must be whole embeddings.")
     return np.stack(vectors)
 
 
@@ -191,13 +181,11 @@ def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
             vector = np.array(values, dtype=np.float32)
     except (binascii.Error, ValueError, OverflowError):
-        raise RequestError(400, f"embedding: {_EXPECTED}.", "embedding") from None
+        raise bad_field("embedding", f"{_EXPECTED}.") from None
     _, useless = unit_rows(vector[None], len(vector)) if vector.any() else (vector, [0])
     if len(useless):
-        raise RequestError(
-            400,
-            "embedding: is not finite or has no length that can be computed; encode the query "
-            "again.",
+        raise bad_field(
             "embedding",
+            "is not finite or has no length that can be computed; encode the query again.",
         )
     return vector

@@ -1,8 +1,5 @@
 """Deploy an application, whose model a promotion can swap, for as long as a `with` block lasts."""
 
-import contextlib
-import io
-import logging
 import os
 import re
 import time
@@ -10,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,11 @@ from medembed import storage
 from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
 from serve.config import ServeConfig, read_arguments
-from serve.operate.cluster_token import check_dashboard
 from serve.operate.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.operate.haproxy import ANYWHERE
 from serve.operate.port_lender import LENDER
+from serve.operate.run import QUIET, quiet_serve
+from serve.operate.safety import check_dashboard
 from serve.ray_internals import LOOPBACK, has_controller
 from serve.replica.rerank import RankerSettings
 from serve.replica.served_model import ModelSettings
@@ -35,10 +33,16 @@ _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*: )")  # module and clas
 def to_arguments(config: ServeConfig) -> dict[str, Any]:
     """Return the config as arguments of `build`, for a process in another working directory."""
     given = config.model_dump(mode="json", exclude_unset=True)
-    _set_absolute(given, "model", "table")
-    _set_absolute(given.get("search", {}), "documents")
-    _set_absolute(given.get("keys", {}), "file")
-    _set_absolute(given.get("rerank", {}), "model")
+    places = (
+        (given, "model"),
+        (given, "table"),
+        (given.get("search", {}), "documents"),
+        (given.get("keys", {}), "file"),
+        (given.get("rerank", {}), "model"),
+    )
+    for values, key in places:
+        if isinstance(values.get(key), str) and not values[key].startswith("models:/"):
+            values[key] = storage.absolute(values[key])
     return given
 
 
@@ -58,6 +62,7 @@ def deployed(
     loopback. `ray.init` comes first. Raises ServiceError if Serve runs there already, or the
     application does not come up; ConfigError if that Ray asks for no token.
     """
+    import ray
     from ray import serve
 
     if serve.status().proxies:
@@ -66,44 +71,31 @@ def deployed(
             "serve deploy serve/config.yaml, or give RAY_ADDRESS of another cluster."
         )
     check_dashboard(dashboard.address, bool(arguments.get("without_token")))
-    for name in ("ray.serve", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     # Our time-out ends a request sooner, in OpenAI's shape; this one ends a request that waits in a
     # proxy for a replica that never comes.
     timeout_s = read_arguments(arguments).limits.request_timeout_s + _PROXY_WAITS_S
     listens = LOOPBACK if LENDER in os.environ else host
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
     url = f"http://{LOOPBACK if host == ANYWHERE else host}:{port}{prefix}"
-    starter = ThreadPoolExecutor(1)
-    try:
-        # HAProxy takes seconds to start. The application is built, and its model loaded, meanwhile.
-        started = starter.submit(_start, options)
-        _wait_for_controller(started)
-        app = _app_config(arguments, prefix)
-        dashboard.deploy({"http_options": options, "applications": [app]})
-        _wait_until_up(url, start_timeout_s, started)
-        yield url
-    finally:
-        starter.shutdown(wait=False)  # what it waits for ends with Serve
-        # Ray prints on standard output that the controller's last call died with it, as it should.
-        with contextlib.redirect_stdout(io.StringIO()):
-            serve.shutdown()
-
-
-def _app_config(arguments: dict[str, Any], prefix: str) -> dict[str, Any]:
-    import ray
-
-    config: dict[str, Any] = {
+    app: dict[str, Any] = {
         "name": APP,
         "route_prefix": prefix or "/",
         "import_path": IMPORT_PATH,
         "args": arguments,
-        "logging_config": {"enable_access_log": False},
+        "logging_config": QUIET,
     }
-    environment = dict(ray.get_runtime_context().runtime_env)
-    if environment:  # how this repository's code came to the cluster
-        config["runtime_env"] = environment
-    return config
+    # How this repository's code came to the cluster.
+    if environment := dict(ray.get_runtime_context().runtime_env):
+        app["runtime_env"] = environment
+    starter = ThreadPoolExecutor(1)
+    with quiet_serve():
+        # HAProxy takes seconds to start. The application is built, and its model loaded, meanwhile.
+        started = starter.submit(_start, options)
+        starter.shutdown(wait=False)  # what it waits for ends with Serve
+        _wait_for_controller(started)
+        dashboard.deploy({"http_options": options, "applications": [app]})
+        _wait_until_up(url, start_timeout_s, started)
+        yield url
 
 
 def _start(options: dict[str, Any]) -> None:
@@ -112,7 +104,7 @@ def _start(options: dict[str, Any]) -> None:
     from ray.exceptions import RayError
 
     try:
-        serve.start(http_options=options, logging_config={"enable_access_log": False})
+        serve.start(http_options=options, logging_config=QUIET)
     except (RayError, TimeoutError) as error:
         raise ServiceError(f"serving did not start: {reason_of_start(error)}") from None
 
@@ -195,11 +187,10 @@ def _wait_until_up(url: str, timeout_s: float, started: Future[None]) -> None:
 
 
 def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health/live", timeout=5):
-            return True
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    with suppress(urllib.error.URLError, TimeoutError, ConnectionError):
+        urllib.request.urlopen(f"{url}/health/live", timeout=5).close()
+        return True
+    return False
 
 
 def reason_of(app: Any) -> str:
@@ -215,9 +206,3 @@ def reason_of(app: Any) -> str:
 def _lines_of(text: str) -> list[str]:
     """Return the lines of a text that are not empty."""
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _set_absolute(values: dict[str, Any], *keys: str) -> None:
-    for key in keys:
-        if isinstance(values.get(key), str) and not values[key].startswith("models:/"):
-            values[key] = storage.absolute(values[key])

@@ -90,19 +90,14 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
     }
 
 
-def is_behind_haproxy(ingress: Ingress) -> bool:
-    """Whether the application is to be behind HAProxy; auto: if this process's Ray has it.
-
-    Raises ConfigError if it is asked for and that Ray was not started for it.
-    """
-    started_for_it = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-    if ingress == "haproxy" and not started_for_it:
+def check_ingress(ingress: Ingress) -> None:
+    """Raise ConfigError if HAProxy is asked for, and this process's Ray was started without it."""
+    if ingress == "haproxy" and os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
         raise ConfigError(
             "ingress: found haproxy, but Ray was started without it; start Ray on each node with "
             "the environment of docs/serving.md (RAY_SERVE_ENABLE_HA_PROXY=1 ...), or choose "
             "ingress=serve."
         )
-    return started_for_it and ingress != "serve"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

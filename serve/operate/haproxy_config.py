@@ -8,44 +8,22 @@ template and fails when one of these lines has another form.
 import json
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
-
-class Refusal(NamedTuple):
-    """An error as callers see it. An apostrophe in its message would end HAProxy's quotes."""
-
-    message: str
-    kind: Literal["invalid_request_error", "server_error"]
-    code: str | None
-
-    def body(self) -> str:
-        """Return the body of a `serve.errors.RequestError`, without importing Ray."""
-        facts = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
-        return json.dumps({"error": facts})
-
-    def in_config(self) -> str:
-        """Return content type and body, as HAProxy's configuration has them."""
-        return f"content-type application/json string '{self.body()}'"
-
+from serve.errors import RequestError, replica_is_lost
 
 _HEADERS_S = 10  # until the headers of a request are there: HAProxy has 4,096 connections at most
 _LEFT_S = 5  # that a connection is kept which its caller has closed
-_RETRY_AFTER_S = 1
-_LOST = Refusal(
-    f"the replica that held this request went away; try again in {_RETRY_AFTER_S} s.",
-    "server_error",
-    "replica_lost",
+# Errors as callers see them. An apostrophe in a message would end HAProxy's quotes.
+_LOST = replica_is_lost(1)
+_NOT_READY = RequestError(
+    503,
+    "nothing is served here yet; try again in 1 s.",
+    code="not_ready",
+    headers={"retry-after": "1"},
 )
-_NOT_READY = Refusal(
-    f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready"
-)
-_NO_ROUTE = Refusal("Not Found", "invalid_request_error", None)
+_NO_ROUTE = RequestError(404, "Not Found")
 # HAProxy had the headers already.
-_BROKEN = Refusal(
-    "the body of this request is no valid HTTP, or did not come in time.",
-    "invalid_request_error",
-    None,
-)
+_BROKEN = RequestError(400, "the body of this request is no valid HTTP, or did not come in time.")
 # Serve's fallback proxy, which holds requests while no replica runs, speaks plain text.
 _BY_SERVE = "{ status 404 408 500 503 } { res.hdr(content-type) -m beg text/plain }"
 
@@ -77,11 +55,11 @@ def error_files(config: str) -> set[str]:
 
 
 def error_file() -> bytes:
-    """Return the content of such a file: the 503 of `serve.errors.explain` for a lost replica."""
-    body = _LOST.body().encode()
+    """Return the content of such a file."""
+    body = json.dumps(_LOST.body()).encode()
     head = (
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        f"Retry-After: {_RETRY_AFTER_S}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Retry-After: {_LOST.headers['retry-after']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -129,14 +107,15 @@ def _refuse_as_openai(config: str) -> str:
     bytes that are no whole request HAProxy 2.8 makes no stream: it answers with HTML that is built
     into it, and no setting reaches that.
     """
-    broken = f"    http-error status 400 {_BROKEN.in_config()}\n"
-    lost = (
-        f"    http-response return status 503 {_LOST.in_config()} hdr Retry-After "
-        f"{_RETRY_AFTER_S} if {_BY_SERVE}\n"
-    )
-    config = config.replace(_DEFAULTS, _DEFAULTS + broken, 1)
+    config = config.replace(_DEFAULTS, f"{_DEFAULTS}    http-error {_answer(_BROKEN)}\n", 1)
+    lost = f"    http-response return {_answer(_LOST)} if {_BY_SERVE}\n"
     config = config.replace(_FRONTEND, _FRONTEND + lost, 1)
-    refusal = f"status 503 {_NOT_READY.in_config()} hdr Retry-After {_RETRY_AFTER_S}"
-    if _HAS_REPLICAS in config:
-        refusal = f"status 404 {_NO_ROUTE.in_config()}"
+    refusal = _answer(_NO_ROUTE if _HAS_REPLICAS in config else _NOT_READY)
     return _NO_BACKEND.sub(lambda match: match[1] + refusal, config)
+
+
+def _answer(error: RequestError) -> str:
+    """Return an error as HAProxy's configuration has it."""
+    headers = "".join(f" hdr {name} {value}" for name, value in error.headers.items())
+    body = json.dumps(error.body())
+    return f"status {error.status} content-type application/json string '{body}'{headers}"

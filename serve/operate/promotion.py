@@ -3,6 +3,8 @@
 In this order, so that the alias never names what does not load, or what a server refused.
 """
 
+import time
+
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
@@ -74,7 +76,7 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
         return swap_to(server, champion, champion.lineage.encoder or "unknown")
     except (MedEmbedError, MlflowException):
         try:
-            return f"{server.url}: {server.swap(former).replicas} replicas answer as before"
+            return f"{server.url}: {server.swap(former)} replicas answer as before"
         except ServiceError as error:
             return f"And the server could not be put back: {error}"
 
@@ -95,12 +97,13 @@ def swap_to(server: Server, version: Version, fingerprint: str) -> str:
     config = read_arguments(server.app.get("args", {}))
     check_follows(config, version)
     settings = resolve_located(config, LocatedModel.of(version))
-    swapped = server.swap(settings.model_dump(mode="json"))
-    if not swapped.replicas:
+    started = time.monotonic()
+    replicas = server.swap(settings.model_dump(mode="json"))
+    if not replicas:
         return f"{server.url}: no replica runs now; the next one loads version {version.version}"
     return (
-        f"{server.url}: all replicas ({swapped.replicas}) answer with version {version.version}, "
-        f"fingerprint {fingerprint}, after {swapped.seconds:.1f} s"
+        f"{server.url}: all replicas ({replicas}) answer with version {version.version}, "
+        f"fingerprint {fingerprint}, after {time.monotonic() - started:.1f} s"
     )
 
 

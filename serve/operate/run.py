@@ -11,6 +11,8 @@ from typing import Any
 from medembed.errors import ServiceError
 from serve.ray_internals import LOOPBACK
 
+QUIET = {"enable_access_log": False}  # of Serve's own log: the server has one of its own
+
 
 @contextmanager
 def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]:
@@ -25,22 +27,24 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
 
     chosen = find_port(port)
     application = build(arguments)
-    for name in ("ray.serve", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    serve.start(
-        http_options={"host": LOOPBACK, "port": chosen}, logging_config={"enable_access_log": False}
-    )
-    try:
+    with quiet_serve():
+        serve.start(http_options={"host": LOOPBACK, "port": chosen}, logging_config=QUIET)
         try:
-            serve.run(
-                application,
-                name="medembed",
-                route_prefix="/",
-                logging_config={"enable_access_log": False},
-            )
+            serve.run(application, name="medembed", route_prefix="/", logging_config=QUIET)
         except RuntimeError as error:
             raise ServiceError(f"serving did not start: {str(error).splitlines()[0]}") from error
         yield f"http://{LOOPBACK}:{chosen}"
+
+
+@contextmanager
+def quiet_serve() -> Iterator[None]:
+    """Log no more of Ray than its errors, and end Serve when the block ends."""
+    from ray import serve
+
+    for name in ("ray.serve", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         # Ray prints on standard output that the controller's last call died with it, as it should.
         with contextlib.redirect_stdout(io.StringIO()):

@@ -18,14 +18,9 @@ Replicas = int | tuple[int, int]
 
 def _check_replicas(value: object) -> Replicas:
     bounds = value if isinstance(value, list | tuple) else [value]
-    counts: list[int] = []
-    for bound in bounds:
-        if isinstance(bound, str) and bound.isdecimal():
-            bound = int(bound)
-        if not isinstance(bound, int) or isinstance(bound, bool) or bound < 0:
-            raise ValueError(_EXPECTED)
-        counts.append(bound)
-    if len(counts) not in (1, 2) or counts != sorted(counts) or counts[-1] < 1:
+    counts = [int(str(bound)) for bound in bounds if str(bound).isdecimal()]
+    is_whole = len(counts) == len(bounds) in (1, 2)
+    if not is_whole or counts != sorted(counts) or counts[-1] < 1:
         raise ValueError(_EXPECTED)
     return counts[0] if counts[0] == counts[-1] else (counts[0], counts[1])
 
@@ -85,11 +80,6 @@ def check_room(config: Replicated, rerank: Replicated | None = None) -> None:
 def _fewest_cores(config: Replicated) -> int:
     fewest = config.replicas if isinstance(config.replicas, int) else config.replicas[0]
     return fewest * config.cpus_per_replica
-
-
-def most_replicas(replicas: Replicas) -> int:
-    """Return how many replicas there may be at once."""
-    return replicas if isinstance(replicas, int) else replicas[1]
 
 
 def batch_tokens_on(gpus: float) -> int:

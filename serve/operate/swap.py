@@ -12,8 +12,6 @@ from pydantic import Field
 from medembed.config import Config
 from medembed.errors import ServiceError
 from medembed.schema import fingerprint
-from serve.http.openapi import REPLICAS, ReplicaEntry
-from serve.operate.cluster_token import check_dashboard
 from serve.operate.dashboard import (
     EMBEDDER,
     Dashboard,
@@ -23,6 +21,8 @@ from serve.operate.dashboard import (
     server_url,
     with_user_config,
 )
+from serve.operate.safety import check_dashboard
+from serve.replica.protocol import REPLICAS, ReplicaEntry
 from serve.replica.served_model import ModelSettings
 
 _BEGIN_S = 60.0
@@ -50,13 +50,6 @@ class ServingConfig(Config):
     timeout_s: float = Field(
         default=600, gt=0, description="seconds that its replicas may take to load the model"
     )
-
-
-class Swapped(NamedTuple):
-    """How many replicas answer with the new model, all of them, and after how many seconds."""
-
-    replicas: int
-    seconds: float
 
 
 class ServerState(NamedTuple):
@@ -114,24 +107,22 @@ class Server:
                 "serving.url."
             ) from None
 
-    def swap(self, user_config: UserConfig) -> Swapped:
-        """Serve this from now on.
+    def swap(self, user_config: UserConfig) -> int:
+        """Serve this from now on; return how many replicas do, which are all of them.
 
         Raises ServiceError if a replica refused it or time ran out: the former is then back.
         """
         former = self.current()
-        started = time.monotonic()
         self._look()  # a server that cannot be asked would not tell, half-way, whether it swapped
         try:
             self.put(user_config)
-            replicas = wait_until_taken(self._look, user_config, self.config.timeout_s)
+            return wait_until_taken(self._look, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
             raise ServiceError(
                 f"{_name(user_config)} was not taken: {error}; {_name(former)} serves."
             ) from None
-        return Swapped(replicas, time.monotonic() - started)
 
     def _look(self) -> ServerState:
         # Without a replica none is asked: behind HAProxy the request would wait until one starts.

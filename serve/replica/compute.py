@@ -4,36 +4,35 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.batching import Tokens
-from serve.errors import RequestError
+from medembed.encoding.quantize import Ranges, to_binary, to_int8, to_ubinary, to_uint8
+from medembed.matryoshka import truncate
+from serve.errors import RequestError, bad_field
 from serve.replica.protocol import (
     BoundedCall,
     EmbedCall,
     Embedded,
+    OutputType,
     Refused,
     Tokenized,
-    check_fingerprint,
-    check_model,
     check_pace,
-    check_prompt,
     check_request,
     check_total,
     check_vocabulary,
     too_long,
 )
-from serve.replica.render import convert
 from serve.replica.served_model import ServedModel
 
 # A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs
 # 0.1 ms and more.
 _FEW_INPUTS = 8
 _SHORT_CHARACTERS = 1000
-MOST_COUNTED = 1_000_000  # characters: 0.1 s and some 25 MB for their tokens
+_MOST_COUNTED = 1_000_000  # characters: 0.1 s and some 25 MB for their tokens
 
 
 class Computing(Protocol):
@@ -90,18 +89,48 @@ async def answer(
 def read_tokens(call: EmbedCall, served: ServedModel) -> Tokenized | Refused:
     """Return the tokens that embedding would read of each input."""
     try:
-        check_model(call.model, served.model)
-        check_fingerprint(call.expected_fingerprint, served.model)
-        check_prompt(call.prompt_name, served.model)
+        check_request(call, served.model)
         inputs = tokenize(call, served)
         counts = inputs.tokens.lengths
         check_total(counts, call)
         for number, is_cut in enumerate(inputs.truncated):
-            if is_cut:
-                counts[number] = _count_for_caller(call, served, number)
+            if not is_cut:
+                continue
+            whole = count_input(call, served, number)
+            if whole is None:
+                raise bad_field(
+                    f"input[{number}]",
+                    f"has more than {_MOST_COUNTED:,} characters; count its parts one by one.",
+                )
+            counts[number] = whole
     except RequestError as error:
         return Refused(error, served.model)
     return Tokenized(inputs.tokens.ids, counts, inputs.truncated, served.model)
+
+
+def convert(
+    embeddings: npt.NDArray[np.float32],
+    dimensions: int,
+    output_dtype: OutputType,
+    ranges: Ranges | None = None,
+) -> npt.NDArray[Any]:
+    """Return rows in input order, from full embeddings float32 [n, D]:
+
+    float           float32 [n, dimensions], truncated, then scaled to unit length
+    int8, uint8     codes [n, dimensions]: those of the full embedding by stored `ranges`, cut
+    ubinary         uint8 [n, ceil(dimensions / 8)]: numpy.packbits of value > 0, filled with zeros
+    binary          int8, the bytes of ubinary less 128, as in sentence-transformers
+    """
+    match output_dtype:
+        case "float":
+            return truncate(embeddings, dimensions)
+        case "binary":
+            return to_binary(embeddings[:, :dimensions])
+        case "ubinary":
+            return to_ubinary(embeddings[:, :dimensions])
+    assert ranges is not None, "a request for codes is refused where there are no ranges"
+    codes = to_int8(embeddings, ranges) if output_dtype == "int8" else to_uint8(embeddings, ranges)
+    return codes[:, :dimensions]
 
 
 async def compute_in_time(
@@ -187,21 +216,9 @@ def count_input(call: EmbedCall, served: ServedModel, number: int) -> int | None
     given = call.inputs[number]
     if not isinstance(given, str):
         return len(given)
-    if len(given) > MOST_COUNTED:
+    if len(given) > _MOST_COUNTED:
         return None
     return served.encoder.reader.count([given], call.role, call.prompt_name)[0]
-
-
-def _count_for_caller(call: EmbedCall, served: ServedModel, number: int) -> int:
-    tokens = count_input(call, served, number)
-    if tokens is None:
-        raise RequestError(
-            400,
-            f"input[{number}]: has more than {MOST_COUNTED:,} characters; count its parts one by "
-            "one.",
-            "input",
-        )
-    return tokens
 
 
 def _is_short(call: EmbedCall) -> bool:

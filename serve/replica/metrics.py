@@ -11,8 +11,6 @@ from medembed.encoding.batching import count_padding
 from serve.replica.compute import Part, count_tokens, group_fitting
 from serve.replica.protocol import Model
 
-_PERCENT = (5, 10, 25, 50, 75, 90, 100)
-
 
 class ReplicaMetrics:
     """What a replica computes, how full its batches are, and which model it serves."""
@@ -24,7 +22,7 @@ class ReplicaMetrics:
         self.fill_percent = Histogram(
             "medembed_batch_fill_percent",
             description="Tokens of a batch of requests, in percent of batch_tokens.",
-            boundaries=list(_PERCENT),
+            boundaries=[5, 10, 25, 50, 75, 90, 100],
         )
         self.computed = Counter(
             "medembed_batch_tokens", description="Tokens that forward passes computed."
@@ -57,11 +55,11 @@ class ReplicaMetrics:
         tokens = count_tokens(parts)
         self.fill_percent.observe(100 * tokens / self.batch_tokens)
         self.computed.inc(tokens)
-        padding = 0
         for numbers in group_fitting(parts):
             lengths: list[int] = []
             for number in numbers:
                 lengths += parts[number].tokens.lengths
-            padding += count_padding(lengths, parts[numbers[0]].encoder.tokens_of_batch(lengths))
-        if padding:
-            self.padding.inc(padding)
+            encoder = parts[numbers[0]].encoder
+            padding = count_padding(lengths, encoder.tokens_of_batch(lengths))
+            if padding:
+                self.padding.inc(padding)

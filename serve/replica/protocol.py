@@ -1,4 +1,4 @@
-"""Define what the API asks of a replica, what it gets back, and what a model refuses. Pure.
+"""What the API asks of a replica, what it gets back, and what a model refuses. Pure.
 
 The replica checks a request, not the API: while models are swapped, it alone knows which one
 answers.
@@ -6,9 +6,10 @@ answers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal
 
 import numpy.typing as npt
+from pydantic import ConfigDict, with_config
 
 # typing's own, before Python 3.12, is none that pydantic reads
 from typing_extensions import TypedDict
@@ -16,8 +17,12 @@ from typing_extensions import TypedDict
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.matryoshka import check_trained
-from serve.errors import RequestError
-from serve.replica.render import NEED_RANGES, OutputType
+from serve.errors import RequestError, bad_field
+
+OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]
+REPLICAS = "/health/replicas"  # the route that a promotion asks
+_NEED_RANGES: tuple[OutputType, ...] = ("int8", "uint8")
+_LATE = 1.2  # of the time-out: the first parts of a request may have waited for other requests
 
 
 class TableFacts(TypedDict):
@@ -71,16 +76,21 @@ class Model(TypedDict):
     table: TableFacts | None
 
 
-class BoundedCall(Protocol):
-    """A call with bounds on what it may cost; `field` is the body's field with its texts."""
+@with_config(ConfigDict(extra="forbid"))
+class ReplicaEntry(TypedDict):
+    """What a replica serves, if it could load a model.
 
-    field: ClassVar[str]
+    `config`, `refused`: fingerprints of the user_config that it took, and could not take, for this
+    `reason`.
+    """
 
-    @property
-    def max_tokens(self) -> int | None: ...
-
-    @property
-    def within_s(self) -> float | None: ...
+    replica: str
+    version: str | None
+    fingerprint: str | None
+    table_version: int | None
+    config: str
+    refused: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,6 @@ class EmbedCall:
     `within_s` the seconds that they may take.
     """
 
-    field: ClassVar[str] = "input"
     inputs: Sequence[str] | Sequence[Sequence[int]]
     role: Role = "query"
     prompt_name: str | None = None
@@ -103,11 +112,33 @@ class EmbedCall:
     dimensions: int | None = None
     output_dtype: OutputType = "float"
     expected_fingerprint: str | None = None
+    field: str = "input"
+
+
+@dataclass(frozen=True)
+class RerankCall:
+    """What a request asks of a replica with a cross-encoder.
+
+    `cuts`: what is too long is cut, not refused. `top_n`: None for all documents. The bounds are
+    those of an EmbedCall.
+    """
+
+    query: str
+    documents: Sequence[str]
+    top_n: int | None = None
+    cuts: bool = False
+    max_tokens: int | None = None
+    within_s: float | None = None
+    model: str | None = None
+    field: str = "documents"
+
+
+BoundedCall = EmbedCall | RerankCall  # bounds on cost; `field` is the body's field with its texts
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embeddings of one request, in input order (shape and type: `render.convert`).
+    """The embeddings of one request, in input order (shape and type: `compute.convert`).
 
     `tokens` counts what the model read of each input, special tokens and prompt included.
     """
@@ -131,7 +162,7 @@ class Tokenized:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a model refused a request. A value, so that no other request of its batch fails."""
+    """Why a model refused a request. A value, so that Serve logs no traceback of it."""
 
     error: RequestError
     model: Model
@@ -167,15 +198,15 @@ def check_request(call: EmbedCall, model: Model) -> int:
     """Return the dimensions to answer with. Raises RequestError for what the model cannot give."""
     check_model(call.model, model)
     check_fingerprint(call.expected_fingerprint, model)
-    if call.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
-        raise RequestError(
-            400,
-            f"output_dtype: {call.output_dtype} needs the ranges of an embedding table that is "
-            "stored as int8, and this server has none; the operator sets table=<such a table of "
-            "this model>.",
+    if call.output_dtype in _NEED_RANGES and model["int8_ranges"] is None:
+        raise bad_field(
             "output_dtype",
+            f"{call.output_dtype} needs the ranges of an embedding table that is stored as int8, "
+            "and this server has none; the operator sets table=<such a table of this model>.",
         )
-    check_prompt(call.prompt_name, model)
+    if call.prompt_name is not None and call.prompt_name not in model["prompts"]:
+        known = ", ".join(map(repr, model["prompts"])) or "none"
+        raise bad_field("prompt_name", f"not a prompt of this model; it has: {known}.")
     dimensions = model["width"] if call.dimensions is None else call.dimensions
     try:
         check_trained([dimensions], model["dimensions"], model["width"])
@@ -184,41 +215,23 @@ def check_request(call: EmbedCall, model: Model) -> int:
     return dimensions
 
 
-def check_prompt(name: str | None, model: Model) -> None:
-    """Raise RequestError 400 if the model has no prompt of this name."""
-    if name is not None and name not in model["prompts"]:
-        known = ", ".join(map(repr, model["prompts"])) or "none"
-        raise RequestError(
-            400, f"prompt_name: not a prompt of this model; it has: {known}.", "prompt_name"
-        )
-
-
 def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
     """Raise RequestError for token ids that are not the model's."""
     for number, ids in enumerate(tokens):
         if min(ids) < 0 or max(ids) >= model["vocabulary"]:
-            raise RequestError(
-                400,
-                f"input[{number}]: a token id is out of range; this model's are 0 to "
-                f"{model['vocabulary'] - 1}. Ids of another tokenizer, such as tiktoken, mean "
-                "nothing here: send texts.",
-                "input",
+            raise bad_field(
+                f"input[{number}]",
+                f"a token id is out of range; this model's are 0 to {model['vocabulary'] - 1}. "
+                "Ids of another tokenizer, such as tiktoken, mean nothing here: send texts.",
             )
-
-
-_LATE = 1.2  # of the time-out: the first parts of a request may have waited for other requests
 
 
 def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> RequestError:
     """Return the error for an input of so many tokens; None: too many to count."""
     most = model["max_input_tokens"]
-    return RequestError(
-        400,
-        (
-            f"{field}: has {tokens or 'very many'} tokens; at most {most} are read by this model; "
-            f"{remedy}."
-        ),
-        field.partition("[")[0],
+    return bad_field(
+        field,
+        f"has {tokens or 'very many'} tokens; at most {most} are read by this model; {remedy}.",
         "context_length_exceeded",
     )
 
@@ -227,11 +240,10 @@ def check_total(lengths: Sequence[int], call: BoundedCall) -> None:
     """Raise RequestError if all inputs together are too long."""
     total = sum(lengths)
     if call.max_tokens is not None and total > call.max_tokens:
-        raise RequestError(
-            400,
-            f"{call.field}: has {total} tokens in all; at most {call.max_tokens} are taken "
-            "(limits.max_tokens): send fewer at a time.",
+        raise bad_field(
             call.field,
+            f"has {total} tokens in all; at most {call.max_tokens} are taken (limits.max_tokens): "
+            "send fewer at a time.",
         )
 
 
@@ -243,11 +255,9 @@ def check_pace(read: int, total: int, elapsed_s: float, call: BoundedCall) -> No
     """
     takes_s = elapsed_s * total / read
     if call.within_s is not None and takes_s > _LATE * call.within_s:
-        raise RequestError(
-            400,
-            f"{call.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, "
-            f"and a request may take {call.within_s:g} s (limits.request_timeout_s): send fewer "
-            "at a time.",
+        raise bad_field(
             call.field,
+            f"its {total} tokens would take {takes_s:.0f} s as the server is now, and a request "
+            f"may take {call.within_s:g} s (limits.request_timeout_s): send fewer at a time.",
             "too_slow",
         )

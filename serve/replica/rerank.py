@@ -4,32 +4,19 @@ No Serve in here.
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder
-from serve.errors import RequestError
+from serve.errors import RequestError, bad_field
 from serve.replica.compute import Compute, TokenizedInputs, compute_in_time
-from serve.replica.protocol import Model, Refused, check_model, check_total
+from serve.replica.protocol import Model, Refused, RerankCall, check_model, check_total
 
 _PAIRS_AT_ONCE = 64  # are tokenised before it is checked whether a request has too many tokens
-# What is true of an encoder only: a cross-encoder has none of it.
-_OF_ENCODERS = (
-    "width",
-    "prompts",
-    "has_roles",
-    "pooling",
-    "max_input_tokens",
-    "vocabulary",
-    "int8_ranges",
-    "training",
-    "table",
-)
 
 
 class RankerSettings(BaseModel, frozen=True):
@@ -39,24 +26,6 @@ class RankerSettings(BaseModel, frozen=True):
     name: str
     version: str
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class RerankCall:
-    """What a request asks of a replica with a cross-encoder.
-
-    `cuts`: what is too long is cut, not refused. `top_n`: None for all documents. The bounds are
-    those of an EmbedCall.
-    """
-
-    field: ClassVar[str] = "documents"
-    query: str
-    documents: Sequence[str]
-    top_n: int | None = None
-    cuts: bool = False
-    max_tokens: int | None = None
-    within_s: float | None = None
-    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +68,7 @@ def load_ranker(settings: RankerSettings, encoding: EncodingConfig) -> Ranker:
 
 def describe_ranker(settings: RankerSettings) -> Model:
     """Return what is known of a cross-encoder before it is loaded, as clients see it."""
-    facts: dict[str, Any] = dict.fromkeys(_OF_ENCODERS)
+    facts: dict[str, Any] = dict.fromkeys(Model.__annotations__)  # most are true of encoders only
     facts["name"] = settings.name
     facts["version"] = settings.version
     facts["fingerprint"] = settings.fingerprint
@@ -134,20 +103,14 @@ def _read(call: RerankCall, ranker: Ranker) -> TokenizedInputs:
         documents = call.documents[start : start + _PAIRS_AT_ONCE]
         tokens, marks = ranker.encoder.tokenize([(call.query, document) for document in documents])
         if not call.cuts and any(marks):
-            raise _too_long(start + marks.index(True), ranker)
+            raise bad_field(
+                f"documents[{start + marks.index(True)}]",
+                f"with the query, has more than the {ranker.encoder.max_length} tokens that this "
+                'model reads of both; shorten them, or send "truncate": "end" to have them cut.',
+                "context_length_exceeded",
+            )
         read.append(tokens)
         lengths += tokens.lengths
         truncated += marks
         check_total(lengths, call)
     return TokenizedInputs(read[0].join(read[1:]), truncated)
-
-
-def _too_long(number: int, ranker: Ranker) -> RequestError:
-    return RequestError(
-        400,
-        f"documents[{number}]: with the query, has more than the {ranker.encoder.max_length} "
-        "tokens that this model reads of both; shorten them, or send "
-        '"truncate": "end" to have them cut.',
-        "documents",
-        "context_length_exceeded",
-    )

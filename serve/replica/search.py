@@ -1,24 +1,92 @@
 """Search the served table for one request: queries to embeddings to documents. No Serve in here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NotRequired
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
-from medembed.matryoshka import truncate
+from medembed.encoding.reading import Role
+from medembed.errors import MedEmbedError, ModelError
+from medembed.matryoshka import check_trained, truncate
+from medembed.search.funnel import Funnel
 from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import index_search
 from medembed.search.ranking import Ranking
-from serve.errors import RequestError
+from serve.errors import RequestError, bad_field
 from serve.replica.compute import count_input
-from serve.replica.protocol import EmbedCall, Embedded, Refused, too_long
-from serve.replica.search_call import Hit, SearchCall, SearchPlan, SearchResult, plan_search
+from serve.replica.protocol import (
+    EmbedCall,
+    Embedded,
+    Model,
+    Refused,
+    TableFacts,
+    check_fingerprint,
+    check_model,
+    too_long,
+)
 from serve.replica.served_model import ServedModel
 from serve.replica.table import SearchTable
 
+CANDIDATES = 200  # of the funnel, unless a request says otherwise
 Embed = Callable[[EmbedCall], Awaitable[Embedded | Refused]]
+
+
+@dataclass(frozen=True, eq=False)
+class SearchCall:
+    """What a search request asks of a replica; None asks for nothing special.
+
+    `queries` are texts, of this `role`, or embeddings float32 [Q, D]. Each gets `k` documents. A
+    document must have one of the values of each field in `filter`.
+    """
+
+    queries: Sequence[str] | npt.NDArray[np.float32]
+    k: int
+    role: Role = "query"
+    filter: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    max_tokens: int | None = None
+    dimensions: int | None = None
+    first_dimensions: int | None = None
+    candidates: int = CANDIDATES
+    model: str | None = None
+    expected_fingerprint: str | None = None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Hit(TypedDict):
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where
+    there are any.
+
+    `relevance_score`, by which documents are then ordered, is there with `rerank`.
+    """
+
+    id: str
+    score: float
+    relevance_score: NotRequired[float]
+    row_id: NotRequired[str]
+    fields: NotRequired[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The documents of each query, best first, and the table and model that found them."""
+
+    hits: list[list[Hit]]
+    dimensions: int
+    tokens: int
+    table: TableFacts
+    model: Model
+
+
+class Plan(NamedTuple):
+    """The dimensions that rank, and the funnel if there is one."""
+
+    dimensions: int
+    funnel: Funnel | None
 
 
 class Queries(NamedTuple):
@@ -44,14 +112,14 @@ async def search(
         except RequestError as error:
             return Refused(error, served.model)
         if queries is not None:
-            return await asyncio.to_thread(_find, served, plan, queries)
+            return await asyncio.to_thread(_find, served, call, plan, queries)
 
 
 async def _embed_queries(call: SearchCall, served: ServedModel, embed: Embed) -> Queries | None:
     """Return the embeddings of the queries; None if another model made them."""
     if isinstance(call.queries, np.ndarray):
         return Queries(call.queries, 0)
-    texts = EmbedCall(call.queries, call.role, cuts=True, max_tokens=call.max_tokens)
+    texts = EmbedCall(call.queries, call.role, cuts=True, max_tokens=call.max_tokens, field="query")
     embedded = await embed(texts)
     if embedded.model != served.model:
         return None
@@ -60,34 +128,114 @@ async def _embed_queries(call: SearchCall, served: ServedModel, embed: Embed) ->
     if any(embedded.truncated):
         number = embedded.truncated.index(True)
         tokens = await asyncio.to_thread(count_input, texts, served, number)
-        field = f"query[{number}]" if len(call.queries) > 1 else "query"
-        raise too_long(field, tokens, served.model, "shorten it")
+        name = f"query[{number}]" if len(call.queries) > 1 else "query"
+        raise too_long(name, tokens, served.model, "shorten it")
     return Queries(embedded.embeddings, sum(embedded.tokens))
 
 
-def _find(served: ServedModel, plan: SearchPlan, queries: Queries) -> SearchResult:
-    assert served.table is not None, "a search without a table is refused"
+def _find(served: ServedModel, call: SearchCall, plan: Plan, queries: Queries) -> SearchResult:
     table = served.table
-    ranking = _rank(table, plan, truncate(queries.embeddings, table.table.info.width))
+    assert table is not None, "a search without a table is refused"
+    ranking = _rank(table, call, plan, truncate(queries.embeddings, table.table.info.width))
     hits = [_hits_of(table, ranking, line) for line in range(len(queries.embeddings))]
     return SearchResult(hits, plan.dimensions, queries.tokens, table.facts(), served.model)
 
 
-def _rank(table: SearchTable, plan: SearchPlan, embeddings: npt.NDArray[np.float32]) -> Ranking:
+def _rank(
+    table: SearchTable, call: SearchCall, plan: Plan, embeddings: npt.NDArray[np.float32]
+) -> Ranking:
     if not isinstance(table.rows, RowsInMemory):
-        return index_search(table.rows, embeddings, plan.k, by_document=True)
-    among = table.documents.match(plan.filter) if table.documents and plan.filter else None
+        return index_search(table.rows, embeddings, call.k, by_document=True)
+    among = table.documents.match(call.filter) if table.documents and call.filter else None
     if plan.funnel:
-        return table.rows.funnel(embeddings, plan.k, plan.funnel, among)
-    return table.rows.search(embeddings, plan.k, plan.dimensions, among)
+        return table.rows.funnel(embeddings, call.k, plan.funnel, among)
+    return table.rows.search(embeddings, call.k, plan.dimensions, among)
 
 
 def _hits_of(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
     """Return the documents of one query, best first; fewer than k leave empty places behind."""
-    count = int((ranking.ids[line] != "").sum())
-    ids = ranking.ids[line][:count].tolist()
-    row_ids = ranking.row_ids[line][:count].tolist()
-    scores = ranking.scores[line][:count].astype(np.float32).tolist()
-    fields = table.documents.read_fields(row_ids) if table.documents else [{}] * count
-    hits = zip(ids, scores, row_ids, fields, strict=True)
-    return [Hit(*hit) for hit in hits]
+    hits: list[Hit] = []
+    ids = ranking.ids[line].tolist()
+    row_ids = ranking.row_ids[line].tolist()
+    scores = ranking.scores[line].astype(np.float32).tolist()
+    for document_id, row_id, score in zip(ids, row_ids, scores, strict=True):
+        if not document_id:
+            break
+        hit: Hit = {"id": document_id, "score": score}
+        if row_id != document_id:
+            hit["row_id"] = row_id
+        if table.documents and table.documents.names:
+            hit["fields"] = table.documents.read_fields(row_id)
+        hits.append(hit)
+    return hits
+
+
+def plan_search(call: SearchCall, model: Model) -> Plan:
+    """Return how the table is searched. Raises RequestError for what it cannot give."""
+    check_model(call.model, model)
+    check_fingerprint(call.expected_fingerprint, model)
+    table = model["table"]
+    if table is None:
+        raise RequestError(
+            404,
+            "there is nothing to search here; the operator sets table=<embedding table of this "
+            "model>, and search.enabled=true.",
+            code="no_table",
+        )
+    _check_width(call.queries, table, model)
+    _check_filter(call.filter, table)
+    dimensions = call.dimensions or table["width"]
+    _check_dimensions("dimensions", dimensions, table, model)
+    if table["by"] == "index":
+        _check_index(call, dimensions, table)
+    if call.first_dimensions is None:
+        return Plan(dimensions, None)
+    _check_dimensions("first_dimensions", call.first_dimensions, table, model)
+    funnel = Funnel(call.first_dimensions, dimensions, call.candidates)
+    try:
+        funnel.check(call.k, table["width"])
+    except MedEmbedError as error:
+        raise RequestError(400, str(error), str(error).partition(":")[0]) from None
+    return Plan(dimensions, funnel)
+
+
+def _check_index(call: SearchCall, dimensions: int, table: TableFacts) -> None:
+    is_funnel = call.first_dimensions is not None
+    if is_funnel or dimensions < table["width"]:
+        raise bad_field(
+            "first_dimensions" if is_funnel else "dimensions",
+            f"this server searches by an index, which has all {table['width']} dimensions; leave "
+            "them out.",
+        )
+
+
+def _check_dimensions(name: str, dimensions: int, table: TableFacts, model: Model) -> None:
+    trained = [width for width in model["dimensions"] if width <= table["width"]]
+    try:
+        check_trained([dimensions], trained, table["width"])
+    except ModelError as error:
+        raise RequestError(400, str(error).replace("dimensions", name, 1), name) from None
+
+
+def _check_filter(filter: Mapping[str, Sequence[str]], table: TableFacts) -> None:
+    if filter and table["by"] == "index":
+        raise bad_field(
+            "filter", "this server searches by an index, which has no fields; leave it out."
+        )
+    unknown = [name for name in filter if name not in table["fields"]]
+    if unknown:
+        known = ", ".join(table["fields"])
+        known = known or "none (the operator sets search.documents and search.fields)"
+        raise bad_field("filter", f"found {len(unknown)} unknown fields; known here: {known}.")
+
+
+def _check_width(
+    queries: Sequence[str] | npt.NDArray[np.float32], table: TableFacts, model: Model
+) -> None:
+    widths = sorted({table["width"], model["width"]})
+    if isinstance(queries, np.ndarray) and queries.shape[1] not in widths:
+        raise bad_field(
+            "embedding",
+            f"has {queries.shape[1]} values, expected {' or '.join(map(str, widths))}: a whole "
+            "embedding of this model; `dimensions` cuts it.",
+        )

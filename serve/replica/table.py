@@ -59,20 +59,23 @@ class Documents:
         Raises StorageError if there is no such data set, or a file of it cannot be read.
         """
         columns = ["document_id", *fields]
-        rows = pa.concat_tables([storage.read_parquet(file, columns) for file in _corpus_of(uri)])
-        self.rows = rows.select(list(fields))
+        files = [
+            file for file in read_manifest(uri, DatasetManifest).files if file.startswith("corpus/")
+        ]
+        rows = pa.concat_tables(
+            [storage.read_parquet(storage.join(uri, file), columns) for file in files]
+        )
+        self.names = list(fields)
+        self.rows = rows.select(self.names)
         self.row_of = {name: row for row, name in enumerate(rows["document_id"].to_pylist())}
         # The corpus row of each row of the table; behind the end for one that the corpus lacks.
         corpus_rows = [self.row_of.get(name, len(rows)) for name in table_ids]
         self.corpus_rows = np.array(corpus_rows, dtype=np.int32)
 
-    def read_fields(self, row_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Return {field: value} of each row, in this order; {} for one that the data set lacks."""
-        fields: list[dict[str, Any]] = []
-        for name in row_ids:
-            row = self.row_of.get(name)
-            fields.append({} if row is None else self.rows.slice(row, 1).to_pylist()[0])
-        return fields
+    def read_fields(self, row_id: str) -> dict[str, Any]:
+        """Return {field: value} of a row; {} for one that the data set lacks."""
+        row = self.row_of.get(row_id)
+        return {} if row is None else dict(self.rows.slice(row, 1).to_pylist()[0])
 
     def match(self, filter: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
         """Return of each row of the table whether each of these fields has one of its values.
@@ -102,7 +105,7 @@ class SearchTable:
             fingerprint=self.table.info.encoder,
             width=self.table.info.width,
             by="memory" if isinstance(self.rows, RowsInMemory) else "index",
-            fields=self.documents.rows.column_names if self.documents else [],
+            fields=self.documents.names if self.documents else [],
         )
 
 
@@ -129,8 +132,16 @@ def check_search(table: Table, config: SearchConfig) -> None:
             "without search.documents, raise search.max_rows, or leave search to `medembed "
             "search`, whose funnel reads from storage."
         )
-    if config.documents is not None:
-        _check_documents(table, storage.absolute(config.documents))
+    made_from = table.info.dataset  # a table whose record is gone names none
+    if config.documents is None:
+        return
+    uri = storage.absolute(config.documents)
+    fingerprint = _fingerprint(uri)
+    if made_from and fingerprint != made_from:  # texts may differ
+        raise StorageError(
+            f"{uri}: data set {fingerprint}, but {table.uri} version {table.version} was made from "
+            f"{made_from}; give search.documents=<that data set>, or encode this one."
+        )
 
 
 def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = ()) -> SearchTable:
@@ -167,21 +178,5 @@ def load_rows(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
         raise DataError(f"{table.uri} version {table.version}: {error}") from None
 
 
-def _corpus_of(uri: str) -> list[str]:
-    files = read_manifest(uri, DatasetManifest).files
-    return [storage.join(uri, name) for name in files if name.startswith("corpus/")]
-
-
 def _fingerprint(uri: str) -> str:
     return read_manifest(uri, DatasetManifest).fingerprint
-
-
-def _check_documents(table: Table, uri: str) -> None:
-    """Raise StorageError if the table was not made from this data set, as texts may differ."""
-    fingerprint = _fingerprint(uri)
-    made_from = table.info.dataset
-    if made_from and fingerprint != made_from:  # a table whose record is gone names none
-        raise StorageError(
-            f"{uri}: data set {fingerprint}, but {table.uri} version {table.version} was made from "
-            f"{made_from}; give search.documents=<that data set>, or encode this one."
-        )

@@ -64,12 +64,12 @@ def test_a_swap_under_load_fails_no_request_and_each_answer_is_of_the_version_th
     }
     assert np.abs(vectors["1"] - vectors["2"]).max() > 1e-2
     with Load(server.running.url, [TEXTS], clients=2) as load:
-        told = promote(
+        lines = promote(
             server.registry, server.registry.resolve("models:/medembed/2"), server.serving
         )
-        assert "all replicas (2) answer with version 2" in told[-1]
-        told = promote(server.registry, find_previous(server.registry, "medembed"), server.serving)
-        assert "all replicas (2) answer with version 1" in told[-1]
+        assert "all replicas (2) answer with version 2" in lines[-1]
+        lines = promote(server.registry, find_previous(server.registry, "medembed"), server.serving)
+        assert "all replicas (2) answer with version 1" in lines[-1]
     assert set(statuses(load.answers)) == {200}
     assert {"1", "2"} <= {answer.headers["x-model-version"] for answer in load.answers}
     assert all(is_close(answer, vectors) for answer in load.answers)

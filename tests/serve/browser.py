@@ -1,9 +1,6 @@
-"""Headless Chromium, driven by its own protocol: goes to a page, types, presses keys, measures,
-takes screenshots.
-"""
+"""Headless Chromium, driven by its own protocol: goes to a page, types, presses keys, looks."""
 
 import asyncio
-import base64
 import itertools
 import subprocess
 from collections.abc import AsyncIterator
@@ -67,17 +64,8 @@ class Page:
             "document.readyState === 'complete' && [...document.forms].some(form => !form.hidden)"
         )
 
-    async def look(self, width: int, *, is_dark: bool = False, language: str = "en-GB") -> None:
-        """From now on the page is so wide, light or dark, and its reader speaks this language."""
-        await self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=width < 700,
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        await self.send("Emulation.setEmulatedMedia", features=[scheme])
+    async def speak(self, language: str) -> None:
+        """From now on the page's reader speaks this language."""
         await self.send("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage=language)
 
     async def type(self, text: str) -> None:
@@ -92,10 +80,6 @@ class Page:
             await self.send(
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **sent
             )
-
-    async def screenshot(self, path: Path) -> None:
-        shot = await self.send("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
     def _note(self, message: dict[str, Any]) -> None:
         if message.get("method") == "Runtime.exceptionThrown":

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,9 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
-from serve.http.api import make_app
-from serve.http.keys import Key, ValidKeys
-from serve.http.limits import LimitsConfig
-from serve.http.settings import HttpSettings
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
+from serve.http.keys import ValidKeys
 from serve.operate.run import find_port, serving
 from serve.replica.rerank import (
     Ranker,
@@ -45,6 +44,7 @@ from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
 KEY = "k-secret-0123456789"
+HASH = hashlib.sha256(KEY.encode()).hexdigest()
 
 
 Client = Callable[..., TestClient]
@@ -52,7 +52,7 @@ Client = Callable[..., TestClient]
 
 def keys_of(*hashes: str) -> ValidKeys:
     """Valid keys by their hashes, the first eight digits for a name."""
-    return ValidKeys(of_variable=tuple(Key(digest, digest[:8]) for digest in hashes))
+    return ValidKeys(of_variable={digest: digest[:8] for digest in hashes})
 
 
 def load(folder: Path, **user_config: Any) -> ServedModel:
@@ -135,34 +135,26 @@ def ranker(cross_folder: Path) -> Ranker:
 
 @pytest.fixture
 def client_of() -> Iterator[Client]:
-    """client_of(handle, reranker=..., hashes=..., has_page=..., **limits) -> a client of the HTTP
+    """client_of(replica, reranker, hashes=, has_page=, origins=, **limits) -> a client of the HTTP
     application.
     """
-    opened: list[TestClient] = []
+    with ExitStack() as stack:
 
-    def make(
-        handle: Any,
-        reranker: Any = None,
-        hashes: tuple[str, ...] = (),
-        has_page: bool = True,
-        origins: tuple[str, ...] = (),
-        **limits: Any,
-    ) -> TestClient:
-        model = reranker.ranker.model if reranker else None
-        front = HttpSettings(
-            LimitsConfig(**limits),
-            keys_of(*hashes),
-            has_page=has_page,
-            origins=origins,
-            ranker=model,
-        )
-        client = TestClient(make_app(handle, front, reranker))
-        opened.append(client)
-        return client.__enter__()  # one event loop for all its requests
+        def make(
+            replica: Any,
+            reranker: Any = None,
+            hashes: tuple[str, ...] = (),
+            has_page: bool = True,
+            origins: tuple[str, ...] = (),
+            **limits: Any,
+        ) -> TestClient:
+            config = ServeConfig(limits=LimitsConfig(**limits), page=has_page, cors=origins)
+            model = reranker.ranker.model if reranker else None
+            settings = HttpSettings(config, keys_of(*hashes), model)
+            # one event loop for all requests of a client
+            return stack.enter_context(TestClient(make_app(replica, settings, reranker)))
 
-    yield make
-    for client in opened:
-        client.__exit__(None, None, None)
+        yield make
 
 
 @pytest.fixture
@@ -198,7 +190,7 @@ def url(
     key.
     """
     keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    keys.write_text(HASH)
     arguments = {
         "model": str(trained_folder),
         "keys.file": str(keys),

@@ -1,6 +1,4 @@
-"""A walk through the page in headless Chromium: what a reader of a desktop and of a phone does, and
-then sees.
-"""
+"""A walk through the page in headless Chromium: what its reader does, and then sees."""
 
 import asyncio
 import json
@@ -14,7 +12,6 @@ from typing import Any
 from tests.serve.browser import Page, open_page
 from tests.serve.conftest import KEY
 
-DESKTOP, PHONE = 1200, 360
 QUESTION = "pain of the heart"
 FUNNEL = {
     "query": QUESTION,
@@ -32,68 +29,33 @@ COMPARED = {
     "columns_role": "document",
     "dimensions": "8",
 }
-# {what was measured: the width of the screen}
-SCREENS = {
-    "locked": DESKTOP,
-    "empty": DESKTOP,
-    "desktop": DESKTOP,
-    "dark": DESKTOP,
-    "phone": PHONE,
-    "full width": PHONE,
-    "funnel": PHONE,
-    "comparison": PHONE,
-    "comparison, dark": DESKTOP,
-    "opened": DESKTOP,
-    "plain": PHONE,
-    "compared": PHONE,
-}
 HAS_ERROR = "document.getElementById('error').checkVisibility()"
-# What can be seen of the page; contrast and sizes as WCAG 2.2 wants them (1.4.3, 2.5.8).
+# What can be seen of the page.
 MEASURE = """(() => {
-  const backgroundOf = node => {
-    for (; node; node = node.parentElement) {
-      const colour = getComputedStyle(node).backgroundColor;
-      if (colour !== "rgba(0, 0, 0, 0)") return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const luminance = colour => {
-    const scale = colour.startsWith("color(srgb") ? 1 : 255;
-    const [r, g, b] = colour.match(/[\\d.]+/g).map(
-      value => (value /= scale) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const contrast = node => {
-    const [low, high] = [getComputedStyle(node).color, backgroundOf(node)].map(luminance).sort((a, b) => a - b);
-    return (high + 0.05) / (low + 0.05);
-  };
-  const texts = [...document.body.querySelectorAll("*")].filter(
-    node => [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()) && node.checkVisibility());
+  const seen = node => node.checkVisibility();
   const list = id => [...document.querySelectorAll(`#${id} > li`)].map(node => ({
     id: node.dataset.id, move: node.querySelector(".move")?.firstChild.textContent,
     spoken: node.querySelector(".spoken")?.textContent, text: node.innerText,
   }));
-  const seen = node => node.checkVisibility();
   return {
-    width: document.documentElement.scrollWidth, language: document.documentElement.lang,
-    smallest: Math.min(...texts.map(node => parseFloat(getComputedStyle(node).fontSize))),
-    contrast: Math.min(...texts.map(contrast)),
-    targets: Math.min(...[...document.querySelectorAll("input, select, textarea, button, summary")].filter(seen)
-      .map(node => node.getBoundingClientRect().height)),
-    unlabelled: [...document.querySelectorAll("input, select, textarea")].filter(node => !node.labels.length).length,
-    lines: [...document.querySelectorAll("#lines path")].filter(seen).map(line => line.dataset.id),
+    language: document.documentElement.lang,
     titles: [...document.querySelectorAll("h2")].filter(seen).map(node => node.textContent),
-    tops: ["chosen", "full"].map(id => document.getElementById(id).getBoundingClientRect().top),
-    chosen: list("chosen"), full: list("full"), images: document.querySelectorAll("#ranks img").length,
-    error: document.getElementById("error").checkVisibility() ? document.getElementById("error").textContent : null,
-    examples: [...document.querySelectorAll("#example-list button")].filter(seen).map(node => node.textContent),
+    chosen: list("chosen"), full: list("full"),
+    images: document.querySelectorAll("#ranks img").length,
+    error: document.getElementById("error").checkVisibility()
+      ? document.getElementById("error").textContent : null,
+    examples: [...document.querySelectorAll("#example-list button")].filter(seen)
+      .map(node => node.textContent),
     forms: [...document.forms].filter(seen).map(form => form.id),
+    unlabelled: [...document.querySelectorAll("input, select, textarea")]
+      .filter(node => !node.labels.length).length,
     facts: document.getElementById("fact-list").innerText,
     matrices: [...document.querySelectorAll("#matrix section")].filter(seen).map(node => ({
       title: node.querySelector("h2").textContent,
       heads: [...node.querySelectorAll("th")].map(head => head.textContent),
-      cells: [...node.querySelectorAll("tbody tr")].map(row => [...row.querySelectorAll("td > :first-child")].map(
-        cell => Number(cell.textContent.replace(",", ".")))),
+      cells: [...node.querySelectorAll("tbody tr")].map(row =>
+        [...row.querySelectorAll("td > :first-child")].map(
+          cell => Number(cell.textContent.replace(",", ".")))),
       bold: [...node.querySelectorAll("tbody tr")].map(
         row => [...row.cells].findIndex(cell => cell.querySelector("strong")) - 1),
     })),
@@ -105,14 +67,12 @@ MEASURE = """(() => {
 class Walk:
     """A page that is walked through, and what was seen of it by name."""
 
-    def __init__(self, page: Page, folder: Path) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
-        self.folder = folder
         self.seen: dict[str, Any] = {}
 
     async def measure(self, name: str) -> None:
         self.seen[name] = await self.page.run(MEASURE)
-        await self.page.screenshot(self.folder / f"{name}.png")
 
     async def measure_error(self, name: str) -> None:
         await self.page.wait(HAS_ERROR)
@@ -122,7 +82,7 @@ class Walk:
 async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
     """What was seen on the way through the page."""
     async with open_page(chromium, folder) as page:
-        way = Walk(page, folder)
+        way = Walk(page)
         await _unlock(way, url)
         await _search(way)
         await _compare(way)
@@ -135,7 +95,6 @@ async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, A
 
 async def _unlock(way: Walk, url: str) -> None:
     page = way.page
-    await page.look(DESKTOP)
     await page.go(url)
     await way.measure("locked")
     await page.type("wrong")
@@ -148,14 +107,10 @@ async def _unlock(way: Walk, url: str) -> None:
 async def _search(way: Walk) -> None:
     page = way.page
     await ask(page, "document.querySelector('#example-list button').click()")
-    await way.measure("desktop")
+    await way.measure("found")
     way.seen["kept"] = await page.run(
         "JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])"
     )
-    await page.look(DESKTOP, is_dark=True)
-    await way.measure("dark")
-    await page.look(PHONE)
-    await way.measure("phone")
     await page.run("document.getElementById('question').focus()")
     await page.type("heart " * 99)
     await way.measure_error("too long")
@@ -172,8 +127,6 @@ async def _compare(way: Walk) -> None:
     await fill(page, "compare", COMPARED)
     await page.run("document.getElementById('facts').open = true")
     await way.measure("comparison")
-    await page.look(DESKTOP, is_dark=True)
-    await way.measure("comparison, dark")
     way.seen["compare"] = await take(page)
     click = "document.getElementById('copy-snippet').click()"
     await page.send("Runtime.evaluate", expression=click, userGesture=True)
@@ -212,7 +165,7 @@ async def _open_link(way: Walk) -> None:
 
 async def _compare_without_table(way: Walk, plain: str) -> None:
     page = way.page
-    await page.look(PHONE, language="fr-FR")
+    await page.speak("fr-FR")
     await page.go(plain)
     await way.measure("plain")
     await page.send("Input.insertText", text="douleur\npain of the heart\nskin rash")

@@ -8,81 +8,79 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from serve.http.openapi import ReplicaEntry
 from serve.replica.compute import Part, answer, compute_together, read_tokens
-from serve.replica.protocol import EmbedCall, Embedded, Refused
+from serve.replica.protocol import (
+    EmbedCall,
+    Embedded,
+    Model,
+    Refused,
+    ReplicaEntry,
+    Tokenized,
+)
 from serve.replica.rerank import (
     Ranked,
     Ranker,
     RerankCall,
     rerank,
 )
-from serve.replica.search import search
-from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.search import SearchCall, SearchResult, search
 from serve.replica.served_model import (
     ServedModel,
 )
 
 
-class Method:
-    """`handle.method.remote(...)`, awaited."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    async def remote(self, *arguments: Any) -> Any:
-        return await asyncio.to_thread(self.function, *arguments)
-
-
 @dataclass
 class Replica:
-    """As Serve's handle of an Embedder; `seen` are the requests that reached it."""
+    """An EmbeddingReplica that computes each request alone; `seen` are those that reached it."""
 
     served: ServedModel
 
     def __post_init__(self) -> None:
         self.seen: list[EmbedCall] = []
-        self.embed = Method(self._embed)
-        self.describe = Method(lambda: self.served.model)
-        self.search = Method(self._search)
-        self.tokenize = Method(lambda call: read_tokens(call, self.served))
 
-    def _embed(self, call: EmbedCall) -> Embedded | Refused:
+    async def embed(self, call: EmbedCall) -> Embedded | Refused:
         self.seen.append(call)
-        return asyncio.run(answer_alone(call, self.served))
+        return await answer_alone(call, self.served)
 
-    def _search(self, call: SearchCall) -> SearchResult | Refused:
-        async def embed(text: EmbedCall) -> Embedded | Refused:
-            self.seen.append(text)
-            return await answer_alone(text, self.served)
+    async def tokenize(self, call: EmbedCall) -> Tokenized | Refused:
+        return read_tokens(call, self.served)
 
-        return asyncio.run(search(call, lambda: self.served, embed))
+    async def search(self, call: SearchCall) -> SearchResult | Refused:
+        return await search(call, lambda: self.served, self.embed)
 
-    def broadcast(self, _: str) -> "Replica":
-        return self
+    async def describe(self) -> Model:
+        return self.served.model
 
-    async def results_async(self, **_: Any) -> list[ReplicaEntry]:
+    async def reports(self) -> list[ReplicaEntry]:
         model = self.served.model
-        named = {
-            "version": model["version"],
-            "fingerprint": model["fingerprint"],
-            "table_version": None,
-        }
-        return [{"replica": "r1", "config": "c1", "refused": None, "reason": None, **named}]
+        return [
+            {
+                "replica": "r1",
+                "version": model["version"],
+                "fingerprint": model["fingerprint"],
+                "table_version": None,
+                "config": "c1",
+                "refused": None,
+                "reason": None,
+            }
+        ]
 
 
 @dataclass
 class RankingReplica:
-    """As Serve's handle of a Reranker; `passes` counts the pairs of each forward pass."""
+    """As Serve's handle of a Reranker: `rerank.remote(...)`. `passes` counts the pairs of each forward pass."""
 
     ranker: Ranker
 
     def __post_init__(self) -> None:
         self.passes: list[int] = []
-        self.rerank = Method(self._rerank)
 
-    def _rerank(self, call: RerankCall) -> Ranked | Refused:
-        return asyncio.run(rerank(call, self.ranker, self._compute, batch_tokens=64))
+    @property
+    def rerank(self) -> "RankingReplica":
+        return self
+
+    async def remote(self, call: RerankCall) -> Ranked | Refused:
+        return await rerank(call, self.ranker, self._compute, batch_tokens=64)
 
     async def _compute(self, part: Part) -> npt.NDArray[np.float32]:
         self.passes.append(len(part.tokens))
@@ -133,11 +131,13 @@ def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
 
 
 class Failing:
-    """A handle whose replica answers with an exception."""
+    """A replica, or a handle to one, that answers with an exception."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe = self.search = self.tokenize = Method(self._fail)
+        self.embed = self.describe = self.search = self.tokenize = self.reports = self.fail
+        self.rerank = self
+        self.remote = self.fail
 
-    def _fail(self, *_: Any) -> None:
+    async def fail(self, *_: Any) -> None:
         raise self.error

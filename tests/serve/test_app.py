@@ -37,10 +37,8 @@ def test_arguments_of_a_command_line_and_of_a_file_mean_the_same():
     assert dotted.keys.variable == "K"
 
 
-@pytest.mark.parametrize("has_haproxy", ["0", "1"])
-def test_an_application_is_built_for_either_ingress(
-    encoder_folder: Path, cross_folder: Path, has_haproxy: str, monkeypatch: pytest.MonkeyPatch
+def test_an_application_is_built_with_a_cross_encoder_beside_it(
+    encoder_folder: Path, cross_folder: Path
 ):
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", has_haproxy)
     arguments = {"model": str(encoder_folder), "rerank.model": str(cross_folder)}
     assert isinstance(build(arguments), Application)

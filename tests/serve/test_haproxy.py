@@ -14,16 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
-from serve.errors import explain
-from serve.operate.haproxy import haproxy_environment, is_behind_haproxy
-from serve.operate.haproxy_config import change_config, error_file
+from serve.operate.haproxy import check_ingress, haproxy_environment
+from serve.operate.haproxy_config import change_config
 from tests.serve.hangups import REQUEST, cpu_s, reset
 from tests.serve.real_haproxy import Proxy, hasty_replica, held_port
 
@@ -92,24 +89,11 @@ def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_
     ]
 
 
-def test_a_folder_whose_name_is_too_long_for_haproxys_sockets_is_refused():
-    with pytest.raises(ConfigError, match="at most 27 characters"):
-        haproxy_environment("/tmp/" + "x" * 23)
-
-
-def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
-    head, body = error_file().split(b"\r\n\r\n")
-    lost = explain(RayActorError(), 1)
-    assert json.loads(body) == lost.body()
-    assert f"HTTP/1.1 {lost.status} ".encode() in head
-    assert f"Retry-After: {lost.headers['retry-after']}".encode() in head
-
-
 @pytest.mark.parametrize(
     ("is_deployed", "start", "end"),
     [
         (True, 'status 404 content-type application/json string \'{"error": ', "'"),
-        (False, 'status 503 content-type application/json string \'{"error": ', "Retry-After 1"),
+        (False, 'status 503 content-type application/json string \'{"error": ', "retry-after 1"),
     ],
 )
 def test_a_path_of_nobody_is_not_found_and_callers_come_again_where_nothing_is_deployed_yet(
@@ -167,27 +151,6 @@ def test_a_body_that_breaks_off_is_refused_in_our_shape(proxy: Proxy):
     ] * 2
 
 
-def test_what_haproxy_answers_to_bytes_that_are_no_request_is_its_own_html(proxy: Proxy):
-    """It has no stream yet for which a setting could count; where this fails, it has learnt to:
-    give it the shape.
-    """
-    sent = {
-        b"400 no HTTP": b"\x16\x03\x01 no HTTP\r\n\r\n",
-        b"400 headers past 16 KiB": _HEAD + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        b"408 half of the headers": _HEAD,
-        b"422 an unknown coding": _HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
-    }
-    hasty = proxy.config.replace(
-        "    use_backend replicas", "    timeout http-request 500ms\n    use_backend replicas"
-    )
-    with proxy.started(hasty):
-        answers = {name: tell(proxy, part) for name, part in sent.items()}
-    assert {name: head.split()[1] for name, (head, _) in answers.items()} == {
-        name: name[:3] for name in sent
-    }
-    assert {name for name, (_, body) in answers.items() if body.startswith(b"<html>")} == set(sent)
-
-
 def tell(proxy: Proxy, *parts: bytes) -> tuple[bytes, bytes]:
     """Head and body of what comes back for these bytes."""
     with socket.create_connection(
@@ -233,18 +196,11 @@ def refusal(url: str) -> tuple[str | None, int, str | None]:
     return code, refused.value.code, refused.value.headers["retry-after"]
 
 
-def test_a_ray_without_haproxy_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
+def test_a_ray_without_haproxy_or_a_long_folder_is_refused(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ConfigError, match="at most 27 characters"):
+        haproxy_environment("/tmp/" + "x" * 23)
     monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
     with pytest.raises(ConfigError, match="Ray was started without it; start Ray on each node"):
-        is_behind_haproxy("haproxy")
-
-
-@pytest.mark.parametrize(
-    ("ingress", "started_for_it", "expected"),
-    [("auto", "1", True), ("auto", "0", False), ("serve", "1", False), ("haproxy", "1", True)],
-)
-def test_auto_is_behind_haproxy_where_ray_was_started_for_it(
-    ingress: Any, started_for_it: str, expected: bool, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", started_for_it)
-    assert is_behind_haproxy(ingress) is expected
+        check_ingress("haproxy")
+    for ingress in ("auto", "serve"):
+        check_ingress(ingress)

@@ -15,7 +15,7 @@ from serve.logs import PIPE, LineWriter, copied, make_pipe, start_logs
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
     """Puts the loggers back as they were."""
-    named = [logging.getLogger(name) for name in ("serve", "medembed", "serve.http.request_log")]
+    named = [logging.getLogger(name) for name in ("serve", "medembed", "serve.access")]
     before = [(logger.handlers, logger.propagate, logger.level) for logger in named]
     yield
     for logger, (handlers, propagates, level) in zip(named, before, strict=True):
@@ -25,7 +25,7 @@ def loggers() -> Iterator[None]:
 
 
 def log_three() -> None:
-    logging.getLogger("serve.http.request_log").info("%s", '{"status": 200}')
+    logging.getLogger("serve.access").info("%s", '{"status": 200}')
     logging.getLogger("serve.replica.embedder").error("not swapped: %s", "no such folder")
     logging.getLogger("medembed.encoding").info("a detail")
 
@@ -45,9 +45,6 @@ def test_requests_and_faults_are_json_lines_on_standard_error_or_output(
     log_three()
     captured = capfd.readouterr()
     assert (len(captured.out.splitlines()), captured.err) == (2, "")
-
-
-def test_without_an_access_log_faults_are_still_told(capfd: pytest.CaptureFixture[str]):
     start_logs("off")
     log_three()
     (line,) = capfd.readouterr().err.splitlines()

@@ -2,7 +2,6 @@
 model.
 """
 
-import hashlib
 from typing import Any
 
 import pytest
@@ -11,13 +10,12 @@ from hypothesis import given, settings
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from serve.http.api import make_app
-from serve.http.limits import LimitsConfig
-from serve.http.settings import HttpSettings
-from serve.http.shared_answer import SharedAnswer
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
+from serve.http.health import SharedAnswer
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, keys_of
+from tests.serve.conftest import HASH, KEY, keys_of
 from tests.serve.replicas import RankingReplica, Replica
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -44,10 +42,8 @@ async def read_metrics() -> str:
 
 @pytest.fixture(scope="module")
 def schema(searched: ServedModel, ranker: Ranker) -> Any:
-    hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
-    settings = HttpSettings(
-        LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model
-    )
+    config = ServeConfig(limits=LimitsConfig(token_ids=True), page=False)
+    settings = HttpSettings(config, keys_of(HASH), ranker.model)
     app = make_app(Replica(searched), settings, RankingReplica(ranker))
     app.state.metrics = SharedAnswer(read_metrics, 60)  # no Ray here, whose nodes would be asked
     config = SchemathesisConfig.from_dict(

@@ -1,20 +1,18 @@
 """The page's files: who gets them, under which policy, and that nothing in them could break it."""
 
-import hashlib
 import re
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from serve.config import ServeConfig
 from serve.http import page
-from serve.http.api import make_app
-from serve.http.settings import HttpSettings
+from serve.http.api import HttpSettings, make_app
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, keys_of
+from tests.serve.conftest import HASH, KEY, Client, keys_of
 from tests.serve.replicas import Replica
 
-HASH = hashlib.sha256(KEY.encode()).hexdigest()
 FILES = sorted((Path(page.__file__).parent / "page_files").iterdir())
 
 
@@ -49,7 +47,7 @@ def test_all_files_are_served_and_no_others(client: TestClient):
 
 
 def test_the_operators_examples_need_no_key(trained: ServedModel):
-    settings = HttpSettings(keys=keys_of(HASH), examples=("toothache", "fièvre"))
+    settings = HttpSettings(ServeConfig(examples=("toothache", "fièvre")), keys_of(HASH))
     answer = TestClient(make_app(Replica(trained), settings)).get("/page/examples.json")
     assert answer.json() == ["toothache", "fièvre"]
 

@@ -5,16 +5,19 @@ Bodies that the OpenAPI document allows or forbids are sent by test_openapi.py.
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from serve.http.api import make_app
-from serve.http.limits import LimitsConfig
-from serve.http.parse import is_cheap
-from serve.http.settings import HttpSettings
+from serve.config import LimitsConfig, ServeConfig
+from serve.http.api import HttpSettings, make_app
+from serve.http.embeddings import EmbeddingRequest, to_call
+from serve.http.route import Body, is_cheap, parse_body
+from serve.http.search_body import SearchRequest
+from serve.http.search_body import to_call as to_search_call
 from serve.replica.served_model import ServedModel
 from tests.serve.replicas import Replica
 
@@ -27,7 +30,7 @@ GOOD = {"model": "medembed", "input": f"{MARK} heart", "dimensions": 8}
 def fuzzed(trained: ServedModel) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
     limits = LimitsConfig(token_ids=True, max_items=3)
-    with TestClient(make_app(Replica(trained), HttpSettings(limits))) as client:
+    with TestClient(make_app(Replica(trained), HttpSettings(ServeConfig(limits=limits)))) as client:
         yield client
 
 
@@ -114,3 +117,24 @@ def test_a_body_of_too_many_values_is_told_so(client: TestClient):
     response = client.post("/v1/embeddings", content=content, headers=headers)
     assert response.status_code == 400
     assert "too many values" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [(EmbeddingRequest, {"input": "a", "model": "m"}), (SearchRequest, {})]
+)
+def test_null_is_the_default_of_every_field_that_may_be_left_out(
+    kind: type[Body], body: dict[str, Any]
+):
+    optional = [name for name, field in kind.model_fields.items() if not field.is_required()]
+    nulls = json.dumps(body | dict.fromkeys(optional)).encode()
+    assert len(optional) >= 7
+    assert parse_body(nulls, kind) == parse_body(json.dumps(body).encode(), kind)
+    properties = kind.model_json_schema()["properties"]
+    assert [name for name in optional if {"type": "null"} not in properties[name]["anyOf"]] == []
+
+
+def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
+    call = to_call(EmbeddingRequest(input="a", model="m"), LimitsConfig())
+    assert (call.cuts, call.output_dtype, call.role) == (False, "float", "query")
+    assert to_search_call(SearchRequest(query="a"), LimitsConfig()).k == 10
+    assert to_search_call(SearchRequest(query="a"), LimitsConfig(max_k=3)).k == 3

@@ -1,7 +1,6 @@
 """GET /metrics joins what the nodes' agents say. The agents here are two small HTTP servers."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,15 +11,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from serve.errors import RequestError
-from serve.http.api import make_app
-from serve.http.scrape import merge, read_cluster, read_nodes
-from serve.http.settings import HttpSettings
-from serve.http.shared_answer import SharedAnswer
+from serve.http.health import SharedAnswer
+from serve.http.scrape import read_cluster, read_nodes
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, running
+from tests.serve.conftest import HASH, KEY, Client, running
 from tests.serve.replicas import Replica
 
 PAGE = """# HELP ray_a_total Counted, with a word or two.
@@ -44,10 +40,6 @@ def agent(node: str) -> Starlette:
     return Starlette(routes=[Route("/metrics", metrics)])
 
 
-async def read_page() -> str:
-    return PAGE.format(node="n1")
-
-
 async def hang(_: Request) -> PlainTextResponse:
     await asyncio.sleep(5)
     return PlainTextResponse("late")
@@ -68,6 +60,7 @@ def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told
     started = time.monotonic()
     page = asyncio.run(read_nodes(agents, timeout_s=0.7))
     assert time.monotonic() - started < 3
+    assert page.count("# TYPE") == 3, "each metric has one head"
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert set(families) == {"ray_a", "ray_b_ms", "medembed_node_up"}
     assert [sample.labels["NodeAddress"] for sample in families["ray_a"].samples] == ["n1", "n2"]
@@ -78,9 +71,6 @@ def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told
     }
     up = {sample.labels["node"]: sample.value for sample in families["medembed_node_up"].samples}
     assert up == dict(zip(agents, [1, 1, 0, 0], strict=True))
-
-
-def test_where_no_node_answers_there_is_no_page(agents: list[str]):
     with pytest.raises(RequestError, match="none of 1 nodes gave theirs"):
         asyncio.run(read_nodes(agents[-1:], timeout_s=0.5))
 
@@ -92,16 +82,10 @@ def test_a_ray_that_hangs_is_told_in_time(monkeypatch: pytest.MonkeyPatch):
         asyncio.run(read_cluster())
 
 
-def test_each_metric_has_one_head_however_many_pages_name_it():
-    page = PAGE.format(node="n")
-    assert merge([page, page]).count("# TYPE") == 2
-    assert merge([]) == "\n"
-
-
 def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
     trained: ServedModel, client_of: Client
 ):
-    client = client_of(Replica(trained), hashes=(hashlib.sha256(KEY.encode()).hexdigest(),))
+    client = client_of(Replica(trained), hashes=(HASH,))
     readings = []
 
     async def read() -> str:
@@ -117,14 +101,6 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
     assert answers[0].headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answers[0].text == PAGE.format(node="n1")
     assert len(readings) == 1
-
-
-def test_an_overloaded_server_still_gives_its_metrics(trained: ServedModel):
-    app = make_app(Replica(trained), HttpSettings(), most=0)
-    app.state.metrics = SharedAnswer(read_page, 60)
-    with TestClient(app) as client:
-        assert client.get("/v1/models").status_code == 429
-        assert client.get("/metrics").status_code == 200
 
 
 def test_a_process_without_ray_says_so(

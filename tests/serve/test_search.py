@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,13 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from medembed.data.dataset import open_dataset
 from medembed.schema import document_of
 from medembed.search.corpus import top_k
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, load
 from tests.serve.replicas import Replica
+from tests.tables import write_corpus, write_table
 
 QUESTION = "pain of the heart"
 
@@ -72,28 +73,28 @@ def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: S
     assert entry["table"]["fields"] == ["text", "language"]
 
 
-def test_several_queries_get_a_list_each_in_their_order(client: TestClient):
+def test_several_queries_or_embeddings_get_a_list_each_in_their_order(client: TestClient):
     texts = [QUESTION, "skin rash", "a tremor of the left hand"]
-    answer = ask(client, query=texts, k=4, dimensions=8)
-    single = [ask(client, query=text, k=4, dimensions=8) for text in texts]
-    assert answer["data"] == [
-        {"index": index, "data": answer["data"]} for index, answer in enumerate(single)
-    ]
-    assert answer["usage"]["total_tokens"] == sum(
-        answer["usage"]["total_tokens"] for answer in single
-    )
-    assert ask(client, query=texts[:1], k=4, dimensions=8)["data"] == answer["data"][:1]
+    few = {"k": 4, "dimensions": 8}
+    answer = ask(client, query=texts, **few)
+    single = [ask(client, query=text, **few) for text in texts]
+    for index, each in enumerate(single):
+        assert answer["data"][index] == {"index": index, "data": each["data"]}
+    tokens = [each["usage"]["total_tokens"] for each in single]
+    assert answer["usage"]["total_tokens"] == sum(tokens)
+    assert ask(client, query=texts[:1], **few)["data"] == answer["data"][:1]
+
     body = {"input": texts, "model": "medembed", "encoding_format": "base64"}
-    vectors = [
-        entry["embedding"] for entry in client.post("/v1/embeddings", json=body).json()["data"]
-    ]
-    assert ask(client, embedding=vectors, k=4, dimensions=8)["data"] == answer["data"]
+    entries = client.post("/v1/embeddings", json=body).json()["data"]
+    vectors = [entry["embedding"] for entry in entries]
     numbers = np.frombuffer(base64.b64decode(vectors[0]), "<f4").tolist()
-    assert (
-        ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"]
-        == answer["data"][:2]
-    )
-    assert ask(client, embedding=numbers, k=4, dimensions=8)["data"] == single[0]["data"]
+    by_vectors = ask(client, embedding=[numbers, *vectors[1:]], **few)
+    assert by_vectors["data"] == answer["data"]
+    assert by_vectors["usage"]["total_tokens"] == 0
+    for vector in (numbers, vectors[0]):
+        assert ask(client, embedding=vector, **few)["data"] == single[0]["data"]
+    longer = [1000 * value for value in numbers]
+    assert ids(ask(client, embedding=longer, **few)) == ids(single[0])
 
 
 def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
@@ -101,18 +102,6 @@ def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
     assert len(by_id) == len({document_of(name) for name in ROWS})
     assert by_id["d0"]["row_id"].startswith("d0#chunk-")
     assert "row_id" not in by_id["d5"]
-
-
-def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: TestClient):
-    by_text = ask(client, query=QUESTION, dimensions=8)
-    for encoding in ("float", "base64"):
-        body = {"input": QUESTION, "model": "medembed", "encoding_format": encoding}
-        embedding = client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
-        answer = ask(client, embedding=embedding, dimensions=8)
-        assert answer["data"] == by_text["data"]
-        assert answer["usage"]["total_tokens"] == 0
-    longer = [1000 * value for value in np.frombuffer(base64.b64decode(embedding), "<f4").tolist()]
-    assert ids(ask(client, embedding=longer, dimensions=8)) == ids(by_text)
 
 
 def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: ServedModel):
@@ -136,63 +125,47 @@ def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: Tes
     assert scores == sorted(scores, reverse=True)
 
 
+NAN = base64.b64encode(np.full(32, np.nan, "<f4")).decode()
+
+
 @pytest.mark.parametrize(
     ("body", "param", "says"),
     [
-        ({}, "query", "exactly one"),
-        ({"query": "SECRET", "embedding": [1.0] * 32}, "query", "exactly one"),
+        ({"query": None}, "query", "exactly one"),
+        ({"embedding": [1.0] * 32}, "query", "exactly one"),
         ({"query": ""}, "query", "none of them empty"),
-        ({"query": 5}, "query", "string"),
         ({"query": []}, "query", "string"),
         ({"query": ["SECRET", ""]}, "query", "string"),
         ({"query": ["SECRET"] * 101}, "query", "limits.max_queries"),
-        (
-            {"query": ["heart", "heart " * 99 + "SECRET"]},
-            "query",
-            "query[1]: has 113 tokens; at most 48",
-        ),
-        ({"embedding": [[1.0] * 32, [1.0] * 31]}, "embedding", "several lengths"),
-        ({"embedding": [[1.0] * 32] * 101}, "embedding", "limits.max_queries"),
-        ({"query": "SECRET", "filter": {"SECRET": "x"}}, "filter", "known here: text, language"),
-        ({"query": "SECRET", "filter": {"language": []}}, "filter", "a list of texts"),
-        ({"query": "SECRET", "filter": {"language": 5}}, "filter", "a list of texts"),
-        ({"query": "SECRET", "filter": "SECRET"}, "filter", "a list of texts"),
-        ({"query": "SECRET", "kk": 3}, "kk", "nearest known field is 'k'"),
-        ({"query": "SECRET", "k": 0}, "k", "greater than"),
-        ({"query": "SECRET", "k": 101}, "k", "limits.max_k"),
-        ({"query": "SECRET", "dimensions": 16}, "dimensions", "[32, 8]"),
-        ({"query": "SECRET", "dimensions": 33}, "dimensions", "33"),
-        ({"query": "SECRET", "candidates": 9}, "candidates", "first_dimensions"),
-        (
-            {"query": "SECRET", "first_dimensions": 8, "candidates": 9},
-            "candidates",
-            "at least the k=10",
-        ),
-        (
-            {"query": "SECRET", "first_dimensions": 8, "candidates": 10_001},
-            "candidates",
-            "limits.max_candidates",
-        ),
-        ({"query": "SECRET", "first_dimensions": 32}, "first_dimensions", "fewer than"),
-        ({"query": "SECRET", "first_dimensions": 9}, "first_dimensions", "[32, 8]"),
-        ({"query": "heart " * 99 + "SECRET"}, "query", "has 113 tokens; at most 48"),
-        ({"embedding": [1.0] * 8}, "embedding", "has 8 values, expected 32"),
-        ({"embedding": []}, "embedding", "list of numbers"),
-        ({"embedding": ["SECRET"]}, "embedding", "list of numbers"),
-        ({"embedding": "SECRET"}, "embedding", "list of numbers"),
-        ({"embedding": [0.0] * 32}, "embedding", "no length"),
-        ({"embedding": [1e300] * 32}, "embedding", "not finite"),
-        (
-            {"embedding": base64.b64encode(np.full(32, np.nan, "<f4")).decode()},
-            "embedding",
-            "not finite",
-        ),
+        ({"query": ["heart", "heart " * 100]}, "query", "query[1]: has 108 tokens; at most 48"),
+        ({"query": "heart " * 100}, "query", "query: has 108 tokens; at most 48"),
+        ({"filter": {"SECRET": "x"}}, "filter", "known here: text, language"),
+        ({"filter": {"language": []}}, "filter", "a list of texts"),
+        ({"filter": "SECRET"}, "filter", "a list of texts"),
+        ({"kk": 3}, "kk", "nearest known field is 'k'"),
+        ({"k": 0}, "k", "greater than"),
+        ({"k": 101}, "k", "limits.max_k"),
+        ({"dimensions": 16}, "dimensions", "[32, 8]"),
+        ({"dimensions": 33}, "dimensions", "33"),
+        ({"candidates": 9}, "candidates", "first_dimensions"),
+        ({"first_dimensions": 8, "candidates": 9}, "candidates", "at least the k=10"),
+        ({"first_dimensions": 8, "candidates": 10_001}, "candidates", "limits.max_candidates"),
+        ({"first_dimensions": 32}, "first_dimensions", "fewer than"),
+        ({"first_dimensions": 9}, "first_dimensions", "[32, 8]"),
+        ({"query": None, "embedding": [[1.0] * 32, [1.0] * 31]}, "embedding", "several lengths"),
+        ({"query": None, "embedding": [[1.0] * 32] * 101}, "embedding", "limits.max_queries"),
+        ({"query": None, "embedding": [1.0] * 8}, "embedding", "has 8 values, expected 32"),
+        ({"query": None, "embedding": ["SECRET"]}, "embedding", "list of numbers"),
+        ({"query": None, "embedding": "SECRET"}, "embedding", "list of numbers"),
+        ({"query": None, "embedding": [0.0] * 32}, "embedding", "no length"),
+        ({"query": None, "embedding": [1e300] * 32}, "embedding", "not finite"),
+        ({"query": None, "embedding": NAN}, "embedding", "not finite"),
     ],
 )
 def test_what_cannot_be_searched_names_the_field_and_never_the_text(
     client: TestClient, body: dict[str, Any], param: str, says: str
 ):
-    assert says in refused(client, 400, param, **body)
+    assert says in refused(client, 400, param, **({"query": "SECRET"} | body))
 
 
 def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: ServedModel):
@@ -218,20 +191,61 @@ def test_texts_are_given_only_where_the_operator_says_so(
     assert off.table is None
 
 
-def test_the_access_log_has_counts_and_no_text(
-    client: TestClient, caplog: pytest.LogCaptureFixture
-):
-    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
-        ask(client, query="SECRET", k=3, dimensions=8)
-    (line,) = [
-        json.loads(record.message)
-        for record in caplog.records
-        if record.name == "serve.http.request_log"
+def fields_of(row: int) -> dict[str, str | None]:
+    return {"language": "en" if row % 3 else "fr", "label": None if row % 5 else "x"}
+
+
+@pytest.fixture(scope="module")
+def bilingual(
+    trained_folder: Path, trained: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> ServedModel:
+    """ROWS of which every third is French and every fifth has a label; of d0 one chunk is
+    French.
+    """
+    texts = enumerate(ROWS.items())
+    rows = [
+        {"document_id": name, "text": text} | fields_of(number) for number, (name, text) in texts
     ]
-    assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
-        "/v1/search",
-        3,
-        8,
-        1,
+    folder = tmp_path_factory.mktemp("bilingual")
+    write_corpus(folder / "data", rows, 20)
+    encoder = trained.encoder
+    write_table(
+        folder / "table",
+        open_dataset(str(folder / "data")),
+        encoder.encode([*ROWS.values()]),
+        encoder=encoder.fingerprint,
     )
-    assert "SECRET" not in caplog.text
+    search = {"documents": str(folder / "data"), "fields": ["text", "language", "label"]}
+    return load(trained_folder, table=str(folder / "table"), search=search)
+
+
+@pytest.mark.parametrize("funnel", [{}, {"first_dimensions": 8, "candidates": 100}])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"language": "fr"},
+        {"language": ["fr", "en"]},
+        {"language": ["en"], "label": ["x"]},
+        {"language": "de"},
+        {},
+        None,
+    ],
+)
+def test_a_filter_gives_the_best_of_those_that_match(
+    bilingual: ServedModel, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
+):
+    client = client_of(Replica(bilingual))
+
+    def matches(entry: dict[str, Any]) -> bool:
+        return all(entry["fields"][name] in value for name, value in (wanted or {}).items())
+
+    among = [number for number in range(len(ROWS)) if matches({"fields": fields_of(number)})]
+    names, vectors = (
+        np.array([*ROWS])[among].tolist(),
+        bilingual.encoder.encode([*ROWS.values()])[among],
+    )
+    query = bilingual.encoder.encode([QUESTION], "query")
+    answer = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
+    best = top_k(query, names, vectors, 7, by_document=True) if among else None
+    assert ids(answer) == ([name for name in best.ids[0].tolist() if name] if best else [])
+    assert all(matches(entry) for entry in answer["data"])

@@ -9,10 +9,10 @@ from medembed.errors import ServiceError
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 from serve.config import ServeConfig
-from serve.http.openapi import ReplicaEntry
 from serve.operate.dashboard import deployed_app, replicas_of, server_url, with_user_config
 from serve.operate.promotion import check_follows
 from serve.operate.swap import ServerState, wait_until_taken
+from serve.replica.protocol import ReplicaEntry
 
 OLD = {"model": "m1", "version": "1"}
 NEW = {"model": "m2", "version": "2"}
