@@ -107,13 +107,11 @@ def update_table(
             return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
-        counted = ", ".join(f"{count:,} {name}" for name, count in changes.counts.items())
-        logger.info("corpus: %s", counted)
+        logger.info("corpus: %s", changes.describe())
         items = to_items(changes, corpus, config)
         staging = _open_records(target, dataset, encoder, items)
         if base is None and target.storage == "int8":
-            ranges = _measure_ranges(corpus, model, config, staging)
-            target = replace(target, ranges=ranges)
+            target = replace(target, ranges=_measure_ranges(corpus, model, config, staging))
         work = _encode(items, staging, model, target, config)
         info = replace(base.info, dataset=dataset) if base else work.info(target, encoder, dataset)
         table = commit_table(
