@@ -90,10 +90,9 @@ def update_table(
     A version that `is_unseen` is for the caller alone, until another call makes the same one for
     all. `dataset` is the data set's fingerprint; a table that bears it is not looked into. A new
     table keeps vectors as float32 and whole, unless `storage_type` and `dimensions` say otherwise.
-    Until the one commit readers see the old version. Raises StorageError if another encoder's
-    table, one that keeps vectors otherwise, or something else is there, or if another run commits
-    meanwhile; DataError for a corpus without documents, or with an id twice, or with a document on
-    which the model fails; ModelError for dimensions that the model was not trained for.
+    Until the one commit readers see the old version. Raises StorageError for another encoder's
+    table or something else there, or if another run commits meanwhile; DataError for an empty
+    corpus, an id twice, or a document on which the model fails; ModelError for untrained dimensions.
     """
     folder = fetch_encoder(model)
     encoder = model_fingerprint(folder)
