@@ -92,7 +92,7 @@ def update_table(
     table keeps vectors as float32 and whole, unless `storage_type` and `dimensions` say otherwise.
     Until the one commit readers see the old version. Raises StorageError for another encoder's
     table or something else there, or if another run commits meanwhile; DataError for an empty
-    corpus, an id twice, or a document on which the model fails; ModelError for untrained dimensions.
+    corpus, an id twice, or a text on which the model fails; ModelError for untrained dimensions.
     """
     folder = fetch_encoder(model)
     encoder = model_fingerprint(folder)
