@@ -72,6 +72,10 @@ class Changes:
         self.counts: dict[str, int] = dict(zip(_COUNTED, read_one(database, _COUNTS), strict=True))
         self.rows = self.counts["added"] + self.counts["changed"]
 
+    def describe(self) -> str:
+        """Return the counts as a phrase."""
+        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+
     def dead(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (place of a fragment in the table, ids of its rows to delete)."""
         rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")

@@ -90,10 +90,9 @@ def update_table(
     A version that `is_unseen` is for the caller alone, until another call makes the same one for
     all. `dataset` is the data set's fingerprint; a table that bears it is not looked into. A new
     table keeps vectors as float32 and whole, unless `storage_type` and `dimensions` say otherwise.
-    Until the one commit readers see the old version. Raises StorageError if another encoder's
-    table, one that keeps vectors otherwise, or something else is there, or if another run commits
-    meanwhile; DataError for a corpus without documents, or with an id twice, or with a document on
-    which the model fails; ModelError for dimensions that the model was not trained for.
+    Until the one commit readers see the old version. Raises StorageError for another encoder's
+    table or something else there, or if another run commits meanwhile; DataError for an empty
+    corpus, an id twice, or a text on which the model fails; ModelError for untrained dimensions.
     """
     folder = fetch_encoder(model)
     encoder = model_fingerprint(folder)
@@ -107,13 +106,11 @@ def update_table(
             return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
-        counted = ", ".join(f"{count:,} {name}" for name, count in changes.counts.items())
-        logger.info("corpus: %s", counted)
+        logger.info("corpus: %s", changes.describe())
         items = to_items(changes, corpus, config)
         staging = _open_records(target, dataset, encoder, items)
         if base is None and target.storage == "int8":
-            ranges = _measure_ranges(corpus, model, config, staging)
-            target = replace(target, ranges=ranges)
+            target = replace(target, ranges=_measure_ranges(corpus, model, config, staging))
         work = _encode(items, staging, model, target, config)
         info = replace(base.info, dataset=dataset) if base else work.info(target, encoder, dataset)
         table = commit_table(
