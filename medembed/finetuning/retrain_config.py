@@ -28,7 +28,7 @@ class IncrementConfig(Config):
         default=0.6, gt=0, le=10, description="of training.epochs, in an increment, likewise"
     )
     average: float | None = Field(
-        default=0.6,
+        default=0.5,
         gt=0,
         le=1,
         description="weight of what an increment learned in its average with the champion; null: "
