@@ -72,6 +72,12 @@ class Restoration:
     def _check_registry(self) -> None:
         """Raises ServiceError if the model is registered, unless the same restoration began it."""
         name = self.manifest.name
+        asked = self.registry.config.model_name
+        if asked != name:
+            raise ServiceError(
+                f"registry.model_name: found {asked!r}, but the backup holds {name!r}; give "
+                f"registry.model_name={name}."
+            )
         models = self.registry.client.search_registered_models(filter_string=f"name = '{name}'")
         if not models or models[0].tags.get(_BEGUN) == self.manifest.key:
             return

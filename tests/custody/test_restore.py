@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import jobs.restore
 import medembed.custody.restore
+from jobs.restore import RestoreJob
+from medembed.config import load_config
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions
 from medembed.schema import content_hash
@@ -75,6 +78,26 @@ def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_
     assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, (
         "what is there is right"
     )
+
+
+def test_a_backup_of_another_model_than_the_named_one_is_refused(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    world.add(1)
+    backup(world, str(tmp_path / "backup"))
+    registry = new_registry("other")
+    job = load_config(
+        RestoreJob,
+        [
+            f"backup={tmp_path}/backup",
+            f"output={tmp_path}/out",
+            f"registry.workspace={registry.config.workspace}",
+            "registry.model_name=another",
+        ],
+    )
+    with pytest.raises(ServiceError, match="found 'another', but the backup holds 'medembed'"):
+        jobs.restore.run(job)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["../evilrc", "models/../../evilrc", "evilrc", "/evilrc"])
