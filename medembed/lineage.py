@@ -2,7 +2,7 @@
 
 `manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of
 these classes. A new kind of output is a class here, an entry of `KINDS` and, if versions name it, a
-field of `Origin`: then lineage, prune, erase, backup and restore know it.
+field of `Origin`. One whose rows are rewritten also needs a branch in `custody.erase`.
 """
 
 from collections.abc import Collection
@@ -72,9 +72,9 @@ class Erased:
 class Manifest:
     """What the manifest of any output says.
 
-    `key` is the fingerprint of all that determined it; `fingerprint` is what is in it, where that
-    is known otherwise; `encoder` is the one whose vectors or scores it has: prune removes it with
-    that one. `files` are the names of its files; `counts` {what: how many are in it}.
+    `key` is the fingerprint of all that determined it; `fingerprint` identifies the content, where
+    the key does not; `encoder` is the model whose vectors or scores it has: prune removes both
+    together. `files` are the names of its files; `counts` {what: how many are in it}.
 
     Each kind declares:
     role: the field of `Origin` by which versions name it; None if they do not

@@ -8,6 +8,8 @@ A POST to /v1/embeddings passes these files, in this order:
     replica/replicas.py   holds the model, and puts calls that come together into one batch
     replica/compute.py    checks and tokenises the call, computes it in parts, converts the rows
     replica/protocol.py   the call, its result, and what a model refuses
+
+replica/metrics.py counts each batch.
 """
 
 from typing import TYPE_CHECKING, Any, cast

@@ -148,7 +148,7 @@ class Eraser:
                 set_tags(self.registry, version, Lineage(table=table.as_source))
 
     def _rows_of_sources(self) -> dict[str, int]:
-        """Return {fingerprint of what models are trained on: erased rows}; copies count once."""
+        """Return {fingerprint by which lineages name an output: erased rows}; copies count once."""
         rows: dict[str, int] = {}
         for place in self.touched:
             if place.manifest is not None and place.manifest.role is not None:

@@ -10,7 +10,7 @@ from medembed.tags import Lineage
 
 @dataclass(frozen=True)
 class Learned:
-    """How many erased `rows` there are of each data set and examples, by fingerprint."""
+    """How many erased `rows` each output has that lineages name, by fingerprint."""
 
     rows: Mapping[str, int]
 
@@ -40,7 +40,9 @@ class Learned:
         return trained, descendants
 
     def _count(self, lineage: Lineage) -> int:
-        return sum(self.rows.get(source.fingerprint, 0) for source in lineage.sources.values())
+        # not those of a table, which no model is trained on
+        sources = (lineage.dataset, lineage.examples)
+        return sum(self.rows.get(source.fingerprint, 0) for source in sources if source)
 
 
 def find_family(encoders: Iterable[str], lineages: Sequence[Lineage]) -> set[str]:

@@ -23,7 +23,7 @@ Quoting = Annotated[
     Field(
         description="CSV and TSV: minimal: cells with delimiters, quotes or line ends are quoted, "
         "as pandas, R and Excel write them; none: quotes are characters like any other; auto: "
-        "minimal, but stops where a TSV may be none"
+        "like minimal, but stops with an error where a TSV seems not to quote its cells"
     ),
 ]
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]

@@ -52,7 +52,7 @@ def check_modules(folder: Path, reference: str) -> None:
 
 
 def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
-    """Raise ModelError for a model with a module that is none of these of sentence-transformers."""
+    """Raise ModelError for a module that is not one of these of sentence-transformers."""
     names = ", ".join(known)
     for module in list_modules(folder):
         if not module.type.startswith(_PACKAGE):

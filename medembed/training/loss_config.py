@@ -1,6 +1,6 @@
 """Declare the losses, what each reads and takes, and the config that chooses one.
 
-A new loss is a name and its traits here, and a function in losses/by_name.py.
+A new loss is a name and its traits here, and a case in losses/by_name.py.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ class LossTraits:
     options: tuple[str, ...] = ()
     # the usual one, in cosine distance from 0 to 2; None: the loss takes no margin
     margin: float | None = None
-    # whether it ranks a query's positive among all documents of the batch
+    # whether it ranks a query's positive among all documents of the batch, of which some may be
+    # empty stand-ins (`NO_DOCUMENT`) for mined ones that are missing
     ranks: bool = False
 
     @property

@@ -1,4 +1,18 @@
-"""Train a model on a data set and publish the best checkpoint as a stock folder without pickles."""
+"""Train a model on a data set and publish the best checkpoint as a stock folder without pickles.
+
+A training passes these files, in this order; each names its helpers among its imports:
+
+    run/inputs.py                       checks data, model and config, and fingerprints them
+    record/dev_sample.py                draws what checkpoints are measured on
+    run/fit.py                          has Ray Train start the workers, and start them again
+    run/worker.py                       what each worker does: the rest, but for the last line
+    model/principal_axes.py             turns the model to its principal axes
+    rows/columns.py, rows/order.py      make columns of the examples, and a plan of the steps
+    run/build.py, losses/by_name.py     make the trainer and its loss
+    run/sentence_transformer_trainer.py takes the steps
+    run/callbacks.py, record/scoring.py measure and keep checkpoints, and decide when to stop
+    record/checkpoint.py                publishes the best one, with its card and curves
+"""
 
 import logging
 import tempfile

@@ -1,6 +1,7 @@
 """The HTTP application: OpenAI's embeddings API, beside search, reranking and the page.
 
-A new route is a file of this folder with a `router`, and its name in `ROUTES`.
+A new route is a file of this folder with a `router`, and its name in `ROUTES`. What it asks of the
+model beyond embeddings is a call in replica/protocol.py and a method in replica/replicas.py.
 """
 
 from collections.abc import Sequence

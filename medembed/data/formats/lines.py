@@ -83,7 +83,7 @@ class TextFile:
             yield number, line.rstrip(b"\r\n")
 
     def texts(self) -> Iterator[tuple[int, str]]:
-        """Yield all lines as texts. Raises DataError, naming the line, for one that is none."""
+        """Yield all lines as texts. Raises DataError for bytes that are no text, by line."""
         for number, line in self.lines():
             place = f"{self.uri}:{number}"
             if isinstance(line, BadRow):

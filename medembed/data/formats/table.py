@@ -1,4 +1,4 @@
-"""The formats of sources. A new one is a file in this folder, and its lines in this table."""
+"""The formats of sources. A new one is a file in this folder, its name and its entry here."""
 
 from typing import Literal
 

@@ -35,7 +35,7 @@ def make_loss(
     ModelError if a guide does not load.
     """
     weights = config.weight_by_dimension
-    if not config.loss.traits.ranks:
+    if config.loss.name != "multiple_negatives":
         return MatryoshkaPrefixLoss(model, _loss_of_embeddings(config.loss, model), weights)
 
     return MatryoshkaRankingLoss(
@@ -51,7 +51,7 @@ def make_loss(
 
 
 def _loss_of_embeddings(config: LossConfig, model: Any) -> EmbeddingLoss:
-    """Return a loss that does not rank; a stock loss asks for the model, but does not use it."""
+    """Return a loss of a prefix's embeddings; stock losses ask for the model and do not use it."""
     loss: Any
     match config.name:
         case "triplet":
@@ -66,6 +66,8 @@ def _loss_of_embeddings(config: LossConfig, model: Any) -> EmbeddingLoss:
             loss = stock.BatchHardTripletLoss(model, cosine_distance, config.margin_or_default)
         case "mse":
             return mse
+        case _:
+            raise NotImplementedError(f"loss {config.name}")
     return loss.compute_loss_from_embeddings
 
 

@@ -124,7 +124,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> TorchTrainer:
 
 
 def _explain(diverged: Diverged, run: str) -> str:
-    """Say why training stopped at a number that is none, and what is left of it."""
+    """Say at which loss or gradient, infinite or NaN, training stopped, and what is left of it."""
     reason = (
         f"{diverged.what} is {diverged.value} at step {diverged.step}, learning rate "
         f"{diverged.learning_rate:.2g}; lower training.learning_rate"
