@@ -12,6 +12,7 @@ import pytest
 
 from medembed import storage
 from medembed.artifact import MANIFEST, NewOutput, to_entries
+from medembed.custody.learned import find_family
 from medembed.custody.places import search
 from medembed.data.dataset import open_dataset
 from medembed.encoding.codec import Codec
@@ -265,3 +266,11 @@ def test_a_retention_set_that_a_training_made_beside_its_checkpoint_is_found(
     made = write_dataset(place_of(far.place("models"), "data/made"))
     erase(erasable, *ASKED)
     assert naming(made.uri, *GONE) == []
+
+
+def test_descent_goes_over_any_number_of_steps_and_ends_in_a_circle():
+    pairs = [("a", "b"), ("b", "c"), ("c", "b"), ("x", "y")]
+    lineages = [Lineage(parent=Source(parent), encoder=encoder) for parent, encoder in pairs]
+    lineages += [Lineage(encoder="z"), Lineage(parent=Source("a"))]
+    assert find_family(["a"], lineages) == {"a", "b", "c"}
+    assert find_family([], lineages) == set()

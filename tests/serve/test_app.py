@@ -1,14 +1,17 @@
 """What is wrong with a start is said in one line, before anything is up."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ray.serve import Application
 
 from medembed.errors import MedEmbedError
+from serve.app import __file__ as app_file
 from serve.app import build
-from serve.config import read_arguments
+from serve.config import LimitsConfig, read_arguments
 
 
 @pytest.mark.parametrize(
@@ -42,3 +45,9 @@ def test_an_application_is_built_with_a_cross_encoder_beside_it(
 ):
     arguments = {"model": str(encoder_folder), "rerank.model": str(cross_folder)}
     assert isinstance(build(arguments), Application)
+
+
+def test_serves_own_time_out_which_is_plain_text_comes_after_the_apis():
+    config = yaml.safe_load((Path(app_file).parent / "config.yaml").read_text())
+    limits = LimitsConfig(**config["applications"][0]["args"].get("limits", {}))
+    assert config["http_options"].get("request_timeout_s", math.inf) > limits.request_timeout_s

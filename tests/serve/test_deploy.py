@@ -1,12 +1,16 @@
 """What is told of a start that failed."""
 
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from medembed.errors import ServiceError
 from serve.config import ServeConfig
 from serve.operate.deploy import (
+    _wait_for_controller,
+    _wait_until_up,
     reason_of,
     reason_of_start,
     warn_of_table,
@@ -71,3 +75,12 @@ def test_a_table_that_a_promotion_could_not_keep_is_told_at_the_start():
         ServeConfig(model="/models/folder", table="/ws/tables/one.lance"),
     ):
         assert warn_of_table(fine, settings) is None
+
+
+def test_a_serve_that_did_not_start_is_told_before_anything_is_deployed():
+    started = Future[None]()
+    started.set_exception(ServiceError("serving did not start: RAISED"))
+    with pytest.raises(ServiceError, match="RAISED"):
+        _wait_for_controller(started)
+    with pytest.raises(ServiceError, match="RAISED"):
+        _wait_until_up("http://127.0.0.1:9", 60, started)

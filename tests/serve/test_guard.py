@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 
 from medembed.errors import ModelError
 from serve.config import LimitsConfig, ServeConfig
+from serve.errors import RequestError
 from serve.http.api import HttpSettings, make_app
 from serve.http.front import Guard
 from serve.replica.served_model import ServedModel
@@ -241,3 +243,24 @@ def test_more_requests_than_the_queue_takes_are_refused_unread_but_probes_and_me
     asyncio.run(scenario())
     assert statuses == [429] + [200] * 6
     assert reads.count("/v1/embeddings") == 3
+
+
+def test_a_request_error_survives_the_way_from_another_process():
+    error = RequestError(409, "no", "expected_fingerprint", "fingerprint_mismatch", {"a": "b"})
+    error.headers |= {"c": "d"}
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.body(), again.status, again.headers) == (error.body(), 409, {"a": "b", "c": "d"})
+
+
+def test_without_origins_no_page_from_elsewhere_is_let_in(client: TestClient):
+    headers = {"origin": PAGE, "access-control-request-method": "POST"}
+    response = client.options("/v1/embeddings", headers=headers)
+    assert response.status_code == 405
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/health/live", "/v1/models"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str):
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == client.get(path).headers["content-length"]

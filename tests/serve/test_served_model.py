@@ -17,8 +17,11 @@ from medembed.encoding.quantize import calibrate
 from medembed.encoding.table import TableInfo
 from medembed.errors import ModelError, StorageError
 from medembed.lineage import CheckpointManifest, Origin, Source
+from serve.config import ServeConfig
 from serve.replica.served_model import ServedModel, choose_backend_later, read_training
+from serve.resolve import resolve
 from tests.serve.conftest import PROMPTS, load
+from tests.tiny import make_encoder
 
 DEV = {"step": 400, "score": 0.5, "ndcg@10/32": 0.5, "ndcg@10/8": math.nan}
 TEXTS = ["heart pain", "skin rash", "brain"]
@@ -100,3 +103,11 @@ def test_the_faster_backend_takes_over_while_the_model_answers_and_a_failure_cha
     choose_backend_later(encoder).join(60)
     assert encoder.backend.name == "other"
     np.testing.assert_array_equal(encoder.encode(TEXTS), exact)
+
+
+def test_what_a_checkpoint_was_trained_from_reaches_its_clients(tmp_path: Path):
+    tuned = make_encoder(tmp_path / "tuned", prompts=PROMPTS)
+    save_card(tuned, CheckpointManifest(origin=Origin(Source("d0"), parent=Source("f0"))))
+    settings = resolve(ServeConfig(model=str(tuned)))
+    assert settings.training == {"parent": "f0", "parent_model": None, "dataset": "d0", "dev": {}}
+    assert load(tuned, training=settings.training).model["training"] == settings.training

@@ -151,3 +151,12 @@ def test_workers_equal_one_process_with_the_joined_batch(world: int, tmp_path: P
     value, gradient = step(*batch(), "symmetric", Alike())
     assert abs(results["guided"][0] - value) < 1e-9
     assert torch.allclose(results["guided"][1], gradient, rtol=0, atol=1e-9)
+
+
+def test_a_missing_negative_takes_no_part_in_the_loss():
+    columns, labels = batch()
+    before = step(columns, labels)[0]
+    columns[2][5] += 100
+    assert step(columns, labels)[0] == before
+    columns[2][4] += 100
+    assert step(columns, labels)[0] != before
