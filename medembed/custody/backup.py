@@ -83,7 +83,8 @@ class Backup:
         self.uri = to
         self.manifest = _open(registry, to)
         self.versions = dict(self.manifest.versions)
-        self.others = list(self.manifest.others)
+        # runs are copied anew each time: those of candidates that were surely worse
+        self.others = [each for each in self.manifest.others if not each.startswith(f"{RUNS}/")]
         self.copies = dict(self.manifest.copies)
         self.new: list[str] = []
         self.gone: list[str] = []

@@ -55,9 +55,11 @@ class Chains:
         encoder = version.lineage.encoder or (manifest.fingerprint if manifest else None)
         return Link(version, version.source, encoder, manifest, tuple(aliases))
 
-    def find(self, encoder: str) -> Link | None:
-        """Return the newest version of this encoder."""
+    def find(self, encoder: str, before: Version | None = None) -> Link | None:
+        """Return the newest version of this encoder, of those before another if one is given."""
         for version in self.versions:
+            if before is not None and int(version.version) >= int(before.version):
+                continue
             if version.lineage.encoder in (encoder, None):
                 link = self.link(version)
                 if link.encoder == encoder:
@@ -71,7 +73,9 @@ class Chains:
             return None
         source = parent.uri or "a model whose place is not recorded"
         unregistered = Link(None, source, parent.fingerprint, known(parent, CheckpointManifest))
-        return self.find(parent.fingerprint) or unregistered
+        is_ours = link.version is not None and link.version.name == self.name
+        before = link.version if is_ours else None
+        return self.find(parent.fingerprint, before) or unregistered
 
     def trace(self, start: Link) -> Iterator[Link]:
         """Yield the model, then each one that the one before it was trained from."""

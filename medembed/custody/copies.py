@@ -70,6 +70,7 @@ def copy_file(source: str, target: str) -> Copied:
                 size += len(block)
                 copy.write(block)
     except BaseException:
-        storage.delete_file(target)  # an object store has what was written so far
+        if not storage.is_local(target):
+            storage.delete_file(target)  # an object store has what was written so far
         raise
     return Copied(digest.hexdigest()[:32], size)

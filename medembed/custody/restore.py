@@ -29,6 +29,7 @@ from medembed.registry.runs import write_run
 from medembed.tags import move
 
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
+_FILLER = "filler"  # tag of a version that only takes a number that the backup does not have
 
 
 class Restoration:
@@ -122,11 +123,11 @@ class Restoration:
         versions = self.manifest.versions
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name, tags={_BEGUN: self.manifest.key})
-        registered = {version.version for version in all_versions(self.registry, name)}
-        for number in sorted(versions.keys() - registered, key=int):
-            self._register(number)
+        newest = max((int(each.version) for each in all_versions(self.registry, name)), default=0)
+        for number in range(newest + 1, max(map(int, versions), default=0) + 1):
+            self._register(str(number))
         for version in all_versions(self.registry, name):
-            if version.version not in versions:
+            if _FILLER in version.tags:
                 delete_version(self.registry, version)
         for folder in self.manifest.others:
             if folder.startswith(f"{RUNS}/"):
@@ -136,24 +137,25 @@ class Restoration:
         client.delete_registered_model_tag(name, _BEGUN)
 
     def _register(self, number: str) -> None:
-        """Register a version, and as many before it as it takes to get to its number: they go."""
-        copied = self.manifest.versions[number]
+        """Register the next version, or what takes its number where the backup has none."""
+        copied = self.manifest.versions.get(number)
+        is_filler = copied is None
+        copied = copied or next(iter(self.manifest.versions.values()))
         places: dict[str, str] = {}
         for role, folder in copied.folders.items():
             places[role] = storage.join(self.output, folder)
-        run_id = self._restore_run(copied.folders[RUN], places) if RUN in places else None
-        given = 0
-        while given < int(number):
-            made = self.registry.client.create_model_version(
-                self.manifest.name,
-                source=places[CheckpointManifest.role],
-                run_id=run_id,
-                tags=move(copied.tags, places),
-            )
-            given = int(made.version)
-        if given != int(number):
+        run_id = None
+        if RUN in places and not is_filler:
+            run_id = self._restore_run(copied.folders[RUN], places)
+        made = self.registry.client.create_model_version(
+            self.manifest.name,
+            source=places[CheckpointManifest.role],
+            run_id=run_id,
+            tags={_FILLER: "true"} if is_filler else move(copied.tags, places),
+        )
+        if str(made.version) != number:
             raise ServiceError(
-                f"models:/{self.manifest.name}: the registry gave number {given} instead of "
+                f"models:/{self.manifest.name}: the registry gave number {made.version} instead of "
                 f"{number}; somebody else registers there, or it has had this model before: "
                 "restore into an empty registry."
             )

@@ -104,10 +104,10 @@ def _without(table: pa.Table, is_document: IsErased, is_query: IsErased) -> pa.T
     """Return the rows of other documents and queries."""
     if "query_id" in table.column_names:
         names = table["query_id"].to_pylist()
-        table = table.filter([not is_query(name) for name in names])
+        table = table.filter(pa.array([not is_query(name) for name in names], pa.bool_()))
     if "document_id" in table.column_names:
         names = table["document_id"].to_pylist()
-        table = table.filter([not is_document(name) for name in names])
+        table = table.filter(pa.array([not is_document(name) for name in names], pa.bool_()))
     return table
 
 

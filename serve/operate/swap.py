@@ -125,9 +125,9 @@ class Server:
             ) from None
 
     def _look(self) -> ServerState:
-        # Without a replica none is asked: behind HAProxy the request would wait until one starts.
+        # Where no replica runs none is asked: the request would wait until one does.
         states = replicas_of(self.dashboard.details(), self.config.app)
-        return ServerState(states, self.reports() if states else [])
+        return ServerState(states, self.reports() if "RUNNING" in states.values() else [])
 
 
 def wait_until_taken(

@@ -172,3 +172,10 @@ def test_ids_come_from_a_file_one_a_line_and_none_is_an_error(erasable: World, t
         erase(erasable)
     # 007 is no 7, and a text
     assert erase(erasable, "document_ids=[007,d2]", dry_run=True)["nowhere"] == 1
+
+
+def test_all_rows_of_a_file_can_be_erased(world: World):
+    world.add(1)
+    assert naming(world.root, "q7", "d7"), "else this test could not fail"
+    erase(world, "document_ids=[d7]", "query_ids=[q7]")
+    assert naming(world.root, "q7", "d7") == []

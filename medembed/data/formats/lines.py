@@ -21,7 +21,19 @@ def open_unpacked(uri: str) -> BinaryIO:
     stream = storage.open_input(uri)
     if not is_gzip(uri):
         return stream
-    return io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
+    return io.BufferedReader(_Unpacked(stream), 1 << 20)
+
+
+class _Unpacked(gzip.GzipFile):
+    """What a gzip file holds. Closes the file, too, which GzipFile leaves open."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(fileobj=stream)
+        self._stream = stream
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
 
 
 def count_lines(uri: str) -> int:
