@@ -132,8 +132,8 @@ class Restoration:
         for folder in self.manifest.others:
             if folder.startswith(f"{RUNS}/"):
                 self._restore_run(folder, {})
-        for alias, number in self.manifest.aliases.items():
-            client.set_registered_model_alias(name, alias, number)
+        for alias, version_number in self.manifest.aliases.items():
+            client.set_registered_model_alias(name, alias, version_number)
         client.delete_registered_model_tag(name, _BEGUN)
 
     def _register(self, number: str) -> None:
