@@ -101,10 +101,10 @@ def chromium() -> str:
     """A browser's path. It is a system's package, which pip cannot bring: CI installs it, other
     machines may skip.
     """
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    return found or pytest.skip("no chromium or google-chrome on PATH")
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no chromium or google-chrome on PATH")
 
 
 @pytest.fixture(scope="session")

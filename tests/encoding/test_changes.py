@@ -1,5 +1,7 @@
 """Applying the changes to the table gives the corpus, whatever both were."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,6 +27,16 @@ def keys(state: dict[str, str], size: int = 50) -> list[Keys]:
         )
         for start in range(0, len(names), size)
     ]
+
+
+def names_read(item: dict[str, Any], names: list[str]) -> list[str]:
+    """Return the ids that an item reads of its files, which are called after their first row."""
+    here: list[str] = []
+    for part in item["parts"]:
+        first = int(part["file"][1:])
+        for start, end in part["ranges"]:
+            here += names[first + start : first + end]
+    return here
 
 
 @settings(max_examples=60)
@@ -60,12 +72,7 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
             assert set(item["hashes"]) <= set(old.values())
             rows = dict(zip(item["ids"], item["hashes"], strict=True))
         else:
-            here = [
-                names[int(part["file"][1:]) + row]
-                for part in item["parts"]
-                for start, end in part["ranges"]
-                for row in range(start, end)
-            ]
+            here = names_read(item, names)
             assert len(here) <= rows_per_item
             encoded += [new[name] for name in here]
             rows = {name: new[name] for name in here}
