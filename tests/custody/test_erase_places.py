@@ -12,7 +12,7 @@ import pytest
 
 from medembed import storage
 from medembed.artifact import MANIFEST, NewOutput, to_entries
-from medembed.custody.learned import find_family
+from medembed.custody.learned import Learned, find_family
 from medembed.custody.places import search
 from medembed.data.dataset import open_dataset
 from medembed.encoding.codec import Codec
@@ -266,6 +266,14 @@ def test_a_retention_set_that_a_training_made_beside_its_checkpoint_is_found(
     made = write_dataset(place_of(far.place("models"), "data/made"))
     erase(erasable, *ASKED)
     assert naming(made.uri, *GONE) == []
+
+
+def test_a_model_counts_the_erased_rows_that_it_was_trained_on_and_none_of_a_table():
+    trained_on = {"dataset": Source("d"), "examples": Source("e"), "table": Source("t")}
+    note = Learned({"d": 2, "e": 3, "t": 5}).note(Lineage(**trained_on))
+    assert note is not None
+    assert (note.erased or "").startswith("5 rows on ")
+    assert Learned({"t": 5}).note(Lineage(**trained_on)) is None
 
 
 def test_descent_goes_over_any_number_of_steps_and_ends_in_a_circle():

@@ -36,6 +36,19 @@ def test_an_interrupted_restoration_goes_on(
     assert len(runs) == 2, "none is written twice"
 
 
+def test_what_somebody_registers_after_an_interruption_stays(
+    two: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    backup(two, str(tmp_path / "backup"))
+    registry = new_registry("other")
+    with dying(monkeypatch, type(registry.client), "set_registered_model_alias", step=2):
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    registry.client.create_model_version("medembed", source="s3://elsewhere/model")
+    restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    numbers = [version.version for version in all_versions(registry, "medembed")]
+    assert numbers == ["3", "2", "1"]
+
+
 @pytest.mark.parametrize("change", ["erased", "of the same size", "more"])
 def test_nothing_is_restored_over_what_was_changed_since_a_restoration(
     change: str, world: World, new_registry: NewRegistry, tmp_path: Path
