@@ -272,3 +272,16 @@ def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(
     world.add(1)
     with pytest.raises(StorageError, match="holds a backup of another registry"):
         backup(world, str(tmp_path / "backup"))
+
+
+def test_a_run_that_set_files_aside_leaves_the_backup_once_it_does_no_more(
+    world: World, tmp_path: Path
+):
+    version = world.add(1)
+    registry = world.registry
+    to = str(tmp_path / "backup")
+    run_id = registry.client.create_run(registry.experiment_id()).info.run_id
+    back_up(registry, [version], {}, to, runs={run_id: ()})
+    assert any(run_id in name for name in content(to))
+    back_up(registry, [version], {}, to)
+    assert not any(run_id in name for name in content(to))

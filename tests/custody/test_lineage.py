@@ -13,8 +13,12 @@ import pytest
 from jobs.lineage import LineageJob, named_first, run
 from medembed import storage
 from medembed.config import load_config
+from medembed.custody.chain import Chains
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import MedEmbedError, ServiceError, StorageError
+from medembed.lineage import Source
+from medembed.tags import Lineage
+from tests.custody.conftest import NewRegistry
 from tests.custody.world import World
 
 
@@ -169,3 +173,20 @@ def test_a_reference_may_stand_alone_in_front():
     assert named_first(["models:/m@champion", "a=2"]) == ["a=2", "of=models:/m@champion"]
     assert named_first(["of=x"]) == ["of=x"]
     assert named_first(["a.yaml", "of=x"]) == ["a.yaml", "of=x"]
+
+
+def test_a_parent_is_older_than_its_child(new_registry: NewRegistry):
+    registry = new_registry("other")
+    client = registry.client
+    client.create_registered_model("medembed")
+    trained = (Lineage(encoder="a"), Lineage(encoder="b", parent=Source("a")), Lineage(encoder="a"))
+    for tags in trained:
+        client.create_model_version("medembed", source="/gone", tags=tags.to_tags())
+    chains = Chains(registry, "medembed")
+    child = chains.find("b")
+    newest = chains.find("a")
+    assert child is not None
+    assert newest is not None
+    parent = chains.parent(child)
+    assert parent is not None
+    assert (parent.name, newest.name) == ("models:/medembed/1", "models:/medembed/3")
