@@ -31,11 +31,18 @@ def read_manifest(uri: str, kind: type[M]) -> M:
     entries = _read(uri)
     if entries is None:
         raise StorageError(
-            f"{uri}: expected a finished {kind.kind}, but found no {MANIFEST} there; give its "
-            "folder."
+            "{uri}: expected a finished {kind}, but found no {manifest} there; give its folder.",
+            uri=uri,
+            kind=kind.kind,
+            manifest=MANIFEST,
         )
     if entries.get(_KIND) != kind.kind:
-        raise StorageError(f"{uri}: expected a {kind.kind}, but found a {entries.get(_KIND)}.")
+        raise StorageError(
+            "{uri}: expected a {kind}, but found a {other}.",
+            uri=uri,
+            kind=kind.kind,
+            other=entries.get(_KIND),
+        )
     return _check(kind, entries, uri)
 
 
@@ -64,7 +71,10 @@ def parse(kind: type[T], entries: Any, place: str) -> T:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise StorageError(
-            f"{place}: {where}: {error.errors()[0]['msg']}; the file is damaged."
+            "{place}: {where}: {fault}; the file is damaged.",
+            place=place,
+            where=where,
+            fault=error.errors()[0]["msg"],
         ) from None
 
 
@@ -107,8 +117,10 @@ def find_output(uri: str, kind: type[M], key: str) -> M | None:
         return None
     if (entries.get(_KIND), entries.get("key")) != (kind.kind, key):
         raise StorageError(
-            f"{uri}: already holds a {entries.get(_KIND)} made from other inputs or another "
-            "config; choose a new output, or remove it yourself."
+            "{uri}: already holds a {other} made from other inputs or another config; choose a "
+            "new output, or remove it yourself.",
+            uri=uri,
+            other=entries.get(_KIND),
         )
     return _check(kind, entries, uri)
 
@@ -147,7 +159,8 @@ class NewOutput:
         # another run that was making the same, and failed, has removed what both had written
         if missing:
             raise StorageError(
-                f"{storage.join(self.uri, min(missing))}: was removed by another run; run again."
+                "{uri}: was removed by another run; run again.",
+                uri=storage.join(self.uri, min(missing)),
             )
         manifest = replace(manifest, key=self.key, files=tuple(self.files))
         write_manifest(self.uri, manifest)
@@ -175,5 +188,5 @@ def _read(uri: str) -> Mapping[str, Any] | None:
     try:
         entries = json.loads(storage.read_bytes(path))
     except ValueError:
-        raise StorageError(f"{path}: not JSON; the file is damaged.") from None
+        raise StorageError("{path}: not JSON; the file is damaged.", path=path) from None
     return entries if isinstance(entries, dict) else {}

@@ -1,6 +1,5 @@
 """One config system: a YAML file, then key=value overrides, checked by a frozen pydantic model."""
 
-import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origi
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import PydanticUndefined
 
+from medembed.config_faults import explain
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.plain_yaml import parse_texts, parse_yaml
 from medembed.privacy import without_passwords
 
@@ -49,7 +50,6 @@ InputUri = Annotated[str, StringConstraints(min_length=1), UriRole("input")]
 ModelUri = Annotated[str, StringConstraints(min_length=1), UriRole("input", is_model=True)]
 OutputUri = Annotated[str, StringConstraints(min_length=1), UriRole("output")]
 
-_LONGEST_KEY = 60
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
@@ -77,7 +77,8 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
         key, mark, text = override.partition("=")
         if not mark:
             raise ConfigError(
-                f"{override!r}: expected key=value; a config file comes first, and only one."
+                "{override!r}: expected key=value; a config file comes first, and only one.",
+                override=override,
             )
         values = merge(values, _override(model, key, text))
     return validate(model, values)
@@ -99,7 +100,8 @@ def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+        names = [key.name for key in list_keys(model)]
+        raise ConfigError("; ".join(explain(fault, names) for fault in error.errors())) from None
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,23 +138,26 @@ def _read_yaml(path: str) -> dict[str, Any]:
     file = Path(path)
     if file.suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"{path}: expected key=value or a .yaml file; data goes into a key, e.g. "
-            f"source.path={path}"
+            "{path}: expected key=value or a .yaml file; data goes into a key, e.g. "
+            "source.path={path}",
+            path=path,
         )
     if not file.is_file():
-        raise ConfigError(f"{path}: no such config file; give a YAML file or key=value.")
+        raise ConfigError("{path}: no such config file; give a YAML file or key=value.", path=path)
     try:
         values = parse_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {_yaml_fault(error)}") from None
+        raise ConfigError(
+            "{path}: not valid YAML: {fault}", path=path, fault=_yaml_fault(error)
+        ) from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values at the top of the file.")
+        raise ConfigError("{path}: expected keys and values at the top of the file.", path=path)
     return values
 
 
 def _yaml_fault(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}: " if mark else ""
+    where = tr("line {line}: ", line=mark.line + 1) if mark else ""
     return where + (getattr(error, "problem", None) or str(error)).splitlines()[0]
 
 
@@ -215,8 +220,9 @@ def _read_value(key: str, text: str, annotation: Any) -> Any:
         return parse_texts(text) if takes_texts else parse_yaml(text)
     except yaml.YAMLError:
         raise ConfigError(
-            f"{key}: cannot be read; in a list or mapping, put what has a comma, bracket, colon, # "
-            f"or quote into quotes: '{key}=[\"a, b\",c]'."
+            "{key}: cannot be read; in a list or mapping, put what has a comma, bracket, "
+            "colon, # or quote into quotes: '{key}=[\"a, b\",c]'.",
+            key=key,
         ) from None
 
 
@@ -229,24 +235,6 @@ def _options(annotation: Any) -> Iterator[Any]:
             yield from _options(option)
     else:
         yield annotation
-
-
-def _explain(model: type[Config], fault: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(
-            key, [known.name for known in list_keys(model)], n=1, cutoff=0.0
-        )
-        shown = key if len(key) <= _LONGEST_KEY else "a key"  # it might be a text rather than a key
-        return f"{shown}: unknown key; the nearest known key is {nearest[0]!r} (--help lists all)"
-    if fault["type"] == "missing":
-        return f"{key}: missing; give {key}=... (--help lists all keys)"
-    value = fault.get("input")
-    if fault["type"] == "tuple_type" and isinstance(value, str):
-        return f"{key}: expected a list, {key}=[{value}], found {value!r}"
-    shown = f", found {value!r}" if isinstance(value, int | float | str | list | bool) else ""
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}{shown}" if key else message  # of a config as a whole its own words
 
 
 def _nested_config(annotation: Any) -> type[Config] | None:

@@ -37,8 +37,9 @@ def open_database() -> Iterator[Database]:
         except duckdb.Error as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(
-                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or "
-                "set TMPDIR."
+                "comparing keys in {folder}: {reason}; free space there, or set TMPDIR.",
+                folder=tempfile.gettempdir(),
+                reason=reason,
             ) from None
 
 

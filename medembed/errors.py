@@ -1,8 +1,17 @@
 """Errors that a caller can handle: one line on where, what was found and expected, what to do."""
 
+from medembed.language import tr
+
 
 class MedEmbedError(Exception):
-    """Something outside the code is wrong; a job prints the message and exits with status 2."""
+    """Something outside the code is wrong; a job prints the message and exits with status 2.
+
+    The message is English with {names}, which the values replace; it is shown in the user's
+    language.
+    """
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        super().__init__(tr(message, **values))
 
 
 class ConfigError(MedEmbedError):

@@ -27,8 +27,10 @@ def check_dimensions(dimensions: Sequence[int], width: int) -> None:
     wrong = sorted({dimension for dimension in dimensions if not 1 <= dimension <= width})
     if wrong:
         raise ModelError(
-            f"dimensions: found {wrong}, but the model has {width}; choose values from 1 to "
-            f"{width}."
+            "dimensions: found {wrong}, but the model has {width}; choose values from 1 to "
+            "{width}.",
+            wrong=wrong,
+            width=width,
         )
 
 
@@ -42,6 +44,8 @@ def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int)
     wrong = sorted(set(dimensions) - set(allowed))
     if trained and wrong:
         raise ModelError(
-            f"dimensions: found {wrong}, but this model was trained for {allowed}; choose "
-            "among these."
+            "dimensions: found {wrong}, but this model was trained for {allowed}; choose "
+            "among these.",
+            wrong=wrong,
+            allowed=allowed,
         )

@@ -47,8 +47,9 @@ def own_folder(folder: Path) -> None:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ConfigError(
-            f"{folder}: found a link or another user's folder, expected one of your own; name "
-            "another."
+            "{folder}: found a link or another user's folder, expected one of your own; name "
+            "another.",
+            folder=folder,
         )
     folder.chmod(0o700)
 
@@ -61,8 +62,9 @@ def check_secret(file: Path) -> None:
     is_reached = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
     if is_reached and file.stat().st_mode & stat.S_IROTH:
         raise ConfigError(
-            f"{file}: every user of this machine can read this secret; chmod 600 it, or make a "
-            "new one."
+            "{file}: every user of this machine can read this secret; chmod 600 it, or make "
+            "a new one.",
+            file=file,
         )
 
 

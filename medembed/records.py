@@ -98,6 +98,8 @@ class Records:
             return parse(storage.read_bytes(place))
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
             raise StorageError(
-                f"{place}: damaged, expected what an unfinished run has left; remove {self.uri} "
-                "and run again."
+                "{place}: damaged, expected what an unfinished run has left; remove {uri} and "
+                "run again.",
+                place=place,
+                uri=self.uri,
             ) from None

@@ -100,9 +100,11 @@ def _errors_in_one_line(stage: type) -> Iterator[None]:
         raise
     except ray.exceptions.RayActorError:
         raise DataError(
-            f"{stage.__name__}: a worker's process ended {_MOST_RETRIES + 1} times at the same "
-            "rows: not enough memory, or a text that crashes the model's code. What is finished is "
-            "kept. Give the workers more memory, or look at the longest texts."
+            "{name}: a worker's process ended {most_retries} times at the same rows: not "
+            "enough memory, or a text that crashes the model's code. What is finished is "
+            "kept. Give the workers more memory, or look at the longest texts.",
+            name=stage.__name__,
+            most_retries=_MOST_RETRIES + 1,
         ) from None
 
 

@@ -24,6 +24,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from medembed.errors import StorageError
+from medembed.language import tr
 from medembed.privacy import own_folder
 
 REMOTE = ("s3", "gs")
@@ -50,8 +51,10 @@ def join(uri: str, *names: str) -> str:
     for name in names:
         if ".." in name.split("/") or "\0" in name:
             raise StorageError(
-                f"{uri}: found the name {name!r}, which leads out of this folder; expected one "
-                "below it. What names it was damaged or forged: do not use it."
+                "{uri}: found the name {name!r}, which leads out of this folder; expected one "
+                "below it. What names it was damaged or forged: do not use it.",
+                uri=uri,
+                name=name,
             )
     return "/".join([uri.rstrip("/"), *names])
 
@@ -68,8 +71,10 @@ def local_path(uri: str) -> Path:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise StorageError(
-                f"{uri}: Python package {package!r} is not installed here; install it on every "
-                "node."
+                "{uri}: Python package {package!r} is not installed here; install it on every "
+                "node.",
+                uri=uri,
+                package=package,
             )
         return Path(spec.submodule_search_locations[0]) / inside
     return Path(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))))
@@ -80,19 +85,19 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
     if scheme(uri) in ("http", "https"):
-        raise StorageError(f"{uri}: a web address; {_explain_web(uri)}")
+        raise StorageError("{uri}: a web address; {advice}", uri=uri, advice=_explain_web(uri))
     if scheme(uri) not in REMOTE:
-        raise StorageError(f"{uri}: unknown scheme; expected a path, s3://, gs:// or package://.")
-    try:
+        raise StorageError(
+            "{uri}: unknown scheme; expected a path, s3://, gs:// or package://.", uri=uri
+        )
+    with _explained(uri, tr("cannot reach it")):
         return pafs.FileSystem.from_uri(uri)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
 def exists(uri: str) -> bool:
     """Return whether a file or folder is there."""
     filesystem, path = open_filesystem(uri)
-    with _explained(uri, "reach"):
+    with _explained(uri, tr("cannot reach it")):
         return bool(filesystem.get_file_info(path).type != pafs.FileType.NotFound)
 
 
@@ -113,7 +118,7 @@ def find_files(pattern: str) -> list[StoredFile]:
     wild = next((i for i, c in enumerate(pattern) if c in "*?"), None)
     folder = pattern if wild is None else pattern[:wild].rpartition("/")[0] or "/"
     filesystem, path = open_filesystem(folder)
-    with _explained(pattern, "list"):
+    with _explained(pattern, tr("cannot list it")):
         info = filesystem.get_file_info(path)
         if info.type == pafs.FileType.File:
             return [StoredFile(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
@@ -131,7 +136,7 @@ def find_files(pattern: str) -> list[StoredFile]:
 def open_input(uri: str) -> io.BufferedReader:
     """Return a file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
-    with _explained(uri, "read"):
+    with _explained(uri, tr("cannot read it")):
         return io.BufferedReader(filesystem.open_input_file(path), 1 << 20)
 
 
@@ -139,7 +144,10 @@ def read_bytes(uri: str) -> bytes:
     """Return a whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
     # without compression: as it is, whatever its name
-    with _explained(uri, "read"), filesystem.open_input_stream(path, compression=None) as stream:
+    with (
+        _explained(uri, tr("cannot read it")),
+        filesystem.open_input_stream(path, compression=None) as stream,
+    ):
         return bytes(stream.read())
 
 
@@ -151,7 +159,7 @@ def open_output(uri: str) -> Iterator[Any]:
     filesystem, path = open_filesystem(uri)
     target = path
     try:
-        with _explained(uri, "write", missing="no such folder"):
+        with _explained(uri, tr("cannot write it"), missing=tr("no such folder")):
             if isinstance(filesystem, pafs.LocalFileSystem):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 target = f"{path}.{uuid.uuid4().hex}.part"
@@ -184,13 +192,11 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a Parquet file, or some columns. Raises StorageError if it is absent or damaged."""
-    try:
+    with _explained(uri, tr("not a readable Parquet file")):
         if columns is None:
             return pq.read_table(pa.BufferReader(read_bytes(uri)))
         with open_input(uri) as stream:
             return pq.read_table(stream, columns=list(columns))
-    except (pa.ArrowException, OSError) as error:  # a damaged block is an OSError
-        raise StorageError(f"{uri}: not a readable Parquet file: {_first_line(error)}") from None
 
 
 def delete_file(uri: str) -> None:
@@ -207,7 +213,7 @@ def delete_file(uri: str) -> None:
 def delete_folder(uri: str) -> None:
     """Remove a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
-    with _explained(uri, "remove"), suppress(FileNotFoundError):
+    with _explained(uri, tr("cannot remove it")), suppress(FileNotFoundError):
         filesystem.delete_dir(path)
 
 
@@ -221,7 +227,7 @@ def delete_empty_folder(uri: str) -> None:
 def list_files(uri: str) -> list[str]:
     """Return paths of all files below a folder, relative to it, sorted."""
     filesystem, path = open_filesystem(uri)
-    with _explained(uri, "list", missing="no such folder"):
+    with _explained(uri, tr("cannot list it"), missing=tr("no such folder")):
         infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
     prefix = path.rstrip("/") + "/"
     return sorted(
@@ -239,14 +245,14 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
     if scheme(uri) not in REMOTE:
         path = local_path(uri)
         if not path.is_dir():
-            reason = "a file, not a folder" if path.exists() else "no such folder"
+            reason = tr("a file, not a folder") if path.exists() else tr("no such folder")
             raise StorageError(f"{uri}: {reason}.")
         return path
     filesystem, root = open_filesystem(uri)
     names = [name for name in list_files(uri) if is_wanted(name)]
     infos = [filesystem.get_file_info(f"{root}/{name}") for name in names]
     if not infos:
-        raise StorageError(f"{uri}: no such folder.")
+        raise StorageError("{uri}: no such folder.", uri=uri)
     state = repr([uri, *((info.path, info.size, info.mtime_ns) for info in infos)])
     cache = Path(tempfile.gettempdir()) / f"medembed-{os.getuid()}"
     own_folder(cache)
@@ -261,37 +267,32 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             if not target.is_dir():
-                raise StorageError(
-                    f"{uri}: cannot copy it to this node: {_first_line(error)}"
-                ) from None
+                with _explained(uri, tr("cannot copy it to this node")):
+                    raise error from None
     return target
 
 
 @contextmanager
-def _explained(uri: str, what: str, missing: str = "no such file") -> Iterator[None]:
+def _explained(uri: str, fault: str, missing: str | None = None) -> Iterator[None]:
     """Turn errors inside into a StorageError that says what could not be done."""
     try:
         yield
     except FileNotFoundError:
-        raise StorageError(f"{uri}: {missing}.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot {what} it: {_first_line(error)}") from None
+        raise StorageError(f"{uri}: {missing or tr('no such file')}.") from None
+    except (OSError, pa.ArrowException) as error:  # a damaged block of Parquet is an OSError
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{uri}: {fault}: {reason}") from None
 
 
 def _matches(uri: str, pattern: str) -> bool:
     """Return whether a pattern with *, ** and ? fits a whole URI."""
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    return (
-        re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri)
-        is not None
-    )
+    whole = "".join(tokens.get(part) or re.escape(part) for part in parts)
+    return re.fullmatch(whole, uri) is not None
 
 
 def _explain_web(uri: str) -> str:
     hub = re.match(r"https?://huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)", uri)
-    return f"give hf://{hub[1]}." if hub else "download it first (curl -fLO), then give the file."
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    advice = tr("download it first (curl -fLO), then give the file.")
+    return tr("give hf://{name}.", name=hub[1]) if hub else advice

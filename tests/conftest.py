@@ -12,6 +12,7 @@ import pytest
 
 SCRATCH = tempfile.mkdtemp(prefix="medembed-test-", dir="/tmp")
 os.environ |= {
+    "LANGUAGE": "en",
     "HF_HUB_OFFLINE": "1",
     "HF_HOME": f"{SCRATCH}/hf",
     "MPLCONFIGDIR": f"{SCRATCH}/matplotlib",

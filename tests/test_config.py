@@ -193,7 +193,7 @@ def test_null_and_nothing_are_null_where_a_text_may_be_null_and_a_place_is_never
     assert load_config(Typed, ["tag=a", "tag=null"]).tag is None
     assert load_config(Typed, ["tag=a", "tag="]).tag is None
     assert load_config(Typed, ["output=null"]).output == "null"
-    with pytest.raises(ConfigError, match="output: String should have at least 1 character"):
+    with pytest.raises(ConfigError, match="output: Input should not be empty"):
         load_config(Typed, ["output="])
 
 
@@ -234,11 +234,11 @@ def test_numbers_and_switches_of_a_command_line_are_numbers_and_switches():
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("count=1.5", "count: Input should be a valid integer"),
+        ("count=1.5", "count: Input should be a whole number"),
         ("names=007", r"names: expected a list, names=\[007\]"),
         ("names=[a #1,b]", "names: cannot be read; in a list or mapping, put what has a comma"),
         ("dimensions=[1", "dimensions: cannot be read"),
-        ("names=[a: b]", "names.0: Input should be a valid string"),
+        ("names=[a: b]", "names.0: Input should be a text"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_told_with_its_key(argument: str, message: str):

@@ -1,0 +1,53 @@
+"""Say what is wrong with a value of a config, in the user's language."""
+
+import difflib
+from collections.abc import Sequence
+
+from pydantic_core import ErrorDetails
+
+from medembed.language import to_translate, tr
+
+_LONGEST_KEY = 60
+_FAULTS = {  # the usual ones of pydantic, by their types
+    "bool_parsing": to_translate("Input should be true or false"),
+    "float_parsing": to_translate("Input should be a number"),
+    "greater_than": to_translate("Input should be greater than {gt:g}"),
+    "greater_than_equal": to_translate("Input should be greater than or equal to {ge:g}"),
+    "int_from_float": to_translate("Input should be a whole number"),
+    "int_parsing": to_translate("Input should be a whole number"),
+    "int_type": to_translate("Input should be a whole number"),
+    "less_than": to_translate("Input should be less than {lt:g}"),
+    "less_than_equal": to_translate("Input should be less than or equal to {le:g}"),
+    "literal_error": to_translate("Input should be {expected}"),
+    "string_too_short": to_translate("Input should not be empty"),
+    "string_type": to_translate("Input should be a text"),
+    "tuple_type": to_translate("Input should be a list"),
+}
+
+
+def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
+    """Return what pydantic found, as one line; `names` are the keys of the config, dotted."""
+    key = ".".join(map(str, fault["loc"]))
+    value = fault.get("input")
+    if fault["type"] == "extra_forbidden":
+        return tr(
+            "{key}: unknown key; the nearest known key is {nearest!r} (--help lists all)",
+            # it might be a text rather than a key
+            key=key if len(key) <= _LONGEST_KEY else tr("a key"),
+            nearest=difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0],
+        )
+    if fault["type"] == "missing":
+        return tr("{key}: missing; give {key}=... (--help lists all keys)", key=key)
+    if fault["type"] == "tuple_type" and isinstance(value, str):
+        return tr("{key}: expected a list, {key}=[{value}], found {value!r}", key=key, value=value)
+    message = _message(fault)
+    if isinstance(value, int | float | str | list | bool):
+        message = tr("{message}, found {value!r}", message=message, value=value)
+    return f"{key}: {message}" if key else message  # of a config as a whole its own words
+
+
+def _message(fault: ErrorDetails) -> str:
+    usual = _FAULTS.get(fault["type"])
+    if usual:
+        return tr(usual, **fault.get("ctx", {}))
+    return fault["msg"].removeprefix("Value error, ")
