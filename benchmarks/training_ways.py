@@ -65,19 +65,20 @@ class Material:
     sample: Sample
     folder: Path
     threads: int = 2
+    miner: str | None = None  # the model that mines, if another than the one that is trained
 
     def mine(self, negatives: int) -> Examples:
         """The same pairs whatever the number of negatives."""
         table = encode_corpus(
             self.dataset.corpus_files(),
             self.dataset.fingerprint,
-            self.model,
+            self.miner or self.model,
             f"{self.folder}/{self.name}.lance",
             ENCODING,
         )
         config = MiningConfig(max_pairs=self.pairs, prefer_tag=self.tag, negatives=negatives)
         place = f"{self.folder}/{self.name}-{self.pairs}-{negatives}"
-        return mine(self.dataset, table, self.model, place, config, ENCODING)
+        return mine(self.dataset, table, self.miner or self.model, place, config, ENCODING)
 
 
 @dataclass(frozen=True)
