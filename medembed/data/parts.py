@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import unicodedata
 from collections.abc import Sequence
 from functools import cache, partial
 
@@ -12,7 +13,7 @@ from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.files import identify, list_files
 from medembed.data.formats.format import CutSource, Format, Part
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
-from medembed.data.rows import Rows
+from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
 from medembed.storage import StoredFile
 
@@ -45,13 +46,17 @@ def log_encodings(parts: Sequence[Part]) -> None:
 
 
 def read_part(part: Part, source: SourceConfig) -> Rows:
-    """Return the rows of a part; a row that cannot be read is a BadRow.
+    """Yield the rows of a part, with names in NFC; a row that cannot be read is a BadRow.
 
     Raises DataError naming the file where it as a whole cannot be read.
     """
     read = format_of(part).read_rows
     assert read is not None
-    return read(part, source)
+    for number, row in read(part, source):
+        if isinstance(row, BadRow) or all(map(str.isascii, row)):
+            yield number, row
+        else:
+            yield number, {unicodedata.normalize("NFC", name): row[name] for name in row}
 
 
 def locate(part: Part, number: int) -> str:

@@ -1,6 +1,7 @@
 """How the rows of a source are read and become texts: what its format's reader may ask."""
 
 import codecs
+import unicodedata
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -12,12 +13,14 @@ Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
 
 
 def _as_tuple(value: object) -> object:
-    """Return one column or several, by name or number, as a tuple of names."""
+    """Return one column or several, by name or number, as a tuple of names in NFC."""
     values = value if isinstance(value, list | tuple) else [value]
-    return tuple(
-        str(item) if isinstance(item, int) and not isinstance(item, bool) else item
-        for item in values
-    )
+    names: list[object] = []
+    for item in values:
+        is_number = isinstance(item, int) and not isinstance(item, bool)
+        name = str(item) if is_number else item
+        names.append(unicodedata.normalize("NFC", name) if isinstance(name, str) else name)
+    return tuple(names)
 
 
 Quoting = Annotated[

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from medembed import storage
-from medembed.data.column_names import KNOWN
+from medembed.data.column_names import is_known
 from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.files import is_gzip
 from medembed.data.formats.format import Format, Part
@@ -99,7 +99,7 @@ def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
     declared = {path.split(".")[0] for path in source.columns.role_of}
-    if any(name in declared or name.lower() in KNOWN for name in document):
+    if any(name in declared or is_known(name) for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
         return (
