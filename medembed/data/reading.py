@@ -41,8 +41,7 @@ def _check_encoding(name: str) -> str:
         "".encode(name)
     except LookupError:
         raise ValueError(
-            f"found {name}, expected auto or an encoding of text that Python knows, e.g. "
-            "windows-1252"
+            "expected auto or an encoding of text that Python knows, e.g. windows-1252"
         ) from None
     return "UTF-8" if codecs.lookup(name).name == "utf-8" else name
 

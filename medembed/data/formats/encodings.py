@@ -47,6 +47,7 @@ _NAMES = {
 _OF_WORDS = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "koi8_r", "cp1253"]
 # Signs of Western European texts; of other encodings' bytes, read as Windows-1252, many are none.
 _SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
+_UNUSED = b"\x81\x8d\x8f\x90\x9d"  # no characters of Windows-1252
 _SIGNS_SHARE = 0.95  # at least; names such as Škoda have others
 _OE = re.compile(rb"(?i)[a-z]\xbd[a-z]")  # of cœur in Latin-9; no ½ of Windows-1252 stands so
 
@@ -107,8 +108,10 @@ def guess_encoding(sample: bytes) -> str | None:
     it takes French for Hungarian.
     """
     candidates = _candidates(sample)
-    if candidates[0] == "cp1252" and _OE.search(sample):
-        return LATIN_9
+    if candidates[0] == "cp1252":
+        if _OE.search(sample):
+            return LATIN_9
+        sample = sample.translate(None, _UNUSED)  # of a damaged row, which its reader names
     ranked: list[tuple[float, float, int]] = []
     matches = from_bytes(sample, cp_isolation=candidates)
     if not matches:  # it may end within a character
@@ -132,7 +135,7 @@ def _candidates(sample: bytes) -> list[str]:
         return ["cp1252", "cp850", "mac_roman"]
     # accented letters of DOS and Macintosh come first beyond ASCII, those of Windows last
     low = len(re.findall(rb"[\x80-\x9f]", beyond))
-    return ["cp850", "mac_roman"] if low > len(beyond) / 2 else ["cp1250"]
+    return ["cp850", "mac_roman"] if low > len(beyond) / 4 else ["cp1250"]
 
 
 def _is_utf8(sample: bytes) -> bool:
