@@ -29,7 +29,7 @@ from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.manifest import describe_build, length_every
-from medembed.data.parts import locate
+from medembed.data.parts import locate, log_encodings
 from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved, resolve
@@ -96,6 +96,7 @@ def _is_being_made(output: str) -> bool:
 
 
 def _run_passes(recipe: Recipe, staging: str) -> Dataset:
+    log_encodings(recipe.parts)
     parts = [{"number": n, "part": asdict(part)} for n, part in enumerate(recipe.parts)]
     reading = {"source": recipe.source, "mappings": recipe.mappings, "staging": staging}
     staged = run_parts(parts, StagePart, reading, "read", here=recipe.is_small)

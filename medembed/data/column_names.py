@@ -2,34 +2,40 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-# Names by role, the likeliest first. An empty part of a source config is filled from here.
+# Names by role, the likeliest first, as `fold_name` compares them. An empty part of a source config
+# is filled from here.
 _IN_USE = {
-    "query": "query question anchor prompt sentence_0 sentence1 sentence_A text1 premise",
+    "query": "query question anchor prompt sentence_0 sentence1 sentence_A text1 premise "
+    "requête requêtes demande demandes phrase1 texte1",
     "document": "document positive pos positives answer passage response completion sentence_1 "
-    "sentence2 sentence_B text2 hypothesis context positive_passages",
-    "negative": "negative neg negatives hard_negative hard_negatives sentence_2 negative_passages",
-    "score": "score similarity similarity_score relevance",
-    "label": "label class category label_text intent",
-    "text": "text body content contents abstract definition description document passage",
-    "title": "title term name heading headline",
-    "synonyms": "synonyms synonym aliases alt_labels",
-    "query_id": "query_id qid query-id",
-    "document_id": "document_id doc_id docid corpus-id corpus_id",
-    "own_id": "document_id doc_id docid _id id",
+    "sentence2 sentence_B text2 hypothesis context positive_passages "
+    "réponse réponses phrase2 texte2",
+    "negative": "negative neg negatives hard_negative hard_negatives sentence_2 negative_passages "
+    "négatif négatifs",
+    "score": "score similarity similarity_score relevance similarité similarités",
+    "label": "label class category label_text intent étiquette étiquettes classe catégorie",
+    "text": "text body content contents abstract definition description document passage "
+    "texte textes contenu compte_rendu comptes_rendus résumé résumés libellé libellés",
+    "title": "title term name heading headline titre titres terme intitulé libellé libellés",
+    "synonyms": "synonyms synonym aliases alt_labels synonyme synonymes",
+    "query_id": "query_id qid query-id id_question id_requête",
+    "document_id": "document_id doc_id docid corpus-id corpus_id id_document",
+    "own_id": "document_id doc_id docid _id id id_document identifiant",
     "group": "group_id",
     "split": "split",
-    "language": "language lang",
+    "language": "language lang langue",
 }
 NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
-NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative)?_?\d+")
+NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative|atif)?_?\d+")
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
-KNOWN = set(" ".join(_IN_USE.values()).lower().split()) | CHAT_FIELDS
 # names in use that are cells of many a table of tests, too
-_FINDINGS = {"positive", "negative", "pos", "neg"}
+_FINDINGS = {"positive", "negative", "pos", "neg", "positif", "negatif"}
 _LONGEST_NAME = 40
 _LISTED = 20
 _SAME_WORD = 0.8  # likeness from which a name is a declared one but for a slip of the fingers
@@ -59,15 +65,23 @@ OWN_TEXTS = Keys(
 )
 
 
+@lru_cache(4096)
+def fold_name(name: str) -> str:
+    """Return a name as it is compared: without case and accents, "_" for spaces and hyphens."""
+    plain = unicodedata.normalize("NFKD", name.strip().casefold())
+    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    return re.sub(r"[\s_-]+", "_", letters)
+
+
+_KNOWN = {fold_name(name) for name in " ".join(_IN_USE.values()).split()} | CHAT_FIELDS
+
+
 def first_known(accepted: Sequence[str], names: Iterable[str]) -> str | None:
-    """Return the first accepted name that is among these, in any case; None without one."""
-    by_lower: dict[str, str] = {}
+    """Return the first accepted name that is among these by `fold_name`; None without one."""
+    by_key: dict[str, str] = {}
     for name in names:
-        by_lower.setdefault(name.lower(), name)
-    for name in accepted:
-        if name.lower() in by_lower:
-            return by_lower[name.lower()]
-    return None
+        by_key.setdefault(fold_name(name), name)
+    return next((by_key[key] for key in map(fold_name, accepted) if key in by_key), None)
 
 
 def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] = ()) -> str:
@@ -99,7 +113,7 @@ def by_number(count: int) -> list[str]:
 
 def are_known(names: Sequence[str]) -> bool:
     """Return whether one of a table's first cells is a name in use, so that they are its header."""
-    return any(is_known(name) for name in names if name.lower() not in _FINDINGS)
+    return any(is_known(name) for name in names if fold_name(name) not in _FINDINGS)
 
 
 def explain_absent(
@@ -122,7 +136,8 @@ def ask_for_header(names: Sequence[str], keys: Keys) -> str:
 
 def is_known(name: str) -> bool:
     """Return whether a name means something to a reader."""
-    return name.lower() in KNOWN or NUMBERED_NEGATIVE.fullmatch(name.lower()) is not None
+    key = fold_name(name)
+    return key in _KNOWN or NUMBERED_NEGATIVE.fullmatch(key) is not None
 
 
 def _is_name(name: str) -> bool:

@@ -24,7 +24,7 @@ from medembed.data.dataset import format_counts, open_dataset
 from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import FORMATS
 from medembed.data.own_texts import KEYS, CopyTexts, TextColumns, choose_columns
-from medembed.data.parts import find_parts, locate
+from medembed.data.parts import find_parts, locate, log_encodings
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
 from medembed.privacy import show_id
@@ -60,7 +60,9 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         dataset = open_dataset(uri)
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
-    source = SourceConfig(path=uri, header=columns.header, quoting=columns.quoting)
+    source = SourceConfig(
+        path=uri, header=columns.header, quoting=columns.quoting, encoding=columns.encoding
+    )
     cut_source = _find(source)
     texts = storage.join(scratch, fingerprint([cut_source.fingerprint, columns.model_dump()]))
     try:
@@ -87,6 +89,7 @@ def _find(source: SourceConfig) -> CutSource:
 
 
 def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+    log_encodings(cut_source.parts)
     mapping = choose_columns(cut_source, source, columns)
     items = [
         {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)

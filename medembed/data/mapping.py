@@ -14,6 +14,7 @@ from medembed.data.column_names import (
     ask_for_header,
     explain_absent,
     first_known,
+    fold_name,
     show_columns,
 )
 from medembed.data.reading import ColumnsConfig, ReadingConfig
@@ -41,7 +42,7 @@ _NEEDS: dict[str, Paths] = {
 _MAY_HAVE: dict[str, Paths] = {"classes": (), "documents": ("title", "synonyms"), "chat": ()}
 _ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
-_FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
+_FIRST_SENTENCE = ("sentence1", "sentence_a", "text1", "phrase1", "texte1")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: Readi
     label = first_known(["label"], [name for name in names if name not in taken])
     if label is None:
         return "pairs"
-    if "query" not in declared and _find_fields("query", names)[0].lower() in _FIRST_SENTENCE:
+    if "query" not in declared and fold_name(_find_fields("query", names)[0]) in _FIRST_SENTENCE:
         return "scores"
     raise DataError(
         f"{source.path}: {label!r} beside query and document may judge the pair or be its "
@@ -162,6 +163,8 @@ def _choose_fields(
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
         fields.setdefault("document_id", _find_fields("own_id", names))
+        if "document" not in declared:  # "libellé" is a title beside a text, else the text itself
+            names = [name for name in names if name not in fields["document"]]
     for role in _roles(shape):
         fields.setdefault(role, _find_fields(role, names))
     if shape == "scores" and not fields["score"]:
@@ -183,5 +186,5 @@ def _find_fields(role: str, names: Sequence[str]) -> Paths:
     fields = (name,) if name is not None else ()
     if role != "negative":
         return fields
-    numbered = [name for name in names if NUMBERED_NEGATIVE.fullmatch(name.lower())]
+    numbered = [name for name in names if NUMBERED_NEGATIVE.fullmatch(fold_name(name))]
     return (*fields, *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])))

@@ -25,7 +25,7 @@ from medembed.data.formats.table import FORMATS
 from medembed.data.mapping import Mapping
 from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import locate
-from medembed.data.reading import ColumnsConfig, Fields, Quoting
+from medembed.data.reading import AUTO, ColumnsConfig, Encoding, Fields, Quoting
 from medembed.data.rows import BadRow
 from medembed.data.write_pass import ROWS_PER_FILE
 from medembed.errors import DataError
@@ -58,6 +58,7 @@ class TextColumns(Config):
         "they are 1, 2, ...",
     )
     quoting: Quoting = "auto"
+    encoding: Encoding = AUTO
 
 
 def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextColumns) -> Mapping:

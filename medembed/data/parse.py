@@ -12,7 +12,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.formats.format import Part
 from medembed.data.mapping import Mapping
 from medembed.data.parts import locate, read_part
-from medembed.data.row_values import key_at
+from medembed.data.row_values import decimal_sign, key_at, value_at
 from medembed.data.rows import BadRow, Fields, Record
 from medembed.data.shapes import (
     Row,
@@ -103,6 +103,30 @@ class LateColumns:
         return f" The row has columns that the first rows lack: {shown}."
 
 
+class _DecimalSigns:
+    """The decimal signs of a part's scores, each with the line of its first row."""
+
+    def __init__(self, part: Part, paths: Sequence[str]) -> None:
+        self.part = part
+        self.paths = paths
+        self._lines: dict[str, int] = {}
+
+    def check(self, row: Fields, line: int) -> None:
+        """Raise ValueError if the row has a comma and one before a point, or the other way."""
+        for path in self.paths:
+            sign = decimal_sign(value_at(row, path))
+            if sign is None:
+                continue
+            self._lines.setdefault(sign, line)
+            before = min(self._lines.values())
+            if before != self._lines[sign]:
+                signs = ("comma", "point") if sign == "," else ("point", "comma")
+                raise ValueError(
+                    f"{path!r} has a decimal {signs[0]}, but a {signs[1]} in "
+                    f"{locate(self.part, before)}; write one of them in the whole column."
+                )
+
+
 def parse_part(
     part: Part, source: SourceConfig, mapping: Mapping, late: LateColumns | None = None
 ) -> Iterator[tuple[int, Record | BadRow]]:
@@ -110,6 +134,7 @@ def parse_part(
 
     `late` is None where columns are fixed.
     """
+    signs = _DecimalSigns(part, mapping.columns.score)
     for line, fields in read_part(part, source):
         if isinstance(fields, BadRow):
             yield line, fields
@@ -118,6 +143,7 @@ def parse_part(
             late.check(fields, line)
         record: Record | BadRow
         try:
+            signs.check(fields, line)
             record = to_record(fields, mapping, source, part.split)
         except ValueError as fault:
             record = BadRow(f"{fault}{late.describe(fields) if late else ''}")

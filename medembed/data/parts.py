@@ -1,17 +1,23 @@
 """Finds the parts of a source and reads their rows, whatever its format."""
 
 import itertools
+import logging
+import unicodedata
+from collections.abc import Sequence
 from functools import cache, partial
 
 from medembed.data.config import SourceConfig
 from medembed.data.formats.beir import looks_like_qrels
 from medembed.data.formats.delimited import ONLY_QRELS
+from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.files import identify, list_files
 from medembed.data.formats.format import CutSource, Format, Part
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
-from medembed.data.rows import Rows
+from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
 from medembed.storage import StoredFile
+
+logger = logging.getLogger(__name__)
 
 
 def find_parts(config: SourceConfig) -> CutSource:
@@ -24,18 +30,33 @@ def find_parts(config: SourceConfig) -> CutSource:
     form = _choose_format(config, files())
     parts: list[Part] = []
     for file in files():
-        parts += form.cut(Part(file.uri, form.name), file.size_bytes)
+        parts += form.cut(Part(file.uri, form.name, encoding=config.encoding), file.size_bytes)
     return CutSource(form.name, tuple(parts), identify(files(), config.path))
 
 
+def log_encodings(parts: Sequence[Part]) -> None:
+    """Say which files are read in another encoding than UTF-8."""
+    files: dict[str, set[str]] = {}
+    for part in parts:
+        if part.encoding != UTF8:
+            files.setdefault(part.encoding, set()).add(part.uri)
+    for encoding, uris in files.items():
+        more = f" (and {len(uris) - 1:,} more files)" if len(uris) > 1 else ""
+        logger.info("%s%s: read as %s", min(uris), more, encoding)
+
+
 def read_part(part: Part, source: SourceConfig) -> Rows:
-    """Return the rows of a part; a row that cannot be read is a BadRow.
+    """Yield the rows of a part, with names in NFC; a row that cannot be read is a BadRow.
 
     Raises DataError naming the file where it as a whole cannot be read.
     """
     read = format_of(part).read_rows
     assert read is not None
-    return read(part, source)
+    for number, row in read(part, source):
+        if isinstance(row, BadRow) or all(map(str.isascii, row)):
+            yield number, row
+        else:
+            yield number, {unicodedata.normalize("NFC", name): row[name] for name in row}
 
 
 def locate(part: Part, number: int) -> str:

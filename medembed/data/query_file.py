@@ -7,6 +7,7 @@ from medembed import storage
 from medembed.data.column_names import NAMES, first_known
 from medembed.data.config import SourceConfig
 from medembed.data.formats.delimited import TSV
+from medembed.data.formats.detection import find_encoding
 from medembed.data.formats.format import Part
 from medembed.data.formats.lines import TextFile
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
@@ -62,7 +63,7 @@ def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
 
 
 def _read_lines(uri: str) -> Iterator[_Asked]:
-    with TextFile(uri) as file:
+    with TextFile(uri, find_encoding(uri)) as file:
         for number, line in file.texts():
             text = line.strip()
             if text:

@@ -1,21 +1,26 @@
 """How the rows of a source are read and become texts: what its format's reader may ask."""
 
+import codecs
+import unicodedata
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from medembed.config import Config, InputUri
 
+AUTO = "auto"
 Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
 
 
 def _as_tuple(value: object) -> object:
-    """Return one column or several, by name or number, as a tuple of names."""
+    """Return one column or several, by name or number, as a tuple of names in NFC."""
     values = value if isinstance(value, list | tuple) else [value]
-    return tuple(
-        str(item) if isinstance(item, int) and not isinstance(item, bool) else item
-        for item in values
-    )
+    names: list[object] = []
+    for item in values:
+        is_number = isinstance(item, int) and not isinstance(item, bool)
+        name = str(item) if is_number else item
+        names.append(unicodedata.normalize("NFC", name) if isinstance(name, str) else name)
+    return tuple(names)
 
 
 Quoting = Annotated[
@@ -24,6 +29,29 @@ Quoting = Annotated[
         description="CSV and TSV: minimal: cells with delimiters, quotes or line ends are quoted, "
         "as pandas, R and Excel write them; none: quotes are characters like any other; auto: "
         "like minimal, but stops with an error where a TSV seems not to quote its cells"
+    ),
+]
+
+
+def _check_encoding(name: str) -> str:
+    """Return the encoding's name, of UTF-8 always the same. Raises ValueError for none."""
+    if name == AUTO:
+        return name
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(
+            "expected auto or an encoding of text that Python knows, e.g. windows-1252"
+        ) from None
+    return "UTF-8" if codecs.lookup(name).name == "utf-8" else name
+
+
+Encoding = Annotated[
+    str,
+    AfterValidator(_check_encoding),
+    Field(
+        description="of text files, e.g. windows-1252; auto: UTF-8 or UTF-16, and of CSV and TSV "
+        "Windows-1252 or Latin-9 where no line with accents is UTF-8"
     ),
 ]
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -93,6 +121,7 @@ class ReadingConfig(Config):
         "..., e.g. source.columns.query=6",
     )
     quoting: Quoting = "auto"
+    encoding: Encoding = AUTO
     shape: Shape = Field(
         default="auto",
         description="pairs; triplets with a negative; pairs with similarity scores; texts with "

@@ -10,6 +10,7 @@ _HEADINGS = ("heading", "title", "name", "section", "label")
 _BODIES = ("text", "body", "content", "contents")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _LONGEST_TAG = 40
+_DECIMAL = re.compile(r"\s*[-+]?\d*([.,])\d+\s*")
 
 
 def value_at(fields: Fields, path: str) -> Any:
@@ -109,6 +110,12 @@ def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
             "column of kinds, not of texts."
         )
     return tuple(tags)
+
+
+def decimal_sign(value: Any) -> str | None:
+    """Return the comma or point of a number that is written with one, as in a cell; else None."""
+    match = _DECIMAL.fullmatch(value) if isinstance(value, str) else None
+    return match[1] if match else None
 
 
 def sections_of(text: str) -> list[tuple[str, str]]:

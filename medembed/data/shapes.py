@@ -10,6 +10,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
 from medembed.data.reading import ColumnsConfig
 from medembed.data.row_values import (
+    decimal_sign,
     key_at,
     language_at,
     objects_at,
@@ -252,6 +253,8 @@ def only(texts: list[str], path: str, role: str) -> str:
 
 def _number(value: Any, name: str) -> float:
     try:
+        if decimal_sign(value) == ",":
+            value = value.replace(",", ".")
         number = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name!r} is not a number.") from None

@@ -13,7 +13,9 @@ from tests.data.attempts import OTHER, PAIR, fail, succeed
 # Several gzip members; without the time, since it is part of a test's name.
 PACKED = b"".join(gzip.compress(rows, mtime=0) for rows in (PAIR, b"", OTHER))
 SKIP = " Fix it, or leave such rows out with source.skip_bad_rows=true."
-LATIN = "not UTF-8 at byte 20 of the line; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8."
+LATIN = (
+    "not UTF-8 at byte 20 of the line; looks like Windows-1252: set source.encoding=Windows-1252 "
+)
 # The second row of JSON lines -> the start of its fault.
 BAD_ROWS = [
     ('{"query": "SECRET fièvre", "document": "d"}'.encode("latin-1"), LATIN),
@@ -35,7 +37,7 @@ BAD_ROWS = [
     (b'{"query": "q", "document": "d", "split": "SECRET text"}', "'split' is no split; expected"),
 ]
 BAD_CELLS = [  # a CSV, the line of its bad row, the start of the fault
-    ("query,document\nq,d\nSECRET fièvre,d\n".encode("latin-1"), 3, "not UTF-8; looks like WINDO"),
+    (b"query,document\n\xc3\xa9,d\n\xc3\xa0,d\nSECRET \xe9,d\n", 4, "not UTF-8, as the file is"),
     (b"query,document\nq,d\nSECRET q\nr,s\n", 3, "found 1 cells, expected 2 as in the header."),
     (b'query,document\n"SECRET\nq",d\nSECRET q,SECRET, d\n', 4, "found 3 cells, expected 2 as in"),
 ]

@@ -93,7 +93,8 @@ def test_a_hidden_folder_above_the_source_hides_nothing(tmp_path: Path):
     ],
 )
 def test_the_format_goes_by_the_name(name: str, form: str, tmp_path: Path):
-    (tmp_path / name).write_text("x")
+    content = gzip.compress(b"x", mtime=0) if name.endswith(".gz") else b"x"
+    (tmp_path / name).write_bytes(content)
     source = find_parts(SourceConfig(path=str(tmp_path / name)))
     assert (source.format, source.parts) == (form, (Part(str(tmp_path / name), form),))
 

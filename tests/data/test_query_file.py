@@ -108,7 +108,11 @@ def test_of_a_beir_folder_the_queries_are_read(tmp_path: Path):
             '{"id": "x", "query": "a"}\n{"id": "x", "query": "SECRET"}',
             "q.jsonl:2: its query id stands in a row before",
         ),
-        ("q.txt", b"SECRET \xe9", "q.txt:1: not UTF-8; looks like WINDOWS-1252: convert the file:"),
+        (
+            "q.txt",
+            "SECRET 发热怎么办".encode("gbk"),
+            "q.txt:1: not UTF-8; looks like GB18030: set ",
+        ),
         ("q.txt", "\n \n", "q.txt: no query there"),
     ],
 )

@@ -158,7 +158,7 @@ def test_a_score_outside_its_range_is_at_fault(score: Any):
     )
 
 
-@pytest.mark.parametrize("score", ["4,5", "", None, [1], True, "nan", float("inf"), 10**400])
+@pytest.mark.parametrize("score", ["4,5,6", "", None, [1], True, "nan", float("inf"), 10**400])
 def test_a_score_that_is_no_finite_number_is_at_fault(score: Any):
     assert fault({"sentence1": "q", "sentence2": "d", "score": score}).startswith(
         "'score' is not a "

@@ -46,7 +46,7 @@ def _find(config: ReadingConfig, list_files: ListFiles) -> CutSource | None:
         return None
     parts: list[Part] = []
     for file in files:
-        parts += _cut(file)
+        parts += _cut(file, config.encoding)
     if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
         raise DataError(
             f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and "
@@ -55,11 +55,12 @@ def _find(config: ReadingConfig, list_files: ListFiles) -> CutSource | None:
     return CutSource("beir", tuple(parts), identify(files, config.path))
 
 
-def _cut(file: StoredFile) -> list[Part]:
+def _cut(file: StoredFile, encoding: str) -> list[Part]:
     """Return the parts of a file; none if it is no part of a collection."""
     name = unpacked_name(file.uri)
     if name in _TEXTS:
-        return JSONL.cut(Part(file.uri, JSONL.name, _TEXTS[name]), file.size_bytes)
+        part = Part(file.uri, JSONL.name, _TEXTS[name], encoding=encoding)
+        return JSONL.cut(part, file.size_bytes)
     split, _, suffix = name.rpartition(".")
     is_of_split = suffix.lower() in _QRELS or (suffix == "txt" and split in SPLITS)
     if file.uri.rpartition("/")[0].endswith("/qrels") and is_of_split:

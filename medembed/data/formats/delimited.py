@@ -9,7 +9,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from medembed.data.column_names import by_number
-from medembed.data.formats.format import Format, Part
+from medembed.data.formats.encodings import damaged
+from medembed.data.formats.format import Format, Part, whole_file
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
@@ -45,7 +46,7 @@ class _Start(NamedTuple):
 
 def read_table(part: Part, source: ReadingConfig) -> Rows:
     """Yield the rows of a table. Raises DataError, naming the line, where quotes do not fit."""
-    with TextFile(part.uri) as file:
+    with TextFile(part.uri, part.encoding) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
         if excel:
@@ -168,8 +169,8 @@ def _are_qrels(first: list[str]) -> bool:
 
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:
     """Return the names of columns; one without a name, as pandas writes its index, is not read."""
-    if (row := _bytes_not_utf8(names)) is not None:
-        raise DataError(f"{place}: {file.explain(row)}")
+    if not _are_valid(names):
+        raise DataError(f"{place}: {damaged(file.encoding)}")
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise DataError(
@@ -187,26 +188,27 @@ def _to_fields(
         are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
         advice = " Leave out the row names (R: row.names=FALSE)." if are_named else ""
         return BadRow(f"found {len(cells)} cells, expected {len(names)} as in the header.{advice}")
-    if (row := _bytes_not_utf8(cells)) is not None:
-        return BadRow(file.explain(row))
+    if not _are_valid(cells):
+        return BadRow(damaged(file.encoding))
     return {name: cell for name, cell in zip(names, cells, strict=True) if name}
 
 
-def _bytes_not_utf8(cells: list[str]) -> bytes | None:
-    """Return the bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
+def _are_valid(cells: list[str]) -> bool:
+    """Return whether cells are text, without the marks of other bytes by `text_lines`."""
     joined = " ".join(cells)
     try:
         joined.encode()
     except UnicodeEncodeError:
-        return joined.encode("utf-8", "surrogateescape")
-    return None
+        return False
+    return True
 
 
 def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
     """Return why a table is incomplete. A complete one with one quote too many looks so, too."""
-    part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
-    rows = (row for _, row in read_table(part, source))
+    name = "tsv" if uri.lower().endswith(".tsv") else "csv"
     try:
+        (part,) = whole_file(Part(uri, name, encoding=source.encoding), 0)
+        rows = (row for _, row in read_table(part, source))
         first = next(rows, None)
         last = next(iter(deque(rows, maxlen=1)), first)
     except DataError as error:

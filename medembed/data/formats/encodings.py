@@ -1,7 +1,12 @@
-"""What a file is by its bytes, and what to do about one that is not text in UTF-8."""
+"""What a file is by its bytes: its encoding, and what to do about one that is no text."""
 
 import re
 
+from charset_normalizer import from_bytes
+
+UTF8 = "UTF-8"
+EXCEL = "Windows-1252"  # what Excel writes in Western Europe; Latin-1 is a part of it
+LATIN_9 = "ISO-8859-15"
 SAMPLE_BYTES = 64 << 10  # of a file's start
 _MARKS = {
     b"\xff\xfe\0\0": "UTF-32",
@@ -24,32 +29,64 @@ _NO_TEXT = {
     ),
     rb"(?i)\s*<(!doctype )?html": "a web page instead of the file; download that itself.",
 }
-_CONVERT = "convert the file: iconv -f {encoding} -t UTF-8."
-# Signs of Western European texts; of other encodings' bytes, read as WINDOWS-1252, most are none of
-# them.
-_LETTERS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿß")
-_WESTERN = _LETTERS | set("œº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
-_WESTERN_SHARE = 0.2  # of bytes beyond ASCII, at most
-# In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean
-# ends at C8.
-_CHINESE = (0xB0, 0xD7)
-_NOT_KOREAN = (0xC9, 0xD7)
+# Python's codecs by names that iconv knows, too.
+_NAMES = {
+    "cp1252": EXCEL,
+    "cp850": "CP850",
+    "mac_roman": "Macintosh",
+    "cp1250": "Windows-1250",
+    "gb18030": "GB18030",
+    "shift_jis": "Shift_JIS",
+    "euc_kr": "EUC-KR",
+    "big5": "Big5",
+    "cp1251": "Windows-1251",
+    "koi8_r": "KOI8-R",
+    "cp1253": "Windows-1253",
+}
+# In these, words are made of bytes beyond ASCII; in the others such a byte stands among letters.
+_OF_WORDS = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "koi8_r", "cp1253"]
+# Signs of Western European texts; of other encodings' bytes, read as Windows-1252, many are none.
+_SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
+_UNUSED = b"\x81\x8d\x8f\x90\x9d"  # no characters of Windows-1252
+_SIGNS_SHARE = 0.95  # at least; names such as Škoda have others
+_OE = re.compile(rb"(?i)[a-z]\xbd[a-z]")  # of cœur in Latin-9; no ½ of Windows-1252 stands so
 
 
 def explain_start(start: bytes) -> str | None:
-    """Say what is wrong with a file that starts like this; None if it may be UTF-8."""
+    """Say what is wrong with a file that starts like this; None if it may be text."""
+    return next((fault for mark, fault in _NO_TEXT.items() if re.match(mark, start)), None)
+
+
+def wide_encoding(start: bytes) -> str | None:
+    """Return the encoding of two or four bytes a character by its mark, or by zeros in ASCII."""
     for mark, encoding in _MARKS.items():
         if start.startswith(mark):
-            return f"{encoding}; expected UTF-8: {_CONVERT.format(encoding=encoding)}"
-    for pattern, fault in _NO_TEXT.items():
-        if re.match(pattern, start):
-            return fault
-    wide = _wide_encoding(start)
-    if wide is not None:
-        return f"{wide} without a mark; expected UTF-8: {_CONVERT.format(encoding=wide)}"
-    if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
-        return "lines end as on old Macintoshes (CR); convert them: tr '\\r' '\\n' < old > new."
-    return None
+            return encoding
+    even = start[0::2].count(0)
+    odd = start[1::2].count(0)
+    if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
+        return None
+    return "UTF-16LE" if odd > even else "UTF-16BE"
+
+
+def has_old_line_ends(start: bytes) -> bool:
+    """Return whether lines end as on old Macintoshes, by CR alone."""
+    return b"\r" in start.rstrip(b"\r") and b"\n" not in start
+
+
+def advise(encoding: str | None) -> str:
+    """Say what to do about text in another encoding than UTF-8; None is an unknown one."""
+    name = encoding or "ENCODING"
+    looks_like = f"looks like {encoding}" if encoding else "find out its encoding (file -i)"
+    return (
+        f"{looks_like}: set source.encoding={name} (encode: columns.encoding), or convert the "
+        f"file: iconv -f {name} -t UTF-8."
+    )
+
+
+def damaged(encoding: str, place: str = "") -> str:
+    """Say what to do about a row that is not in the encoding of its file."""
+    return f"not {encoding}{place}, as the file is otherwise; mend this row where it comes from."
 
 
 def explain_row(row: bytes, start: bytes, place: str = "") -> str:
@@ -60,52 +97,45 @@ def explain_row(row: bytes, start: bytes, place: str = "") -> str:
     """
     evidence = row if _is_utf8(start) else start
     if _is_mostly_utf8(start) or _is_mostly_utf8(evidence):
-        return f"not UTF-8{place}, as the file is otherwise; mend this row where it comes from."
-    encoding = guess_encoding(evidence)
-    if encoding is None:
-        return (
-            f"not UTF-8{place}; find out its encoding (file -i), then "
-            f"{_CONVERT.format(encoding='ENCODING')}"
-        )
-    return f"not UTF-8{place}; looks like {encoding}: {_CONVERT.format(encoding=encoding)}"
+        return damaged(UTF8, place)
+    return f"not UTF-8{place}; {advise(guess_encoding(evidence))}"
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Name the encoding of bytes that are not UTF-8, as iconv has it; None if unsure."""
-    text = sample.decode("cp1252", "replace")
-    beyond = [character.lower() for character in text if not character.isascii()]
-    # most: in DOS and Macintosh texts none are
-    letters = sum(character in _LETTERS for character in beyond)
-    if (
-        len(beyond) <= _WESTERN_SHARE * len(text)
-        and _WESTERN.issuperset(beyond)
-        and letters > len(beyond) / 2
-    ):
-        return "WINDOWS-1252"
-    return "GB18030" if _is_chinese(sample) else None
+    """Name the encoding of bytes that are not UTF-8, as Python and iconv have it; None if unsure.
+
+    charset-normalizer chooses among those that files of hospitals come in: among all that it knows
+    it takes French for Hungarian.
+    """
+    candidates = _candidates(sample)
+    if candidates[0] == "cp1252":
+        if _OE.search(sample):
+            return LATIN_9
+        sample = sample.translate(None, _UNUSED)  # of a damaged row, which its reader names
+    ranked: list[tuple[float, float, int]] = []
+    matches = from_bytes(sample, cp_isolation=candidates)
+    if not matches:  # it may end within a character
+        matches = from_bytes(sample[:-1], cp_isolation=candidates)
+    for match in matches:
+        for codec in set(match.could_be_from_charset).intersection(candidates):
+            ranked.append((match.chaos, -match.coherence, candidates.index(codec)))
+    if ranked:
+        return _NAMES[candidates[min(ranked)[2]]]
+    return EXCEL if candidates[0] == "cp1252" else None  # too short for charset-normalizer
 
 
-def _is_chinese(sample: bytes) -> bool:
-    """Return whether nearly all characters are common ones of GB18030, and many of it alone."""
-    try:
-        text = sample.decode("gb18030")
-    except UnicodeDecodeError as error:
-        if error.end < len(sample):  # else the sample ends within a character
-            return False
-        text = sample[: error.start].decode("gb18030")
-    first = [character.encode("gb18030")[0] for character in text if not character.isascii()]
-    common = sum(_CHINESE[0] <= byte <= _CHINESE[1] for byte in first)
-    chinese = sum(_NOT_KOREAN[0] <= byte <= _NOT_KOREAN[1] for byte in first)
-    return common > 0.7 * len(first) and chinese > 0.1 * len(first)
-
-
-def _wide_encoding(start: bytes) -> str | None:
-    """Return UTF-16LE or UTF-16BE without a mark, by the zeros beside its ASCII characters."""
-    even = start[0::2].count(0)
-    odd = start[1::2].count(0)
-    if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
-        return None
-    return "UTF-16LE" if odd > even else "UTF-16BE"
+def _candidates(sample: bytes) -> list[str]:
+    """Return the codecs that a sample may be written in, the likeliest first."""
+    beyond = b"".join(re.findall(rb"[\x80-\xff]", sample))
+    in_words = b"".join(re.findall(rb"[\x80-\x9f\xa1-\xff]{2,}", sample))
+    if len(in_words) > 0.75 * len(beyond):
+        return _OF_WORDS
+    signs = beyond.decode("cp1252", "replace").lower()
+    if sum(map(_SIGNS.__contains__, signs)) >= _SIGNS_SHARE * len(signs):
+        return ["cp1252", "cp850", "mac_roman"]
+    # accented letters of DOS and Macintosh come first beyond ASCII, those of Windows last
+    low = len(re.findall(rb"[\x80-\x9f]", beyond))
+    return ["cp850", "mac_roman"] if low > len(beyond) / 4 else ["cp1250"]
 
 
 def _is_utf8(sample: bytes) -> bool:

@@ -1,11 +1,13 @@
 """What a format tells those who read sources, and the parts that a source is cut into."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from medembed.data.formats.detection import find_encoding
+from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.lines import count_lines
-from medembed.data.reading import ReadingConfig
+from medembed.data.reading import AUTO, ReadingConfig
 from medembed.data.rows import Record, Rows
 from medembed.storage import StoredFile
 
@@ -18,6 +20,7 @@ class Part:
     """A file, or a piece of it: bytes [start, end) of lines, or row groups or rows of a table.
 
     `format` names how it is read; `split` is what the source itself says about all of its rows.
+    `encoding` is that of its text; AUTO before its format has cut it.
     """
 
     uri: str
@@ -26,6 +29,7 @@ class Part:
     start: int = 0
     end: int | None = None
     split: str | None = None
+    encoding: str = UTF8
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class CutSource:
     fingerprint: str
 
 
-def _whole_file(part: Part, size_bytes: int) -> list[Part]:
-    return [part]
+def whole_file(part: Part, size_bytes: int) -> list[Part]:
+    """Return a text file as one part, in the encoding that it is found to be in."""
+    is_found = part.encoding != AUTO
+    return [part if is_found else replace(part, encoding=find_encoding(part.uri))]
 
 
 def _by_number(part: Part, number: int) -> str:
@@ -72,7 +78,7 @@ class Format:
     # the names of a file's columns, where it tells them without a row being read
     column_names: Callable[[str], list[str]] | None = None
     # the parts of a file of so many bytes
-    cut: Callable[[Part, int], list[Part]] = _whole_file
+    cut: Callable[[Part, int], list[Part]] = whole_file
     # where the n-th row of a part stands, from 1; may be slow, as only errors ask
     locate: Callable[[Part, int], str] = _by_number
     count_rows: Callable[[str], int] = count_lines

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from medembed import storage
-from medembed.data.column_names import KNOWN
+from medembed.data.column_names import is_known
+from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.files import is_gzip
 from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
-from medembed.data.reading import ReadingConfig
+from medembed.data.reading import AUTO, ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 
 PART_BYTES = 16 << 20
@@ -23,7 +24,7 @@ _BY_COLUMNS = (
 
 def read_json(part: Part, source: ReadingConfig) -> Rows:
     """Yield the rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
-    with TextFile(part.uri) as file:
+    with TextFile(part.uri, part.encoding) as file:
         is_whole = part.start == 0 and part.end is None
         whole = _read_whole(file) if is_whole else None
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
@@ -98,7 +99,7 @@ def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
     declared = {path.split(".")[0] for path in source.columns.role_of}
-    if any(name in declared or name.lower() in KNOWN for name in document):
+    if any(name in declared or is_known(name) for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
         return (
@@ -120,11 +121,15 @@ def _are_columns(document: Fields) -> bool:
 
 
 def _cut(part: Part, size_bytes: int) -> list[Part]:
-    """Return the file in pieces of bytes; whole if it is compressed or one array."""
+    """Return the file in pieces of bytes; whole if it is compressed, one array or recoded.
+
+    JSON is UTF-8 by its own rules (RFC 8259), so other encodings are declared rather than found.
+    """
+    part = replace(part, encoding=UTF8 if part.encoding == AUTO else part.encoding)
     if is_gzip(part.uri) or size_bytes <= PART_BYTES:
         return [part]
-    with TextFile(part.uri) as file:
-        if file.begins_with(b"["):
+    with TextFile(part.uri, part.encoding) as file:
+        if file.begins_with(b"[") or file.is_recoded:
             return [part]
     return [
         replace(part, start=start, end=min(start + PART_BYTES, size_bytes))

@@ -1,4 +1,4 @@
-"""A text file, opened: its lines, with numbers and whole, and what is wrong with them."""
+"""A text file, opened: its lines in UTF-8, with numbers and whole, and what is wrong with them."""
 
 import gzip
 import io
@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Self
 
 from medembed import storage
-from medembed.data.formats.encodings import SAMPLE_BYTES, explain_row, explain_start
+from medembed.data.formats.encodings import (
+    SAMPLE_BYTES,
+    UTF8,
+    damaged,
+    explain_row,
+    explain_start,
+    has_old_line_ends,
+    wide_encoding,
+)
 from medembed.data.formats.files import is_gzip
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
@@ -42,16 +50,47 @@ def count_lines(uri: str) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
 
 
-class TextFile:
-    """An open file. Raises DataError for one that is not in UTF-8."""
+class _Recoded:
+    """A stream of text in any encoding, read in UTF-8 and with LF as line end.
 
-    def __init__(self, uri: str) -> None:
+    Bytes that are none of the encoding stay as they are, so that their line is no UTF-8.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str, newline: str | None) -> None:
+        self._text = io.TextIOWrapper(stream, encoding, "surrogateescape", newline)
+        self.close = self._text.close
+        self.seek = self._text.seek
+        self.tell = self._text.tell
+
+    def read(self, size: int) -> bytes:
+        return self._text.read(size).encode(UTF8, "surrogateescape")
+
+    def readline(self, size: int) -> bytes:
+        return self._text.readline(size).encode(UTF8, "surrogateescape")
+
+
+class TextFile:
+    """An open file, in UTF-8 whatever its encoding. Raises DataError for one that is no text.
+
+    Encodings of two bytes a character show in the file itself. One that `is_recoded` has no place
+    by bytes, and is read from its start.
+    """
+
+    def __init__(self, uri: str, encoding: str = UTF8) -> None:
         self.uri = uri
-        self._stream = open_unpacked(uri)
+        self._stream: BinaryIO | _Recoded = open_unpacked(uri)
         self._sample = self.read(SAMPLE_BYTES)
         fault = explain_start(self._sample)
         if fault is not None:
             raise DataError(f"{uri}: {fault}")
+        wide = wide_encoding(self._sample) if encoding == UTF8 else None
+        self.encoding = wide or encoding
+        has_cr = has_old_line_ends(self._sample)
+        self.is_recoded = has_cr or self.encoding != UTF8
+        if self.is_recoded:
+            self._stream.seek(0)
+            self._stream = _Recoded(self._stream, self.encoding, None if has_cr else "\n")
+            self._sample = self.read(SAMPLE_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +100,8 @@ class TextFile:
 
     def explain(self, row: bytes, place: str = "") -> str:
         """Say what to do about a row that is not UTF-8; `place` is one within the row."""
+        if self.encoding != UTF8:
+            return damaged(self.encoding, place)
         return explain_row(row, self._sample, place)
 
     def begins_with(self, mark: bytes) -> bool:
@@ -139,6 +180,8 @@ class TextFile:
             raise DataError(
                 f"{self.uri}: truncated or damaged gzip file after line {number}; fetch it again."
             ) from None
+        except UnicodeDecodeError:
+            raise DataError(f"{self.uri}: not {self.encoding} after line {number}.") from None
         except OSError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(

@@ -49,7 +49,7 @@ def read_ontology(part: Part, source: ReadingConfig) -> Iterator[Record]:
 
 def _read_terms(part: Part) -> Iterator[Stanza]:
     term: Stanza | None = None
-    with TextFile(part.uri) as file:
+    with TextFile(part.uri, part.encoding) as file:
         for _, line in file.texts():
             if line.startswith("["):
                 if term:

@@ -1,5 +1,6 @@
 """Parquet files -> rows, streamed; what they hold is known from their footers."""
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,9 +74,10 @@ def _locate(part: Part, number: int) -> str:
 
 
 def _column_names(uri: str) -> list[str]:
-    """Return the names in the schema; none if the file has no row."""
+    """Return the names in the schema in NFC; none if the file has no row."""
     with _open(uri) as file:
-        return list(file.schema_arrow.names) if file.metadata.num_rows else []
+        names = file.schema_arrow.names if file.metadata.num_rows else []
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def _count_rows(uri: str) -> int:

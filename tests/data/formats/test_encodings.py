@@ -2,7 +2,12 @@
 
 import pytest
 
-from medembed.data.formats.encodings import explain_row, explain_start, guess_encoding
+from medembed.data.formats.encodings import (
+    explain_row,
+    explain_start,
+    guess_encoding,
+    wide_encoding,
+)
 
 FRENCH = "Le patient présente une fièvre élevée avec œdème ; l’état général est « altéré » – 38 °C, 5 µg, ±2.\n"
 CHINESE = "患者主诉发热三天，伴咳嗽。体温三十九度。\n"
@@ -17,29 +22,32 @@ TRADITIONAL = "患者主訴發熱三天，伴咳嗽。體溫三十九度。\n"
 @pytest.mark.parametrize(
     ("text", "written", "told"),
     [
-        (FRENCH, "cp1252", "WINDOWS-1252"),
-        (FRENCH.replace("µ", "").upper(), "cp1252", "WINDOWS-1252"),
-        ("query;document\nfièvre;repos\n", "latin-1", "WINDOWS-1252"),
-        ("Größe, Übelkeit, Straße; niño, coração", "cp1252", "WINDOWS-1252"),
+        (FRENCH, "cp1252", "Windows-1252"),
+        (FRENCH.replace("µ", "").upper(), "cp1252", "Windows-1252"),
+        ("query;document\nfièvre;repos\n", "latin-1", "Windows-1252"),
+        ("Größe, Übelkeit, Straße; niño, coração", "cp1252", "Windows-1252"),
         (CHINESE, "gb18030", "GB18030"),
         ("query,document\n发热怎么办,多喝水\n", "gbk", "GB18030"),
         ('{"query": "发热怎么办", "document": "多喝水"}\n', "gb18030", "GB18030"),
         (CHINESE * 3 + "㐀", "gb18030", "GB18030"),
-        (TRADITIONAL, "big5", None),
-        (JAPANESE, "shift_jis", None),
-        (JAPANESE, "euc_jp", None),
-        (KOREAN, "euc_kr", None),
-        (RUSSIAN, "cp1251", None),
-        (RUSSIAN, "koi8_r", None),
-        (POLISH, "cp1250", None),
-        (GREEK, "cp1253", None),
-        (FRENCH.translate({ord("’"): "'", ord("–"): "-"}), "mac_roman", None),
-        ("query,document\nfièvre,repos à l'hôpital\n", "mac_roman", None),
-        ("query,document\nfièvre,repos à l'hôpital\n", "cp850", None),
-        ("query,document\ndose,5 µg …\n", "cp1252", None),
+        (TRADITIONAL, "big5", "Big5"),
+        (JAPANESE, "shift_jis", "Shift_JIS"),
+        (KOREAN, "euc_kr", "EUC-KR"),
+        (RUSSIAN, "cp1251", "Windows-1251"),
+        (RUSSIAN, "koi8_r", "KOI8-R"),
+        (POLISH, "cp1250", "Windows-1250"),
+        (GREEK, "cp1253", "Windows-1253"),
+        (FRENCH.translate({ord("’"): "'", ord("–"): "-"}), "mac_roman", "Macintosh"),
+        ("query,document\nfièvre,repos à l'hôpital\n", "mac_roman", "Macintosh"),
+        ("query,document\nfièvre,repos à l'hôpital\n", "cp850", "CP850"),
+        ("SANTÉ\xa0: FIÈVRE", "cp1252", "Windows-1252"),
+        ("the patient’s fever: 38 °C", "cp1252", "Windows-1252"),
+        ("38 °C", "cp1252", "Windows-1252"),
+        ("l'œil et le cœur fatigués", "iso8859_15", "ISO-8859-15"),
+        ("query,document\ndose,5 µg …\n", "cp1252", "Windows-1252"),
     ],
 )
-def test_an_encoding_is_named_where_it_is_sure_and_never_a_wrong_one(
+def test_an_encoding_is_named_by_names_that_python_and_iconv_know(
     text: str, written: str, told: str | None
 ):
     assert guess_encoding(text.encode(written)) == told
@@ -48,22 +56,30 @@ def test_an_encoding_is_named_where_it_is_sure_and_never_a_wrong_one(
 def test_a_sample_that_ends_within_a_character_is_known_all_the_same():
     assert guess_encoding(CHINESE.encode("gb18030")[:-2]) == "GB18030"
     assert explain_row("fièvre".encode("latin-1"), ("a" * 9 + "é").encode()[:-1]).startswith(
-        "not UTF-8; looks like W"
+        "not UTF-8; looks like Windows-1252: set source.encoding=Windows-1252 (enc"
     )
 
 
-ICONV = "expected UTF-8: convert the file: iconv -f"
-WIDE = f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be")
+@pytest.mark.parametrize(
+    ("start", "encoding"),
+    [
+        ("a,b\n".encode("utf-16"), "UTF-16"),
+        ("a,b\n".encode("utf-32"), "UTF-32"),
+        (FRENCH.encode("utf-16-le"), "UTF-16LE"),
+        (f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be"), "UTF-16BE"),
+        (b"a\0b,c\n" * 3, None),
+        (CHINESE.encode(), None),
+    ],
+)
+def test_encodings_of_two_bytes_a_character_are_known_by_mark_or_zeros(
+    start: bytes, encoding: str | None
+):
+    assert wide_encoding(start) == encoding
 
 
 @pytest.mark.parametrize(
     ("start", "fault"),
     [
-        ("a,b\n".encode("utf-16"), f"UTF-16; {ICONV} UTF-16 -t UTF-8."),
-        ("a,b\n".encode("utf-32"), f"UTF-32; {ICONV} UTF-32 -t UTF-8."),
-        (FRENCH.encode("utf-16-le"), f"UTF-16LE without a mark; {ICONV} UTF-16LE"),
-        (WIDE, f"UTF-16BE without a mark; {ICONV} UTF-16BE"),
-        (b"query,document\rq,d\rr,e\r", "lines end as on old Macintoshes (CR); convert them: tr"),
         (b"PK\x03\x04....", "a zip archive or an Excel workbook; unpack it, or save the sheet as"),
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel or Word file; save it as CSV UTF-8."),
         (b"PAR1\x15\x04", "Parquet; give it a name that ends in .parquet."),
@@ -72,7 +88,7 @@ WIDE = f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be")
         (b"\n<!DOCTYPE html>\n<html>", "a web page instead of the file; download that itself."),
     ],
 )
-def test_a_file_that_is_no_text_in_utf8_is_told_as_what_it_is(start: bytes, fault: str):
+def test_a_file_that_is_no_text_is_told_as_what_it_is(start: bytes, fault: str):
     assert (explain_start(start) or "").startswith(fault)
 
 
@@ -83,7 +99,7 @@ def test_a_file_that_is_no_text_in_utf8_is_told_as_what_it_is(start: bytes, faul
         *(FRENCH.encode(), CHINESE.encode(), b'\xef\xbb\xbf"a"\r\n', b'a,"b\rc"\n'),
     ],
 )
-def test_text_in_utf8_is_none_of_these(start: bytes):
+def test_text_is_none_of_these(start: bytes):
     assert explain_start(start) is None
 
 
@@ -94,6 +110,6 @@ def test_a_damaged_row_among_rows_in_utf8_is_to_be_mended_alone():
     assert explain_row(latin, FRENCH.encode() + latin, " at byte 4") == told
     assert explain_row(FRENCH.encode() + b"\xc3", b"ascii", " at byte 4") == told
     assert explain_row(RUSSIAN.encode("cp1251"), b"a,b\n") == (
-        "not UTF-8; find out its encoding (file -i), then convert the file: iconv -f ENCODING "
-        "-t UTF-8."
+        "not UTF-8; looks like Windows-1251: set source.encoding=Windows-1251 (encode: "
+        "columns.encoding), or convert the file: iconv -f Windows-1251 -t UTF-8."
     )
