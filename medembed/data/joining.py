@@ -77,14 +77,15 @@ def map_source(cut_source: CutSource, source: SourceConfig) -> MappedSource:
     of_files: dict[str, list[Part]] = {}
     for part in cut_source.parts:
         of_files.setdefault(part.uri, []).append(part)
-    are_tables = all(format_of(parts[0]).is_table for parts in of_files.values())
+    are_tables = all(part.kind == "rows" and format_of(part).is_table for part in cut_source.parts)
     sampled: list[_File] = []
     if len(of_files) > 1 and are_tables and source.shape == "auto" and source.header:
         sampled = [_look_at(of_files[uri], source) for uri in _sample(of_files)]
         if any(file.shape in _BY_ID for file in sampled):
             files = [_look_at(parts, source) for parts in of_files.values()]
             return _join(files, cut_source, source)
-    check_one_format(cut_source.parts, source)
+    if are_tables:
+        check_one_format(cut_source.parts, source)
     mapping = choose_mapping(cut_source, source)
     if mapping is not None and mapping.shape in _BY_ID:
         raise DataError(f"{source.path}: {mapping.describe()}, but no documents; {_EXPECTED}.")

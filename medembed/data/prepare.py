@@ -7,6 +7,7 @@ from medembed.artifact import place
 from medembed.data.build import build, find_made
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, open_dataset
+from medembed.data.formats.files import paths_of
 from medembed.data.formats.format import CutSource
 from medembed.data.joining import map_source
 from medembed.data.parts import find_parts
@@ -84,4 +85,6 @@ def _key(
 
 def _with_absolute_path(source: SourceConfig) -> SourceConfig:
     """Return the source with a path that workers find from any working directory."""
-    return source.model_copy(update={"path": storage.absolute(source.path)})
+    paths = [storage.absolute(path) for path in paths_of(source.path)]
+    path = paths[0] if len(paths) == 1 else f"[{','.join(paths)}]"
+    return source.model_copy(update={"path": path})

@@ -187,7 +187,7 @@ def test_an_id_with_two_texts_is_refused_with_both_places(
 LACKS = "The row has columns that the first rows lack:"
 TWO = b'{"id": "d1", "text": "t"}\n'
 FAULTS = [
-    ("a.jsonl", b'{"key": "d1", "text": "SECRET"}\n', "_id, id); found key, text. Name yours: co"),
+    ("a.jsonl", b'{"key": "d1", "text": "SECRET"}\n', "identifiant); found key, text. Name yours"),
     ("a.jsonl", b'{"id": "d1", "note": "SECRET"}\n', "document, passage); found id, note."),
     ("a.jsonl", TWO + b'{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n', "a.jsonl:2: no id; 2"),
     ("a.jsonl", TWO + b'{"id": "d2", "text": "SECRET', "a.jsonl:2: not valid"),
@@ -199,7 +199,7 @@ FAULTS = [
     ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
     ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
     ("a.obo", b"", "a.obo: looks like ontology; expected a data set made by `medembed"),
-    ("a.txt", b"SECRET", "a.txt: unknown file type;"),
+    ("a.docx", b"SECRET", "a.docx: unknown file type;"),
 ]
 
 

@@ -5,7 +5,7 @@ title.
 import re
 
 from medembed import storage
-from medembed.data.formats.files import ending, identify, list_files, unpacked_name
+from medembed.data.formats.files import ending, identify, list_files, paths_of, unpacked_name
 from medembed.data.formats.format import CutSource, Format, ListFiles, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
 from medembed.data.reading import ReadingConfig
@@ -39,9 +39,10 @@ def _is_text(file: StoredFile) -> bool:
 
 def _read(part: Part, source: ReadingConfig) -> Rows:
     """Yield a row of each file: id, title and text. An empty file has no title."""
-    root = _folder(storage.absolute(source.path))
+    folders = [_folder(storage.absolute(path)) for path in paths_of(source.path)]
     for number, file in enumerate(list_files(part.uri)[part.start : part.end], start=1):
-        name = file.uri.removeprefix(root).lstrip("/") or file.uri.rpartition("/")[2]
+        folder = next(folder for folder in folders if file.uri.startswith(folder))
+        name = file.uri.removeprefix(folder).lstrip("/") or file.uri.rpartition("/")[2]
         if file.size_bytes > LONGEST_LINE:
             yield number, BadRow(f"larger than {LONGEST_LINE >> 20} MiB.")
             continue
