@@ -5,6 +5,7 @@ their ids join.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from medembed.data.column_names import NAMES, first_known, show_columns
 from medembed.data.columns import check_declared, choose_mapping, look
@@ -123,7 +124,7 @@ def _first_cells(part: Part, source: SourceConfig) -> list[str]:
 
 def _join(files: Sequence[_File], cut_source: CutSource, source: SourceConfig) -> MappedSource:
     """Return the mappings of files that name texts of each other by id."""
-    parts = tuple(part for file in files for part in file.parts)
+    parts = tuple(chain.from_iterable(file.parts for file in files))
     check_declared(parts, source)
     of_shape: dict[str, list[_File]] = {"questions": [], "qrels": [], "documents": []}
     for file in files:
