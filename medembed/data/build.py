@@ -23,14 +23,14 @@ from medembed.artifact import NewOutput, find_output
 from medembed.data.column_names import show_columns
 from medembed.data.config import SplitConfig
 from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
-from medembed.data.duplicates import Flags
+from medembed.data.duplicates import Flags, Ints
 from medembed.data.formats.format import Part
 from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.manifest import describe_build, length_every
 from medembed.data.parts import locate, log_encodings
-from medembed.data.read_pass import SCHEMAS, StagePart
+from medembed.data.read_pass import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.write_pass import LINES, FinishPart, add_hashes, hash_rows
@@ -203,6 +203,8 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
         None if recipe.source.skip_bad_rows else places,
         is_listing=recipe.lists_documents,
     )
+    if len(resolved.absent):
+        _report_absent(recipe, keys["judgments"], resolved.absent)
     lines = {"documents": resolved.documents, "queries": resolved.queries}
     for kind in LINES:
         of_kind = keys[kind]
@@ -216,6 +218,18 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
             storage.write_parquet(uri, lines[kind].slice(start, size))
             start += size
     return replace(resolved, **lines)
+
+
+def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
+    """Say where documents are named that are not there. Raises DataError if none is there."""
+    places = ", ".join(judgments.locate(row) for row in absent[:PLACES_KEPT])
+    named = f"{len(absent):,} judgments name a document that is absent or left out"
+    if len(absent) == judgments.table.num_rows and recipe.generation is None:
+        raise DataError(
+            f"{recipe.source.path}: all {named}; expected ids as the documents have them, to the "
+            f"letter. Compare them at {places}."
+        )
+    logger.warning("%s: %s: %s", recipe.source.path, named, places)
 
 
 def _read_keys(recipe: Recipe, staging: str, files: Sequence[tuple[int, str]], kind: str) -> _Keys:

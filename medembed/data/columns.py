@@ -83,8 +83,9 @@ def choose_mapping(
                 f"{source.path}: a BEIR folder has columns of its own; found "
                 f"source.columns.{unread[0]}, expected none but {', '.join(DECLARABLE)}."
             )
-        texts = [part for part in cut_source.parts if part.kind in ("corpus", "queries")]
-        _check_present(look(texts, source, list(wanted)), wanted, source, is_header=False)
+        check_declared(
+            [part for part in cut_source.parts if part.kind in ("corpus", "queries")], source
+        )
         return None
 
     seen = look(cut_source.parts, source, list(wanted))
@@ -95,6 +96,12 @@ def choose_mapping(
     if is_whole:
         _check_present(seen, wanted, source, is_header=is_header)
     return mapping
+
+
+def check_declared(parts: Sequence[Part], source: SourceConfig) -> None:
+    """Raise DataError if no row of these parts has a declared column."""
+    wanted = source.columns.role_of
+    _check_present(look(parts, source, list(wanted)), wanted, source, is_header=False)
 
 
 def check_header(cut_source: CutSource, source: SourceConfig, key: str) -> None:

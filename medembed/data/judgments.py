@@ -21,12 +21,16 @@ class Staged:
 
 @dataclass(frozen=True)
 class Judged:
-    """Distinct judgments between texts [J]; similarity is NaN where there is none."""
+    """Distinct judgments between texts [J]; similarity is NaN where there is none.
+
+    `absent` are the staged rows that name a document which is not there.
+    """
 
     query: Ints
     document: Ints
     score: npt.NDArray[np.float64]
     similarity: npt.NDArray[np.float64]
+    absent: Ints
 
     @property
     def links(self) -> npt.NDArray[np.bool_]:
@@ -40,6 +44,7 @@ def join_judgments(
     """Return judgments by text; of several between the same two, the highest score stays."""
     query = queries.find(rows["query_id"])
     document = documents.find(rows["document_id"])
+    absent = np.flatnonzero(document == ABSENT)
     are_there = (query != ABSENT) & (document != ABSENT)
     dropped["judgment of an absent row"] += int((~are_there).sum())
     query = query[are_there]
@@ -57,4 +62,4 @@ def join_judgments(
     contradicted = (best > 0) & (worst == 0)
     dropped["judgment repeated"] += len(pair) - len(distinct)
     dropped["judgment contradicted by a higher one"] += int(contradicted.sum())
-    return Judged(query[first], document[first], best, similar)
+    return Judged(query[first], document[first], best, similar, absent)

@@ -30,16 +30,24 @@ _NESTED: dict[Paths, Paths] = {
 _NESTED_IDS: dict[Paths, Paths] = {("positive_passages",): ("positive_passages.docid",)}
 # Others must be in the first rows: a misspelt group would go unseen, and leak between splits.
 _MAY_BE_RARE = ("negative", "title", "synonyms", "tags")
-_NEEDS: dict[str, Paths] = {
+NEEDS: dict[str, Paths] = {
     "pairs": ("query", "document"),
     "triplets": ("query", "document", "negative"),
     "scores": ("query", "document", "score"),
     "classes": ("document", "label"),
     "documents": ("document",),
+    "questions": ("query",),
+    "qrels": ("query_id", "document_id"),
     "chat": (),
 }
 # roles that a shape may have beside those, and those of every shape
-_MAY_HAVE: dict[str, Paths] = {"classes": (), "documents": ("title", "synonyms"), "chat": ()}
+_MAY_HAVE: dict[str, Paths] = {
+    "classes": (),
+    "documents": ("title", "synonyms"),
+    "questions": ("query_id", "score"),
+    "qrels": ("score",),
+    "chat": (),
+}
 _ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
 _FIRST_SENTENCE = ("sentence1", "sentence_a", "text1", "phrase1", "texte1")
@@ -90,7 +98,7 @@ def find_mapping(
     if shape is None:
         raise DataError(_explain_no_shape(names, source, is_header))
     fields = _choose_fields(shape, names, declared)
-    missing = [role for role in _NEEDS[shape] if not fields[role]]
+    missing = [role for role in NEEDS[shape] if not fields[role]]
     if missing:
         raise DataError(
             f"{source.path}: columns {show_columns(names, is_header=is_header)} lack the "
@@ -100,6 +108,15 @@ def find_mapping(
     read = {*_roles(shape), "document_id", "tags"}
     columns = ColumnsConfig(**{role: paths for role, paths in fields.items() if role in read})
     return Mapping(shape, columns, tuple(names))
+
+
+def find_own_mapping(names: Sequence[str], source: ReadingConfig) -> Mapping:
+    """Return the mapping of one file of a source, which may lack columns that others have."""
+    own: dict[str, Paths] = {}
+    for role, paths in source.columns:
+        is_there = any(path in names or path.split(".")[0] in names for path in paths)
+        own[role] = paths if is_there or role in _MAY_BE_RARE else ()
+    return find_mapping(names, source.model_copy(update={"columns": ColumnsConfig(**own)}))
 
 
 def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bool) -> str:
@@ -125,8 +142,10 @@ def _find_shape(
     if source.shape != "auto":
         return source.shape
 
+    others = [name for name in names if name not in source.columns.document_id]
+
     def has(role: str) -> bool:
-        return role in declared or bool(_find_fields(role, names))
+        return role in declared or bool(_find_fields(role, others))
 
     if has("query") and (has("document") or has("text")):
         if has("negative"):
@@ -134,7 +153,10 @@ def _find_shape(
         return "scores" if has("score") else _judge_label(names, declared, source)
     if has("text") or "document" in declared:
         return "classes" if has("label") else "documents"
-    return None
+    if has("query"):
+        is_joined = has("document_id") or has("own_id") or has("query_id")
+        return "questions" if is_joined else None
+    return "qrels" if has("query_id") and has("document_id") else None
 
 
 def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
@@ -169,6 +191,15 @@ def _choose_fields(
         fields.setdefault(role, _find_fields(role, names))
     if shape == "scores" and not fields["score"]:
         fields["score"] = _find_fields("label", names)
+    if shape == "questions":
+        reference = fields.setdefault("document_id", _find_fields("document_id", names))
+        own_id = _find_fields("own_id", [name for name in names if name not in reference])
+        if not reference:
+            fields["document_id"] = own_id
+        elif not fields["query_id"]:
+            fields["query_id"] = own_id
+    if shape == "qrels":
+        fields.setdefault("document_id", _find_fields("document_id", names))
     if shape in ("pairs", "triplets", "scores"):
         fields["document"] = fields["document"] or _find_fields("text", names)
         own_id = _NESTED_IDS.get(fields["document"]) or _find_fields("document_id", names)
@@ -177,7 +208,7 @@ def _choose_fields(
 
 
 def _roles(shape: str) -> Paths:
-    return (*_NEEDS[shape], *_MAY_HAVE.get(shape, ("query_id",)), *_ANY_MAY_HAVE)
+    return (*NEEDS[shape], *_MAY_HAVE.get(shape, ("query_id",)), *_ANY_MAY_HAVE)
 
 
 def _find_fields(role: str, names: Sequence[str]) -> Paths:

@@ -22,6 +22,7 @@ from medembed.data.columns import check_header, look
 from medembed.data.config import SourceConfig
 from medembed.data.formats.format import CutSource, Part
 from medembed.data.formats.table import FORMATS
+from medembed.data.formats.text import TEXT
 from medembed.data.mapping import Mapping
 from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import locate
@@ -63,6 +64,8 @@ class TextColumns(Config):
 
 def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextColumns) -> Mapping:
     """Return the columns as declared, or by the names in use. Raises DataError that lists them."""
+    if cut_source.format == TEXT.name and not columns.text:
+        columns = columns.model_copy(update={"text": ("title", "text")})
     check_header(cut_source, source, OWN_TEXTS.header)
     seen = look(cut_source.parts, source, [*columns.id, *columns.text])
     is_header = FORMATS[cut_source.format].has_header and source.header

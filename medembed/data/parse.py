@@ -17,12 +17,13 @@ from medembed.data.rows import BadRow, Fields, Record
 from medembed.data.shapes import (
     Row,
     beir_document,
-    beir_judgment,
     beir_query,
     classed,
     listed,
     own_text,
     pair,
+    qrel,
+    question,
     scored,
 )
 from medembed.errors import DataError
@@ -35,11 +36,12 @@ _SHAPES: dict[str, Callable[[Row], Record]] = {
     "scores": scored,
     "classes": classed,
     "documents": listed,
+    "questions": question,
     "texts": own_text,
     "chat": chat,
     "corpus": beir_document,
     "queries": beir_query,
-    "qrels": beir_judgment,
+    "qrels": qrel,
 }
 _OTHER_SPLITS = {
     "training": "train",

@@ -13,6 +13,7 @@ from medembed.data.formats.encodings import UTF8
 from medembed.data.formats.files import identify, list_files
 from medembed.data.formats.format import CutSource, Format, Part
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
+from medembed.data.formats.text import TEXT
 from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
 from medembed.storage import StoredFile
@@ -20,18 +21,24 @@ from medembed.storage import StoredFile
 logger = logging.getLogger(__name__)
 
 
-def find_parts(config: SourceConfig) -> CutSource:
-    """Return a source in parts. Raises StorageError for none, DataError for unknown files."""
+def find_parts(config: SourceConfig, *, may_join: bool = False) -> CutSource:
+    """Return a source in parts; if they `may_join`, files of rows may be of several formats.
+
+    Raises StorageError for none, DataError for unknown files.
+    """
     files = cache(partial(list_files, config.path))
     for form in FORMATS.values():
         source = form.find(config, files) if form.find else None
         if source is not None:
             return source
-    form = _choose_format(config, files())
     parts: list[Part] = []
     for file in files():
+        form = _choose_format(config, file)
         parts += form.cut(Part(file.uri, form.name, encoding=config.encoding), file.size_bytes)
-    return CutSource(form.name, tuple(parts), identify(files(), config.path))
+    names = {part.format for part in parts}
+    if not (may_join and all(FORMATS[name].is_table for name in names)):
+        check_one_format(parts, config)
+    return CutSource(" + ".join(sorted(names)), tuple(parts), identify(files(), config.path))
 
 
 def log_encodings(parts: Sequence[Part]) -> None:
@@ -64,22 +71,24 @@ def locate(part: Part, number: int) -> str:
     return format_of(part).locate(part, number)
 
 
-def _choose_format(config: SourceConfig, files: list[StoredFile]) -> Format:
-    """Return the one format of all files. Raises DataError for none, or several."""
-    if config.format != "auto":
-        return FORMATS[config.format]
-    names: set[str] = set()
-    for file in files:
-        form = format_of_file(file.uri)
-        if form is None:
-            raise DataError(f"{file.uri}: {_explain_unknown(file.uri)}")
-        names.add(form.name)
+def check_one_format(parts: Sequence[Part], config: SourceConfig) -> None:
+    """Raise DataError for parts of several formats."""
+    names = sorted({part.format for part in parts})
     if len(names) > 1:
         raise DataError(
-            f"{config.path}: files of several formats ({', '.join(sorted(names))}); name those of "
-            "one, e.g. folder/*.jsonl."
+            f"{config.path}: files of several formats ({', '.join(names)}); name those of one, "
+            "e.g. folder/*.jsonl."
         )
-    return FORMATS[names.pop()]
+
+
+def _choose_format(config: SourceConfig, file: StoredFile) -> Format:
+    """Return the format of a file. Raises DataError for none."""
+    if config.format != "auto":
+        return FORMATS[config.format]
+    form = format_of_file(file.uri)
+    if form is None or (form is TEXT and looks_like_qrels(file.uri)):
+        raise DataError(f"{file.uri}: {_explain_unknown(file.uri)}")
+    return form
 
 
 def _explain_unknown(uri: str) -> str:

@@ -5,10 +5,11 @@ import logging
 from medembed import storage
 from medembed.artifact import place
 from medembed.data.build import build, find_made
-from medembed.data.columns import choose_mapping
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, open_dataset
+from medembed.data.formats.files import paths_of
 from medembed.data.formats.format import CutSource
+from medembed.data.joining import map_source
 from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.schema import content_hash, fingerprint
@@ -26,20 +27,20 @@ def prepare(
     out of reach.
     """
     source = _with_absolute_path(source)
-    cut_source = find_parts(source)
+    cut_source = find_parts(source, may_join=True)
     previous = _open_previous(splits)
     key = _key(cut_source, source, splits, previous, tokenizer)
     output = place(output, key)
     made = find_made(output, key)
     if made is not None:
         return made
-    mapping = choose_mapping(cut_source, source)
-    described = mapping.describe() if mapping else f"{cut_source.format}, by its fixed columns"
-    logger.info("%s: %s", source.path, described)
+    mapped = map_source(cut_source, source)
+    for line in mapped.describe(source.path):
+        logger.info("%s", line)
     recipe = Recipe(
         cut_source.format,
-        cut_source.parts,
-        dict.fromkeys((part.uri for part in cut_source.parts), mapping),
+        mapped.parts,
+        mapped.mappings,
         source,
         splits,
         output,
@@ -57,8 +58,8 @@ def check_source(source: SourceConfig, splits: SplitConfig) -> int:
     fit no shape.
     """
     source = _with_absolute_path(source)
-    cut_source = find_parts(source)
-    choose_mapping(cut_source, source)
+    cut_source = find_parts(source, may_join=True)
+    map_source(cut_source, source)
     _open_previous(splits)
     return len(cut_source.parts)
 
@@ -84,4 +85,6 @@ def _key(
 
 def _with_absolute_path(source: SourceConfig) -> SourceConfig:
     """Return the source with a path that workers find from any working directory."""
-    return source.model_copy(update={"path": storage.absolute(source.path)})
+    paths = [storage.absolute(path) for path in paths_of(source.path)]
+    path = paths[0] if len(paths) == 1 else f"[{','.join(paths)}]"
+    return source.model_copy(update={"path": path})

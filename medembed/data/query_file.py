@@ -11,6 +11,7 @@ from medembed.data.formats.detection import find_encoding
 from medembed.data.formats.format import Part
 from medembed.data.formats.lines import TextFile
 from medembed.data.formats.table import FORMATS, format_of, format_of_file
+from medembed.data.formats.text import TEXT
 from medembed.data.parts import find_parts, locate, read_part
 from medembed.data.reading import Quoting
 from medembed.data.row_values import key_at
@@ -50,12 +51,13 @@ def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
 
 def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
     is_file = [file.uri for file in storage.find_files(uri)] == [uri]
-    if is_file and format_of_file(uri) is None:
+    if is_file and format_of_file(uri) in (None, TEXT):
         yield from _read_lines(uri)
         return
     source = SourceConfig(path=uri, quoting=quoting)
     cut_source = find_parts(source)
-    if FORMATS[cut_source.format].read_records is not None:
+    form = FORMATS[cut_source.format]
+    if form is TEXT or form.read_records is not None:
         raise DataError(f"{uri}: looks like {cut_source.format}; expected queries.")
     for part in cut_source.parts:
         if part.kind in ("rows", "queries"):

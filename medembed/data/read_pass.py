@@ -13,7 +13,7 @@ from medembed.data.formats.beir import beir_mapping
 from medembed.data.formats.format import Part
 from medembed.data.formats.table import format_of
 from medembed.data.language import detect_language
-from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.mapping import Mapping, find_own_mapping
 from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import locate
 from medembed.data.rows import BadRow, Document, Query, Record
@@ -91,7 +91,7 @@ class StagePart:
         mapping = self.mappings.get(part.uri)
         if mapping is None:
             return None
-        return LateColumns(part, mapping, lambda names: find_mapping(names, self.source))
+        return LateColumns(part, mapping, lambda names: find_own_mapping(names, self.source))
 
     def _records(
         self, part: Part, late: LateColumns | None
@@ -146,7 +146,8 @@ class _StagedRows:
         queries = [self._add_text("query", row, line) for row in record.queries]
         for judgment in record.judgments:
             query_id = queries[judgment.query]
-            document_id = documents[judgment.document]
+            named = judgment.document
+            document_id = named if isinstance(named, str) else documents[named]
             if query_id is None or document_id is None:
                 self.dropped["judgment of a text that was left out"] += 1
                 continue

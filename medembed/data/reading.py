@@ -23,6 +23,11 @@ def _as_tuple(value: object) -> object:
     return tuple(names)
 
 
+def _as_text(value: object) -> object:
+    """Return a list of paths, as a YAML file has it, as one typed on a command line."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
+
+
 Quoting = Annotated[
     Literal["auto", "minimal", "none"],
     Field(
@@ -110,8 +115,9 @@ class ReadingConfig(Config):
     the table of formats, which imports the readers.
     """
 
-    path: InputUri = Field(
-        description="file, folder or pattern (*.jsonl): a path, s3://, gs:// or package://; "
+    path: Annotated[InputUri, BeforeValidator(_as_text)] = Field(
+        description="file, folder or pattern (*.jsonl), or a list of them "
+        "([questions.csv,documents.csv]): a path, s3://, gs:// or package://; "
         "hf://organisation/name"
     )
     format: str = "auto"

@@ -33,7 +33,7 @@ class Resolved:
     """What the second pass writes.
 
     `documents` and `queries` have a line per staged row: keep (bool), split, and for queries
-    group_id and tags.
+    group_id and tags. `absent` are the staged judgments of a document that is not there.
     """
 
     documents: pa.Table
@@ -43,6 +43,7 @@ class Resolved:
     groups: pa.Table
     splits: dict[str, int]
     dropped: Counter[str]
+    absent: Ints
 
 
 def resolve(
@@ -92,6 +93,7 @@ def resolve(
         placed.groups,
         _count_splits(placed.query_split[keep_queries]),
         +dropped,
+        judged.absent,
     )
 
 

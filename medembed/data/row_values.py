@@ -83,6 +83,15 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
     return valid_text(str(value), paths[0])
 
 
+def keys_at(fields: Fields, paths: Sequence[str]) -> list[str]:
+    """Return the ids of a list, or the one id. Raises ValueError for what is no id."""
+    values = [value_at(fields, path) for path in paths]
+    value = next((value for value in values if value is not None), None)
+    items = value if isinstance(value, list) else [value]
+    keys = [key_at({paths[0]: item}, paths[:1]) for item in items] if paths else []
+    return [key for key in keys if key is not None]
+
+
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
     """Return a language's code. Raises ValueError for anything else, as reports show it."""
     value = key_at(fields, paths)

@@ -37,10 +37,11 @@ class Judgment:
     """How well a document answers a query; 0 is judged not relevant, so a known hard negative.
 
     Both are named by position in their `Record`: a text that is dropped takes its judgments along.
+    A document of another row is named by its id.
     """
 
     query: int
-    document: int
+    document: int | str
     score: float = 1.0
     similarity: float | None = None
 

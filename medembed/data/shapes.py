@@ -12,6 +12,7 @@ from medembed.data.reading import ColumnsConfig
 from medembed.data.row_values import (
     decimal_sign,
     key_at,
+    keys_at,
     language_at,
     objects_at,
     sections_of,
@@ -115,6 +116,22 @@ def pair(row: Row) -> Record:
 def scored(row: Row) -> Record:
     """Return a pair with its similarity; its score is 0 below `positive_from`."""
     text = row.text("document")
+    judged = _by_similarity(row, 0)
+    return Record((row.document(text),), (row.query(row.text("query")),), (judged,))
+
+
+def question(row: Row) -> Record:
+    """Return a query, and the ids by which it names documents of other rows."""
+    ids = keys_at(row.fields, row.columns.document_id)
+    judgments = tuple(
+        _by_similarity(row, name) if row.columns.score else Judgment(0, name) for name in ids
+    )
+    is_nameless = row.columns.document_id and not ids
+    dropped = ("question without a document's id",) if is_nameless else ()
+    return Record((), (row.query(row.text("query")),), judgments, dropped=dropped)
+
+
+def _by_similarity(row: Row, document: int | str) -> Judgment:
     low, high = row.source.score_range
     (path,) = row.columns.score[:1]
     score = _number(value_at(row.fields, path), path)
@@ -125,9 +142,7 @@ def scored(row: Row) -> Record:
         )
     similarity = (score - low) / (high - low)
     grade = similarity if similarity >= row.source.positive_from else 0.0
-    document = row.document(text)
-    query = row.query(row.text("query"))
-    return Record((document,), (query,), (Judgment(0, 0, grade, similarity),))
+    return Judgment(0, document, grade, similarity)
 
 
 def classed(row: Row) -> Record:
@@ -204,15 +219,20 @@ def beir_query(row: Row) -> Record:
     return Record(queries=(query,))
 
 
-def beir_judgment(row: Row) -> Record:
-    """Return a row of qrels/*.tsv."""
-    query_id = row.fields.get("query-id")
-    document_id = row.fields.get("corpus-id")
-    if not query_id or not document_id:
+def qrel(row: Row) -> Record:
+    """Return a judgment by ids, as in qrels/*.tsv; 1 where there is no column of scores."""
+    columns = row.columns
+    query_id = key_at(row.fields, columns.query_id)
+    document_id = key_at(row.fields, columns.document_id)
+    if query_id is None or document_id is None:
+        names = [*columns.query_id, *columns.document_id, *columns.score]
         raise ValueError(
-            "missing query-id or corpus-id; expected the columns query-id, corpus-id and score."
+            f"missing {names[0]} or {names[1]}; expected the columns {', '.join(names[:-1])} and "
+            f"{names[-1]}."
         )
-    score = _number(row.fields.get("score"), "score")
+    score = 1.0
+    for path in columns.score[:1]:
+        score = _number(value_at(row.fields, path), path)
     return Record(qrels=(Qrel(query_id, document_id, max(score, 0.0), row.split),))
 
 

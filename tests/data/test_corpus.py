@@ -199,7 +199,7 @@ FAULTS = [
     ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
     ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
     ("a.obo", b"", "a.obo: looks like ontology; expected a data set made by `medembed"),
-    ("a.txt", b"SECRET", "a.txt: unknown file type;"),
+    ("a.docx", b"SECRET", "a.docx: unknown file type;"),
 ]
 
 

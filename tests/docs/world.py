@@ -191,6 +191,14 @@ def _write_texts(world: World) -> None:
     write_tsv(
         root / "collection.tsv", [[str(number), row["answer"]] for number, row in enumerate(asked)]
     )
+    (root / "leaflets").mkdir()
+    for number, row in enumerate(asked):
+        leaflet = f"# {row['question']}\n\n{row['answer']}\n"
+        (root / f"leaflets/{number}.md").write_text(leaflet)
+    documents = [{"id": row["document_id"], "text": row["answer"]} for row in asked]
+    questions = [{name: row[name] for name in ("question", "document_id")} for row in asked]
+    write_csv(root / "export/documents.csv", documents)
+    write_csv(root / "export/questions.csv", questions)
     for name in ("ids.txt", "erase.txt"):
         (root / name).write_text(f"d1\n{world.sentinel()} about Mrs Muster\n")
 

@@ -139,7 +139,7 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: ReadingConfig, file: T
     first = next(rows, None)
     if first is None:
         return
-    if part.kind == "rows" and source.header and _are_qrels(first.cells):
+    if part.kind == "rows" and source.header and are_qrels(first.cells):
         raise DataError(f"{part.uri}: {ONLY_QRELS}")
     names = _names_without_header(first.cells, part, source)
     if not names:
@@ -160,7 +160,7 @@ def _names_without_header(first: list[str], part: Part, source: ReadingConfig) -
     return {3: _QRELS, 4: _TREC}.get(len(first), []) if is_data else []
 
 
-def _are_qrels(first: list[str]) -> bool:
+def are_qrels(first: list[str]) -> bool:
     """Return whether a table begins with BEIR's header of judgments, or a row of TREC's."""
     return first[:2] == _QRELS[:2] or (
         len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal()

@@ -12,12 +12,21 @@ from medembed.storage import StoredFile
 _HASHED_BYTES = 256 << 20
 
 
+def paths_of(path: str) -> list[str]:
+    """Return the paths of a list such as "[questions.csv,documents.csv]", or the one path."""
+    is_list = path.startswith("[") and path.endswith("]")
+    return [item.strip() for item in path[1:-1].split(",")] if is_list else [path]
+
+
 def list_files(path: str) -> list[StoredFile]:
-    """Return the files of a source, sorted. Raises StorageError for none."""
-    files = [file for file in storage.find_files(path) if not is_hidden(file.uri, path)]
-    if not files:
-        raise StorageError(f"{path}: no such file.")
-    return files
+    """Return the files of a source, sorted. Raises StorageError for a path without any."""
+    files: set[StoredFile] = set()
+    for place in paths_of(path):
+        of_place = [file for file in storage.find_files(place) if not is_hidden(file.uri, place)]
+        if not of_place:
+            raise StorageError(f"{place}: no such file.")
+        files.update(of_place)
+    return sorted(files)
 
 
 def is_hidden(uri: str, path: str) -> bool:

@@ -86,3 +86,8 @@ class Format:
     why_incomplete: Callable[[str, ReadingConfig], str | None] = _looks_complete
     # whether a complete file may fail that check: then it is made while a file is fresh
     is_check_unsure: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether a file holds rows whose columns say what they are."""
+        return self.find is None and self.read_rows is not None

@@ -11,10 +11,14 @@ from medembed.data.formats.jsonl import JSONL
 from medembed.data.formats.ontology import ONTOLOGY
 from medembed.data.formats.parquet import PARQUET
 from medembed.data.formats.previous import PREVIOUS
+from medembed.data.formats.text import TEXT
 
 # What `source.format` may be, as pydantic and --help need it: "auto", and the formats below.
-FormatName = Literal["auto", "jsonl", "csv", "tsv", "parquet", "huggingface", "beir", "ontology"]
-FORMATS = {form.name: form for form in (JSONL, CSV, TSV, PARQUET, HUGGINGFACE, BEIR, ONTOLOGY)}
+FormatName = Literal[
+    "auto", "jsonl", "csv", "tsv", "parquet", "huggingface", "beir", "ontology", "text"
+]
+_ALL = (JSONL, CSV, TSV, PARQUET, HUGGINGFACE, BEIR, ONTOLOGY, TEXT)
+FORMATS = {form.name: form for form in _ALL}
 
 
 def format_of(part: Part) -> Format:
