@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medembed.data.column_names import (
     CHAT_FIELDS,
+    LANGUAGES,
     NAMES,
     NUMBERED_NEGATIVE,
     SOURCE,
@@ -35,10 +36,16 @@ _NEEDS: dict[str, Paths] = {
     "scores": ("query", "document", "score"),
     "classes": ("document", "label"),
     "documents": ("document",),
+    "parallel": ("parallel",),
     "chat": (),
 }
 # roles that a shape may have beside those, and those of every shape
-_MAY_HAVE: dict[str, Paths] = {"classes": (), "documents": ("title", "synonyms"), "chat": ()}
+_MAY_HAVE: dict[str, Paths] = {
+    "classes": (),
+    "documents": ("title", "synonyms"),
+    "parallel": (),
+    "chat": (),
+}
 _ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
 _FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
@@ -111,8 +118,8 @@ def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bo
     example = "your_column" if source.header else "1"
     return (
         f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected "
-        "query and document, triplets, sentence pairs with a score, text and label, or title and "
-        f"text. Name yours, e.g. source.columns.query={example}."
+        "query and document, triplets, sentence pairs with a score, text and label, title and "
+        f"text, or fr and en. Name yours, e.g. source.columns.query={example}."
     )
 
 
@@ -123,6 +130,8 @@ def _find_shape(
         return "chat"
     if source.shape != "auto":
         return source.shape
+    if "parallel" in declared:
+        return "parallel"
 
     def has(role: str) -> bool:
         return role in declared or bool(_find_fields(role, names))
@@ -133,7 +142,7 @@ def _find_shape(
         return "scores" if has("score") else _judge_label(names, declared, source)
     if has("text") or "document" in declared:
         return "classes" if has("label") else "documents"
-    return None
+    return "parallel" if has("parallel") else None
 
 
 def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
@@ -161,6 +170,7 @@ def _choose_fields(
     fields = dict(declared)
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
+    if shape in ("classes", "documents", "parallel"):
         fields.setdefault("document_id", _find_fields("own_id", names))
     for role in _roles(shape):
         fields.setdefault(role, _find_fields(role, names))
@@ -178,7 +188,13 @@ def _roles(shape: str) -> Paths:
 
 
 def _find_fields(role: str, names: Sequence[str]) -> Paths:
-    """Return the field of a role by the names in use; of negatives, the numbered ones too."""
+    """Return the field of a role by the names in use; of negatives, the numbered ones too.
+
+    Parallel texts stand in two columns or more that are named by their languages.
+    """
+    if role == "parallel":
+        languages = tuple(name for name in names if name.lower() in LANGUAGES)
+        return languages if len(languages) > 1 else ()
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()
     if role != "negative":

@@ -23,6 +23,7 @@ from medembed.data.shapes import (
     listed,
     own_text,
     pair,
+    parallel,
     scored,
 )
 from medembed.errors import DataError
@@ -35,6 +36,7 @@ _SHAPES: dict[str, Callable[[Row], Record]] = {
     "scores": scored,
     "classes": classed,
     "documents": listed,
+    "parallel": parallel,
     "texts": own_text,
     "chat": chat,
     "corpus": beir_document,
