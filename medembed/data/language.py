@@ -22,7 +22,7 @@ _CLEAR = 0.8  # a text of so many words that is so sure keeps its language in an
 _CLEAR_WORDS = 5
 _GUESSES = 5
 _FULL_WEIGHT = 100  # characters; a longer text says no more of its column
-_MAIN = 0.15  # share of a column from which a language is one of the column's
+_MAIN = 0.1  # share of a column from which a language is one of the column's
 _CHARACTERS = 500
 _CANDIDATES = 176  # all that the model knows
 
@@ -40,7 +40,7 @@ class Guess:
 
 def know_language(text: str, language: str) -> Guess:
     """Return the guess of a text whose language somebody named."""
-    weight = 0 if language == UNDETERMINED else _weigh(text, 1.0)
+    weight = 0 if language == UNDETERMINED else _weigh(text)
     return Guess((language,), weight)
 
 
@@ -56,13 +56,15 @@ def guess_language(text: str, among: Sequence[str] = ()) -> Guess:
     names = tuple(scores)
     score = scores[names[0]]
     if score >= _CLEAR and len(text.split()) >= _CLEAR_WORDS:
-        return Guess(names[:1], _weigh(text, score))
-    return Guess(names, _weigh(text, score) if among or score >= _SURE else 0)
+        return Guess(names[:1], _weigh(text))
+    # clear texts count most: terms in capitals or from Latin are all wrong in the same way
+    is_heard = bool(among) or score >= _SURE
+    return Guess(names, 1 + round(_weigh(text) * score**2 / 10) if is_heard else 0)
 
 
-def _weigh(text: str, score: float) -> int:
+def _weigh(text: str) -> int:
     # whole numbers, so that the sum is the same in any order
-    return 1 + round(100 * min(len(text), _FULL_WEIGHT) * score**4)
+    return 10 * min(len(text), _FULL_WEIGHT)
 
 
 def main_languages(weights: Mapping[str, int]) -> list[str]:
