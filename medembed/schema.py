@@ -116,6 +116,7 @@ SPLITS = ("train", "dev", "test")
 HELD_BACK = "held_back"
 ALL_SPLITS = (*SPLITS, HELD_BACK)
 WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
+UNDETERMINED = "und"  # ISO 639-2 for a language that nobody knows
 CHUNK_MARK = "#chunk-"
 PARALLEL_MARK = "#text-"  # in the id of a text that is both a document and a query
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.duplicates import encode
+from medembed.schema import UNDETERMINED
 
-UNDETERMINED = "und"  # ISO 639-2 for a text that the model is unsure about
 _SURE = 0.4  # below it, a text says nothing of its column
 _CLEAR = 0.8  # a text of so many words that is so sure keeps its language in any column
 _CLEAR_WORDS = 5

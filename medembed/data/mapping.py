@@ -95,6 +95,12 @@ def find_mapping(
     shape = _find_shape(names, declared, source)
     if shape is None:
         raise DataError(_explain_no_shape(names, source, is_header))
+    if shape == "parallel" and (source.query_language or source.document_language):
+        raise DataError(
+            f"{source.path}: found source.query_language or source.document_language, but parallel "
+            "texts have a language by column: leave it out, and name the columns by their "
+            "languages, e.g. fr and en."
+        )
     fields = _choose_fields(shape, names, declared)
     missing = [role for role in _NEEDS[shape] if not fields[role]]
     if missing:
