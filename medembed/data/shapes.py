@@ -1,4 +1,4 @@
-"""What a row of each shape says: pairs, scores, classes, documents, parallel texts, BEIR's files."""
+"""What a row of each shape says: pairs, scores, classes, documents, parallel texts, BEIR files."""
 
 import itertools
 import math

@@ -13,12 +13,13 @@ class TrainingTexts(NamedTuple):
     """What a trainer and its loss read: rows in columns, and what the ranking loss knows besides.
 
     `known` are `known_pairs`, of which the columns name some; `documents` are those that
-    `loss.hold` joins.
+    `loss.hold` joins. `languages` are each row's, where batches are of one pair of languages.
     """
 
     columns: Columns
     known: Sequence[tuple[int, int]] = ()
     documents: Sequence[str] = ()
+    languages: Sequence[str] = ()
 
 
 def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:
