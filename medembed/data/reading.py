@@ -132,12 +132,12 @@ class ReadingConfig(Config):
     query_language: str | None = Field(
         default=None,
         min_length=2,
-        description="language of all queries (ISO 639-1); null: detected, by the column where unsure",
+        description="language of all queries (ISO 639-1); null: detected, by column where unsure",
     )
     document_language: str | None = Field(
         default=None,
         min_length=2,
-        description="language of all documents; null: detected, by the column where unsure",
+        description="language of all documents; null: detected, by column where unsure",
     )
     languages: tuple[str, ...] = Field(
         default=(),
