@@ -61,7 +61,8 @@ def known_pairs(
         query = numbers["query", row["query"]]
         pairs.add((query, numbers["document", document_of(row["positive_id"])]))
         known = [name for name, score in qrels.get(row["query_id"], {}).items() if score > 0]
-        for name in (*known, own_document(row["query_id"])):
+        own = own_document(row["query_id"])
+        for name in known if own is None else [*known, own]:
             if ("document", name) in numbers:
                 pairs.add((query, numbers["document", name]))
     return sorted(pairs)
