@@ -116,7 +116,9 @@ SPLITS = ("train", "dev", "test")
 HELD_BACK = "held_back"
 ALL_SPLITS = (*SPLITS, HELD_BACK)
 WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
+UNDETERMINED = "und"  # ISO 639-2 for a language that nobody knows
 CHUNK_MARK = "#chunk-"
+PARALLEL_MARK = "#text-"  # in the id of a text that is both a document and a query
 
 
 def embeddings(width: int, values: pa.DataType) -> pa.Schema:
@@ -133,6 +135,14 @@ def embeddings(width: int, values: pa.DataType) -> pa.Schema:
 def document_of(row_id: str) -> str:
     """Return the document that a row belongs to: itself, or for "d7#chunk-2" the document "d7"."""
     return row_id.partition(CHUNK_MARK)[0]
+
+
+def own_document(query_id: str) -> str | None:
+    """Return the document that is the query's own text; None for a query that is no document.
+
+    It neither answers the query nor stands wrongly before an answer.
+    """
+    return query_id if PARALLEL_MARK in query_id else None
 
 
 def content_hash(content: str | bytes) -> str:

@@ -10,7 +10,8 @@ it: they are no memory of finished parts. After a kill the next call begins anew
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from medembed.data.formats.format import Part
 from medembed.data.grouping import Memory
 from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
+from medembed.data.language import main_languages, settle_rows
 from medembed.data.manifest import describe_build, length_every
 from medembed.data.parts import locate, log_encodings
 from medembed.data.read_pass import PLACES_KEPT, SCHEMAS, StagePart
@@ -194,7 +196,8 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
     files: list[tuple[int, str]] = []
     for row in staged:
         files += [(int(row["number"]), name) for name in row["files"]]
-    keys = {kind: _read_keys(recipe, staging, files, kind) for kind in SCHEMAS}
+    main = _find_main_languages(staged)
+    keys = {kind: _read_keys(recipe, staging, files, kind, main) for kind in SCHEMAS}
     places = (keys["documents"].locate, keys["queries"].locate)
     resolved = resolve(
         Staged(**{kind: of_kind.standing for kind, of_kind in keys.items()}),
@@ -212,6 +215,7 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
         if len(edited):
             resolved.dropped[f"{kind[:-1]} text edited"] += len(pc.unique(edited))
         lines[kind] = with_rows_left_out(lines[kind], of_kind.stands)
+        lines[kind] = lines[kind].append_column("language", of_kind.table["language"])
         start = 0
         for (_, name), size in zip(files, of_kind.sizes, strict=True):
             uri = storage.join(staging, LINES[kind], f"{name}.parquet")
@@ -232,13 +236,31 @@ def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
     logger.warning("%s: %s: %s", recipe.source.path, named, places)
 
 
-def _read_keys(recipe: Recipe, staging: str, files: Sequence[tuple[int, str]], kind: str) -> _Keys:
+def _find_main_languages(staged: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return {column: its languages}, by the texts of all parts."""
+    weights: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for of_part in staged:
+        for entry in of_part["languages"]:
+            weights[entry["column"]][entry["language"]] += int(entry["weight"])
+    return {column: main_languages(of_column) for column, of_column in weights.items()}
+
+
+def _read_keys(
+    recipe: Recipe,
+    staging: str,
+    files: Sequence[tuple[int, str]],
+    kind: str,
+    main: Mapping[str, Sequence[str]],
+) -> _Keys:
     columns = [column for column in SCHEMAS[kind].names if column != "text"]
     tables: list[pa.Table] = []
     for _, name in files:
         uri = storage.join(staging, kind, f"{name}.parquet")
         tables.append(storage.read_parquet(uri, columns))
     table = pa.concat_tables(tables)
+    if kind in LINES:
+        languages = settle_rows(table, main)
+        table = table.drop_columns(["column", "guesses"]).append_column("language", languages)
     sizes = [of_file.num_rows for of_file in tables]
     numbers = [number for number, _ in files]
     stands = np.ones(table.num_rows, dtype=np.bool_)

@@ -21,7 +21,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.dataset import Dataset, format_counts, open_dataset, to_table
 from medembed.data.formats.beir import BEIR, beir_mapping
 from medembed.data.formats.format import Part
-from medembed.data.language import detect_language
+from medembed.data.language import Guess, guess_language, know_language, settle_column
 from medembed.data.parse import parse_part
 from medembed.data.parts import find_parts, locate
 from medembed.data.rows import BadRow, Record
@@ -168,6 +168,7 @@ def _select_queries(
 ) -> list[dict[str, Any]]:
     """Return the judged queries, columns `schema.QUERIES`, each a group of its own."""
     rows: list[dict[str, Any]] = []
+    guesses: list[Guess] = []
     seen: set[str] = set()
     for part in parts:
         if part.kind != "queries":
@@ -185,17 +186,20 @@ def _select_queries(
             if split is None:
                 dropped["queries without a judgment"] += 1
                 continue
-            language = query.language or detect_language(" ".join(query.text.split()))
+            text = " ".join(query.text.split())
+            known = query.language
+            guesses.append(know_language(text, known) if known else guess_language(text))
             rows.append(
                 {
                     "query_id": name,
                     "text": query.text,
-                    "language": language,
                     "tags": list(query.tags),
                     "group_id": name,
                     "split": split,
                 }
             )
+    for row, language in zip(rows, settle_column(guesses), strict=True):
+        row["language"] = language
     return rows
 
 

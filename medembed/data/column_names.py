@@ -33,6 +33,8 @@ _IN_USE = {
 NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative|atif)?_?\d+")
+# columns that say the same in these languages
+LANGUAGES = ("en", "fr", "de", "es", "it", "nl", "pt")
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
 # names in use that are cells of many a table of tests, too
 _FINDINGS = {"positive", "negative", "pos", "neg", "positif", "negatif"}

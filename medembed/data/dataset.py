@@ -1,6 +1,6 @@
 """The canonical data set on storage: corpus, queries and qrels as Parquet beside a manifest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,16 @@ from medembed.artifact import read_manifest
 from medembed.errors import DataError
 from medembed.facts import TextFacts
 from medembed.lineage import DatasetManifest, Source
-from medembed.schema import CHUNK_MARK, CORPUS, GROUPS, HELD_OUT, QRELS, QUERIES
+from medembed.schema import (
+    CHUNK_MARK,
+    CORPUS,
+    GROUPS,
+    HELD_OUT,
+    QRELS,
+    QUERIES,
+    UNDETERMINED,
+    document_of,
+)
 
 STAGING = "_staging"
 FOLDERS = (STAGING, "corpus", "queries", "qrels", "held_out", "groups")
@@ -68,6 +77,16 @@ class Dataset:
             ids = kept["document_id"].to_pylist()
             texts |= dict(zip(ids, kept["text"].to_pylist(), strict=True))
         return texts
+
+    def languages_of(self, documents: Collection[str]) -> dict[str, str]:
+        """Return {document: its language}, "und" for one that has none or is not there."""
+        languages = dict.fromkeys(documents, UNDETERMINED)
+        for rows in self._files("corpus/", CORPUS, ["document_id", "language"]):
+            for row_id, language in zip(*rows.to_pydict().values(), strict=True):
+                name = document_of(row_id)
+                if name in languages and language is not None:
+                    languages[name] = language
+        return languages
 
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
         """Return queries of a split and with a tag, None for any; columns `schema.QUERIES`."""

@@ -18,7 +18,7 @@ from medembed.artifact import today, write_manifest
 from medembed.data.dataset import Dataset, leftovers, tidy
 from medembed.lineage import DatasetManifest, Erased
 from medembed.privacy import show_id
-from medembed.schema import content_hash
+from medembed.schema import content_hash, own_document
 
 _SUFFIX = re.compile(r"-e[0-9a-f]{8}(?=\.\w+$)")
 _WITH_ROWS = ("corpus", "queries", "qrels", "held_out")
@@ -27,18 +27,21 @@ IsErased = Callable[[str], bool]
 
 def find_lost(dataset: Dataset, is_document: IsErased) -> frozenset[str]:
     """Return hashes of the queries that a data set has lost: those that its manifest remembers, and
-    those all of whose positives, or all of whose judgments, are to be erased.
+    those whose own text, all of whose positives, or all of whose judgments are to be erased.
     """
+    lost = set(dataset.manifest.erased_queries)
     left: dict[str, list[float]] = {}
     touched: dict[str, bool] = {}
     for judged in (dataset.qrels(), dataset.held_out()):
         for query_id, scores in judged.items():
+            own = own_document(query_id)
+            if own is not None and is_document(own):
+                lost.add(hash_query(dataset.fingerprint, query_id))
             for document_id, score in scores.items():
                 if is_document(document_id):
                     touched[query_id] = touched.get(query_id, False) or score > 0
                 else:
                     left.setdefault(query_id, []).append(score)
-    lost = set(dataset.manifest.erased_queries)
     for query_id, lost_positive in touched.items():
         if not left.get(query_id) or (lost_positive and max(left[query_id]) <= 0):
             lost.add(hash_query(dataset.fingerprint, query_id))

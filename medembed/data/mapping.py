@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medembed.data.column_names import (
     CHAT_FIELDS,
+    LANGUAGES,
     NAMES,
     NUMBERED_NEGATIVE,
     SOURCE,
@@ -38,6 +39,7 @@ NEEDS: dict[str, Paths] = {
     "documents": ("document",),
     "questions": ("query",),
     "qrels": ("query_id", "document_id"),
+    "parallel": ("parallel",),
     "chat": (),
 }
 # roles that a shape may have beside those, and those of every shape
@@ -46,6 +48,7 @@ _MAY_HAVE: dict[str, Paths] = {
     "documents": ("title", "synonyms"),
     "questions": ("query_id", "score"),
     "qrels": ("score",),
+    "parallel": (),
     "chat": (),
 }
 _ANY_MAY_HAVE = ("group", "split", "language")
@@ -97,6 +100,12 @@ def find_mapping(
     shape = _find_shape(names, declared, source)
     if shape is None:
         raise DataError(_explain_no_shape(names, source, is_header))
+    if shape == "parallel" and (source.query_language or source.document_language):
+        raise DataError(
+            f"{source.path}: found source.query_language or source.document_language, but parallel "
+            "texts have a language by column: leave it out, and name the columns by their "
+            "languages, e.g. fr and en."
+        )
     fields = _choose_fields(shape, names, declared)
     missing = [role for role in NEEDS[shape] if not fields[role]]
     if missing:
@@ -129,8 +138,8 @@ def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bo
     example = "your_column" if source.header else "1"
     return (
         f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected "
-        "query and document, triplets, sentence pairs with a score, text and label, or title and "
-        f"text. Name yours, e.g. source.columns.query={example}."
+        "query and document, triplets, sentence pairs with a score, text and label, title and "
+        f"text, or fr and en. Name yours, e.g. source.columns.query={example}."
     )
 
 
@@ -141,6 +150,8 @@ def _find_shape(
         return "chat"
     if source.shape != "auto":
         return source.shape
+    if "parallel" in declared:
+        return "parallel"
 
     others = [name for name in names if name not in source.columns.document_id]
 
@@ -156,7 +167,9 @@ def _find_shape(
     if has("query"):
         is_joined = has("document_id") or has("own_id") or has("query_id")
         return "questions" if is_joined else None
-    return "qrels" if has("query_id") and has("document_id") else None
+    if has("query_id") and has("document_id"):
+        return "qrels"
+    return "parallel" if has("parallel") else None
 
 
 def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: ReadingConfig) -> str:
@@ -184,6 +197,7 @@ def _choose_fields(
     fields = dict(declared)
     if shape in ("classes", "documents"):
         fields.setdefault("document", _find_fields("text", names))
+    if shape in ("classes", "documents", "parallel"):
         fields.setdefault("document_id", _find_fields("own_id", names))
         if "document" not in declared:  # "libellé" is a title beside a text, else the text itself
             names = [name for name in names if name not in fields["document"]]
@@ -212,7 +226,13 @@ def _roles(shape: str) -> Paths:
 
 
 def _find_fields(role: str, names: Sequence[str]) -> Paths:
-    """Return the field of a role by the names in use; of negatives, the numbered ones too."""
+    """Return the field of a role by the names in use; of negatives, the numbered ones too.
+
+    Parallel texts stand in two columns or more that are named by their languages.
+    """
+    if role == "parallel":
+        languages = tuple(name for name in names if name.lower() in LANGUAGES)
+        return languages if len(languages) > 1 else ()
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()
     if role != "negative":

@@ -12,7 +12,7 @@ from medembed.data.config import SourceConfig
 from medembed.data.formats.beir import beir_mapping
 from medembed.data.formats.format import Part
 from medembed.data.formats.table import format_of
-from medembed.data.language import detect_language
+from medembed.data.language import guess_language, know_language
 from medembed.data.mapping import Mapping, find_own_mapping
 from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import locate
@@ -27,7 +27,8 @@ _TEXT = [
     ("spelling", pa.string()),
     ("words", pa.string()),
     ("text", pa.string()),
-    ("language", pa.string()),
+    ("column", pa.string()),
+    ("guesses", pa.string()),  # languages, the likeliest first
     ("group", pa.string()),
     ("split", pa.string()),
 ]
@@ -50,10 +51,11 @@ PLACES_KEPT = 20
 
 
 class StagePart:
-    """Turns {number, part} into {number, files, rows, dropped, bad, late}, for `spread`.
+    """Turns {number, part} into {number, files, rows, dropped, languages, bad, late}, for `spread`.
 
-    `files` are names that the three tables of staged rows share; `bad` are the places of the first
-    bad rows; `late` are columns that the first rows of the source lack and that say nothing.
+    `files` are names that the three tables of staged rows share; `languages` {column, language,
+    weight} are what the texts say of their columns; `bad` are the places of the first bad rows;
+    `late` are columns that the first rows of the source lack and that say nothing.
     """
 
     def __init__(
@@ -83,6 +85,10 @@ class StagePart:
             "files": files,
             "rows": count,
             "dropped": [{"rule": rule, "count": count} for rule, count in rows.dropped.items()],
+            "languages": [
+                {"column": column, "language": language, "weight": weight}
+                for (column, language), weight in rows.languages.items()
+            ],
             "bad": rows.bad,
             "late": late.unused if late else [],
         }
@@ -116,6 +122,8 @@ class _StagedRows:
     def __init__(self, source: SourceConfig) -> None:
         self.source = source
         self.dropped: Counter[str] = Counter()
+        # weights of (column, language)
+        self.languages: Counter[tuple[str, str]] = Counter()
         self.bad: list[str] = []
         self.rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SCHEMAS}
         self.size = 0
@@ -181,12 +189,19 @@ class _StagedRows:
             return None
         content = content_hash(text)
         spelling, words = both_keys(text)
+        column = row.column or kind
+        if row.language is None:
+            guess = guess_language(text, self.source.languages)
+        else:
+            guess = know_language(text, row.language)
+        self.languages[column, guess.languages[0]] += guess.weight
         staged = {
             "content": content,
             "spelling": content_hash(spelling),
             "words": content_hash(words),
             "text": text,
-            "language": row.language or detect_language(text, self.source.languages),
+            "column": column,
+            "guesses": " ".join(guess.languages),
             "group": row.group,
             "split": row.split,
             "line": line,

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from medembed.config import Config, InputUri
 
 AUTO = "auto"
-Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
+Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents", "parallel"]
 
 
 def _as_tuple(value: object) -> object:
@@ -82,6 +82,11 @@ class ColumnsConfig(Config):
     synonyms: Fields = Field(
         default=(), description="field of other names of a document; each becomes a weak query"
     )
+    parallel: Fields = Field(
+        default=(),
+        description="fields of texts that say the same in several languages, e.g. [fr, en]; each "
+        "is a query for the others",
+    )
     query_id: Fields = Field(
         default=(), description="field of the query's id; else a hash of its text"
     )
@@ -131,7 +136,8 @@ class ReadingConfig(Config):
     shape: Shape = Field(
         default="auto",
         description="pairs; triplets with a negative; pairs with similarity scores; texts with "
-        "classes; documents without queries; auto goes by the columns",
+        "classes; documents without queries; parallel texts, each a query for the others; auto "
+        "goes by the columns",
     )
     columns: ColumnsConfig = ColumnsConfig()
     join: str = Field(default=" ", description="stands between the fields that make one text")
@@ -161,10 +167,12 @@ class ReadingConfig(Config):
     query_language: str | None = Field(
         default=None,
         min_length=2,
-        description="language of all queries (ISO 639-1); null: detected for each",
+        description="language of all queries (ISO 639-1); null: detected, by column where unsure",
     )
     document_language: str | None = Field(
-        default=None, min_length=2, description="language of all documents; null: detected for each"
+        default=None,
+        min_length=2,
+        description="language of all documents; null: detected, by column where unsure",
     )
     languages: tuple[str, ...] = Field(
         default=(),

@@ -9,7 +9,8 @@ from typing import Any
 class Document:
     """A text that can be found, with the group and split that the source gives it.
 
-    Without an id it gets one from its text.
+    Without an id it gets one from its text. `column` names the texts among which its language is
+    the usual one; None: all documents.
     """
 
     text: str
@@ -18,11 +19,12 @@ class Document:
     label: str | None = None
     group: str | None = None
     split: str | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text that asks."""
+    """A text that asks; `column` as a document's, None: all queries."""
 
     text: str
     query_id: str | None = None
@@ -30,6 +32,7 @@ class Query:
     tags: tuple[str, ...] = ()
     group: str | None = None
     split: str | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True)

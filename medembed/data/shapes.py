@@ -1,11 +1,12 @@
-"""What a row of each shape says: pairs, scores, classes, documents, and BEIR's three files."""
+"""What a row of each shape says: pairs, scores, classes, documents, parallel texts, BEIR files."""
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from medembed.data.column_names import NAMES
+from medembed.data.column_names import LANGUAGES, NAMES
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
 from medembed.data.reading import ColumnsConfig
@@ -21,7 +22,8 @@ from medembed.data.row_values import (
     value_at,
 )
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
-from medembed.schema import WEAK, content_hash
+from medembed.schema import PARALLEL_MARK, WEAK, content_hash
+from medembed.spelling import words_key
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,33 @@ def _in_sections(
             judgments.append(Judgment(len(queries), number))
             queries.append(replace(row.weak_query(asked), group=group))
     return Record(tuple(documents), tuple(queries), tuple(judgments))
+
+
+def parallel(row: Row) -> Record:
+    """Return texts that say the same: each is a document, and a query that the others answer.
+
+    Two of the same words, as names of drugs are, do not answer each other.
+    """
+    texts: dict[str, str] = {}
+    for path in row.columns.parallel:
+        of_path = texts_at(row.fields, (path,), "text", row.source.join) or [""]
+        texts[path] = only(of_path, path, "text")
+    name = key_at(row.fields, row.columns.document_id)
+    if name is None:
+        name = content_hash("\n".join(texts.values()))[:16]
+    documents: list[Document] = []
+    queries: list[Query] = []
+    for path, text in texts.items():
+        language = path.lower() if path.lower() in LANGUAGES else row.language
+        own_id = f"{name}{PARALLEL_MARK}{path}"
+        document = replace(row.answer(text), document_id=own_id, language=language, column=path)
+        documents.append(document)
+        query = replace(row.query(text), query_id=own_id, language=language, column=path)
+        queries.append(query)
+    words = [words_key(text) for text in texts.values()]
+    pairs = itertools.permutations(range(len(texts)), 2)
+    judgments = tuple(Judgment(q, d) for q, d in pairs if words[q] != words[d])
+    return Record(tuple(documents), tuple(queries), judgments)
 
 
 def own_text(row: Row) -> Record:

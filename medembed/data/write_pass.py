@@ -61,7 +61,7 @@ class FinishPart:
             kept = lines["keep"]
             texts = staged.filter(kept).to_pylist()
             for row, line in zip(texts, lines.filter(kept).to_pylist(), strict=True):
-                languages[row["language"]] += 1
+                languages[line["language"]] += 1
                 if kind == "documents":
                     yield from self._documents(row, line)
                 else:
@@ -74,7 +74,7 @@ class FinishPart:
             yield {
                 "document_id": row["id"] if is_whole else f"{row['id']}{CHUNK_MARK}{number}",
                 "text": text,
-                "language": row["language"],
+                "language": line["language"],
                 "content_hash": row["content"] if is_whole else content_hash(text),
                 "label": row["label"],
                 "split": line["split"],
@@ -105,7 +105,7 @@ def _query(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
     return {
         "query_id": row["id"],
         "text": row["text"],
-        "language": row["language"],
+        "language": line["language"],
         "tags": line["tags"],
         "group_id": line["group_id"],
         "split": line["split"],

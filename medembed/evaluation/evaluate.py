@@ -22,7 +22,7 @@ from medembed.evaluation.measure import MeasuredQuestions, judge_cases, measure_
 from medembed.evaluation.metrics import identify_metrics
 from medembed.evaluation.must_rank import Case, load_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
-from medembed.evaluation.rank import score_rankings
+from medembed.evaluation.rank import score_rankings, search_depth, without_own
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
 from medembed.lineage import EvaluationManifest, Origin
 from medembed.matryoshka import check_dimensions
@@ -150,9 +150,10 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
         )
     texts = questions.queries["text"].take(pa.array(lines)).to_pylist()
     logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest.document_count)
-    rankings = {NO_VECTORS: rank_bm25(dataset.corpus_files(), texts, max(*config.k, RANKS_KEPT))}
     names = questions.ids
     ids = [names[line] for line in lines]
+    depth = search_depth(max(*config.k, RANKS_KEPT), ids)
+    rankings = {NO_VECTORS: without_own(rank_bm25(dataset.corpus_files(), texts, depth), ids)}
     values = score_rankings(rankings, ids, qrels, config.k)
     measured = Measured(questions.units(lines, ids), values, {}, {})
     result = Evaluation(BM25, output, bm25_fingerprint(), measured)

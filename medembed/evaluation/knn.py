@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from medembed.data.dataset import Dataset
 from medembed.encoding.table import Shard, Table, read_shard
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.questions import UNKNOWN
 from medembed.evaluation.result import Measured, Units
-from medembed.schema import document_of
+from medembed.schema import UNDETERMINED, document_of
 from medembed.search.ranking import Ranking
 from medembed.search.shards import rank_shards
 
@@ -56,7 +55,7 @@ def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
     documents = (document_of(name) for name in rows["document_id"].to_pylist())
     labels = dict(zip(documents, rows["label"].to_pylist(), strict=True))
     ids = tuple(asked["document_id"].to_pylist())
-    languages = tuple(language or UNKNOWN for language in asked["language"].to_pylist())
+    languages = tuple(language or UNDETERMINED for language in asked["language"].to_pylist())
     return Labelled(ids, languages, labels, voters["document_id"].combine_chunks())
 
 

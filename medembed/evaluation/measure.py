@@ -1,6 +1,7 @@
 """Measure queries, scored pairs and must-rank cases in one pass over an embedding table."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,13 @@ from medembed.evaluation.files import RANKS_KEPT, best_documents
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Case, CaseOutcome, DocumentId, judge
 from medembed.evaluation.questions import Questions, find_measurable
-from medembed.evaluation.rank import best_others, score_judged, score_rankings
+from medembed.evaluation.rank import (
+    best_others,
+    score_judged,
+    score_rankings,
+    search_depth,
+    without_own,
+)
 from medembed.evaluation.result import Measured, Scored, join
 from medembed.matryoshka import truncate
 from medembed.privacy import show_id
@@ -54,7 +61,7 @@ def measure_questions(
         [(shard, shard["rows"]) for shard in table.shards()],
         read_shard,
         queries[: asked.queries.num_rows],
-        max(*config.k, RANKS_KEPT),
+        search_depth(max(*config.k, RANKS_KEPT), asked.ids),
         dimensions,
         pairs=Pairs(asked.lines, asked.documents),
         by_document=True,
@@ -63,6 +70,8 @@ def measure_questions(
     )
     for answer in answers:
         block = asked.within(answer.start, answer.stop)
+        rankings = {d: without_own(ranking, block.ids) for d, ranking in answer.rankings.items()}
+        answer = replace(answer, rankings=rankings)
         of_block = measure_block(block, answer, config.k)
         if of_block is not None:
             measured.append(of_block)

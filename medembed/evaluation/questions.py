@@ -1,7 +1,7 @@
 """Find the queries that something is judged for, with their judgments."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +13,23 @@ from medembed.data.dataset import Dataset
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Units
+from medembed.schema import UNDETERMINED
 
 logger = logging.getLogger(__name__)
-
-UNKNOWN = "und"  # ISO 639 for a language that nobody named
 
 
 @dataclass(frozen=True)
 class Questions:
     """Queries (`schema.QUERIES`) by id, each with a positive or a scored pair, and judgments.
 
-    `lines` int64 [P] are the judgments' queries by position.
+    `lines` int64 [P] are the judgments' queries by position. `languages` are those of each query
+    and its answers, as `name_pair` has them.
     """
 
     queries: pa.Table
     judgments: pa.Table
     lines: npt.NDArray[np.int64]
+    languages: tuple[str, ...]
 
     @property
     def ids(self) -> list[str]:
@@ -61,7 +62,7 @@ class Questions:
         """Return units called `ids`, about the queries at these positions."""
         rows = self.queries.take(pa.array(lines))
         groups = tuple(rows["group_id"].to_pylist())
-        languages = tuple(language or UNKNOWN for language in rows["language"].to_pylist())
+        languages = tuple(self.languages[line] for line in lines.tolist())
         tags = tuple(tuple(of_query) for of_query in rows["tags"].to_pylist())
         return Units(tuple(ids), groups, languages, tags)
 
@@ -69,7 +70,8 @@ class Questions:
         """Return those from `start` to `stop`, with their judgments in the same order."""
         here = (self.lines >= start) & (self.lines < stop)
         queries = self.queries.slice(start, stop - start)
-        return Questions(queries, self.judgments.filter(pa.array(here)), self.lines[here] - start)
+        judgments = self.judgments.filter(pa.array(here))
+        return Questions(queries, judgments, self.lines[here] - start, self.languages[start:stop])
 
 
 def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
@@ -89,7 +91,32 @@ def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
     lines = (
         pc.index_in(judgments["query_id"], value_set=asked["query_id"]).to_numpy().astype(np.int64)
     )
-    return Questions(asked, judgments, lines)
+    return Questions(asked, judgments, lines, _name_pairs(dataset, asked, judgments, lines))
+
+
+def name_pair(query: str | None, answers: Collection[str]) -> str:
+    """Return "fr -> en" for a French query with English answers, "fr -> en + fr" for one with both.
+
+    A query has one name, so that no query counts twice. Where no answer's language is known, it is
+    the query's alone.
+    """
+    known = sorted(set(answers) - {UNDETERMINED})
+    asked = query or UNDETERMINED
+    return f"{asked} -> {' + '.join(known)}" if known else asked
+
+
+def _name_pairs(
+    dataset: Dataset, queries: pa.Table, judgments: pa.Table, lines: npt.NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Return the languages of each query and of its positives."""
+    is_answer = pc.greater(judgments["score"], 0)
+    documents = judgments["document_id"].filter(is_answer).to_pylist()
+    languages = dataset.languages_of(documents)
+    answers: list[set[str]] = [set() for _ in range(queries.num_rows)]
+    for line, name in zip(lines[is_answer.to_numpy()].tolist(), documents, strict=True):
+        answers[line].add(languages[name])
+    asked = queries["language"].to_pylist()
+    return tuple(name_pair(*both) for both in zip(asked, answers, strict=True))
 
 
 def find_measurable(judged: Sequence[Mapping[str, float]]) -> npt.NDArray[np.int64]:

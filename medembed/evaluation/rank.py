@@ -1,16 +1,38 @@
 """Score ranked documents by judgments: metrics and cosines of each query. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.evaluation.metrics import Values, measure, negative_accuracy, triplet_accuracy
+from medembed.schema import own_document
 from medembed.search.ranking import Ranking
 
 # {query_id: {document_id: score}}; 0 is judged not relevant
 Qrels = Mapping[str, Mapping[str, float]]
+
+
+def search_depth(depth: int, query_ids: Sequence[str]) -> int:
+    """Return how many documents to find for these queries, so that `without_own` leaves `depth`."""
+    return depth + any(own_document(name) is not None for name in query_ids)
+
+
+def without_own(ranking: Ranking, query_ids: Sequence[str]) -> Ranking:
+    """Return the ranking [Q, k - 1] without the queries' own texts, or the last place of others.
+
+    A ranking [Q, k] for queries that are no documents stays as it is.
+    """
+    own = np.asarray([own_document(name) or "" for name in query_ids], dtype=np.str_)
+    if not (own != "").any():
+        return ranking
+    is_own = (ranking.ids == own[:, None]) & (own != "")[:, None]
+    order = np.argsort(is_own, axis=1, kind="stable")[:, :-1]
+    places = np.take_along_axis(ranking.places, order, axis=1)
+    scores = np.take_along_axis(ranking.scores, order, axis=1)
+    return replace(ranking, places=places, scores=scores)
 
 
 def score_rankings(

@@ -31,6 +31,8 @@ class Units:
     def slices(self) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
         """Return {(language, "fr"): which units are in it, (tag, "lay"): ...}, the largest first.
 
+        A language is that of the query and of its positives, as in "fr -> en".
+
         Names of a few units each are taken together as OTHERS, as languages that a detector sees in
         short texts are; a name that all units share is left out.
         """

@@ -11,7 +11,7 @@ from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.evaluation.metrics import Values, parse_metric
 from medembed.evaluation.questions import find_measurable
-from medembed.evaluation.rank import score_rankings
+from medembed.evaluation.rank import score_rankings, search_depth, without_own
 from medembed.schema import content_hash, document_of
 from medembed.search.corpus import top_k
 
@@ -87,12 +87,12 @@ def score_sample(
     sample.
     """
     ids = [name for name, _ in sample.documents]
+    asked = [name for name, _ in sample.queries]
     depth = parse_metric(metric)[1]
-    rankings = {
-        dimension: top_k(queries, ids, documents, depth, dimension, by_document=True)
-        for dimension in dimensions
-    }
-    measured = score_rankings(
-        rankings, [name for name, _ in sample.queries], sample.qrels, (depth,)
-    )
+    searched = search_depth(depth, asked)
+    rankings = {}
+    for dimension in dimensions:
+        best = top_k(queries, ids, documents, searched, dimension, by_document=True)
+        rankings[dimension] = without_own(best, asked)
+    measured = score_rankings(rankings, asked, sample.qrels, (depth,))
     return {dimension: values[metric] for dimension, values in measured.items()}

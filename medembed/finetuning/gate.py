@@ -1,9 +1,9 @@
 """Decide whether a candidate may replace the champion, from both evaluations. Pure.
 
 It must be surely better on the old test queries or on the new ones. The risk of losing more than
-the tolerance must be small on both, and in each dimension and language. Bounds are one-sided, from
-a paired bootstrap over groups of queries. The risks of all cells are estimated together: a few
-hundred queries cannot prove of one cell alone that it did not lose a point.
+the tolerance must be small on both, and in each dimension and pair of languages. Bounds are
+one-sided, from a paired bootstrap over groups of queries. The risks of all cells are estimated
+together: a few hundred queries cannot prove of one cell alone that it did not lose a point.
 """
 
 from collections.abc import Collection, Sequence

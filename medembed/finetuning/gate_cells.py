@@ -34,7 +34,7 @@ class BeforeAfter(NamedTuple):
 
 
 class Subset(NamedTuple):
-    """Queries of a part and a language that are judged by themselves."""
+    """Queries of a part and a pair of languages, "fr -> en", that are judged by themselves."""
 
     part: str
     language: str

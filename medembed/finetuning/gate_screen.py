@@ -29,9 +29,9 @@ _HEAD = [
 
 
 def show_power(languages: Sequence[str], confidence: float) -> str:
-    """Return which loss test questions can show, all together and in each language.
+    """Return which loss test questions can show, all together and in each pair of languages.
 
-    `languages` has each question's.
+    `languages` has each question's, "fr -> en".
     """
     counts = Counter(languages).most_common()
     line = (

@@ -15,6 +15,7 @@ from medembed.data.grow import describe_growth, grow
 from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 from medembed.errors import DataError
+from medembed.evaluation.questions import find_questions
 from medembed.evaluation.retention.sets import RetentionSet
 from medembed.finetuning.attempts import (
     FILES,
@@ -195,7 +196,7 @@ class _Retraining:
             replayed = round(config.increment.replay * len(new))
             check_enough_new(dataset, new, replayed, config.mining, config.training)
         measured = config.evaluation
-        languages = dataset.queries(measured.split, measured.tag)["language"].to_pylist()
+        languages = find_questions(dataset, measured).languages
         logger.info("%s", show_power(languages, config.gate.confidence))
 
     def _train(

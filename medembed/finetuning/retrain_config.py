@@ -59,7 +59,9 @@ class GateConfig(Config):
         "than the tolerance, each estimated together with all others",
     )
     min_queries: int = Field(
-        default=30, ge=10, description="languages with fewer test queries are taken together"
+        default=30,
+        ge=10,
+        description="pairs of languages (fr -> en) with fewer test queries are taken together",
     )
     dimensions: tuple[int, ...] = Field(
         default=(),

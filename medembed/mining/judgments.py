@@ -9,6 +9,7 @@ import numpy as np
 
 from medembed.encoding.table import Table
 from medembed.mining.texts import CorpusRows
+from medembed.schema import own_document
 from medembed.search.corpus import Corpus, Pairs, score_pairs
 from medembed.search.float64_scores import Vectors, unit_rows
 
@@ -41,7 +42,7 @@ class ScoredRow(NamedTuple):
 
 
 def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
-    """Return {query_id: documents that any of these judgments say answer it}.
+    """Return {query_id: documents that any of these judgments say answer it, or its own text}.
 
     Judgments that no split may use count too.
     """
@@ -49,6 +50,9 @@ def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
     for judged in judgments:
         for query_id, grades in judged.items():
             known[query_id] |= {document_id for document_id, grade in grades.items() if grade > 0}
+            own = own_document(query_id)
+            if own is not None:
+                known[query_id].add(own)
     return dict(known)
 
 

@@ -28,7 +28,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from medembed.schema import document_of
+from medembed.schema import document_of, own_document
 
 K = 10
 TAIL = 20  # best drawn documents, on which the tail is fitted
@@ -68,22 +68,27 @@ def estimate(
     drawn: int,
     positives: Sequence[dict[str, float]],
     unseen: int,
+    query_ids: Sequence[str] = (),
 ) -> Estimates:
     """Estimate how well each query finds its positives in the whole corpus, at document level.
 
     queries [Q, D] and rows [n, D] have unit rows; the last `drawn` rows are those of drawn
     documents. A document scores as its best row; ties go to the smaller id. positives [Q] are
     {document_id: grade above 0}; one that has no row counts as not found, behind all others.
-    `unseen` is the number of documents that have no row here.
+    `unseen` is the number of documents that have no row here. By its id a query is kept from
+    finding its own text.
     """
     names, owner = np.unique([document_of(row_id) for row_id in row_ids], return_inverse=True)
     scores = np.full((len(names), len(queries)), -np.inf, dtype=np.float32)
     np.maximum.at(scores, owner, rows @ queries.T)
+    row_of = {name: row for row, name in enumerate(names.tolist())}
+    for number, own in enumerate(map(own_document, query_ids)):
+        if own in row_of:
+            scores[row_of[own], number] = -np.inf
     is_drawn = np.zeros(len(names), dtype=bool)
     is_drawn[owner[len(row_ids) - drawn :]] = True
     tails = -np.sort(-scores[is_drawn].T.astype(np.float64), axis=1)
     shape = fit_shape(tails)
-    row_of = {name: row for row, name in enumerate(names.tolist())}
     others = max(len(names) + unseen - 1, 1)
     recall = np.zeros(len(queries))
     ndcg = np.zeros(len(queries))

@@ -24,7 +24,7 @@ from medembed.preflight.plan import (
 from medembed.preflight.quality import Survey, survey
 from medembed.preflight.queries import QuerySample, choose_queries, find_positives
 from medembed.preflight.resources import Resources, check_fit, find_resources
-from medembed.preflight.sample import CorpusSample, make_examples, read_corpus, read_languages
+from medembed.preflight.sample import CorpusSample, make_examples, read_corpus
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
@@ -87,7 +87,7 @@ def preflight(
     qrels = dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
     measuring = [row for row in rows if row["split"] == config.split]
-    languages = read_languages(dataset, find_positives(measuring, qrels))
+    languages = dataset.languages_of(find_positives(measuring, qrels))
     queries = choose_queries(measuring, qrels, languages, config)
 
     timed = pairs[: training.batch_size * (config.train_steps + 1)]

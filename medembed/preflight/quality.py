@@ -101,7 +101,15 @@ def _estimate(
     row_ids = [row_id for row_id, _ in (*corpus.forced, *corpus.drawn)]
     asked = truncate(encoded.queries, width)
     documents = truncate(encoded.documents, width)
-    return estimate(asked, documents, row_ids, len(corpus.drawn), queries.positives, corpus.unseen)
+    return estimate(
+        asked,
+        documents,
+        row_ids,
+        len(corpus.drawn),
+        queries.positives,
+        corpus.unseen,
+        queries.ids,
+    )
 
 
 def _recall(estimates: Estimates, queries: QuerySample, entry: Slice) -> Floats:

@@ -45,18 +45,6 @@ class CorpusSample:
         )
 
 
-def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """Return {document_id: language} by the first rows of these documents; "und" without one."""
-    languages: dict[str, str] = {}
-    for uri, _ in dataset.corpus_files():
-        table = storage.read_parquet(uri, ["document_id", "language"])
-        for row_id, language in zip(*table.to_pydict().values(), strict=True):
-            name = document_of(row_id)
-            if name in names:
-                languages.setdefault(name, language)
-    return {name: languages.get(name, "und") for name in names}
-
-
 def read_corpus(
     dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int
 ) -> CorpusSample:

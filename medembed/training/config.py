@@ -1,6 +1,6 @@
 """Declare how a model is fine-tuned."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,11 @@ class TrainingConfig(TrainingOptions):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps that warm up")
     epochs: float = Field(default=1.0, gt=0, description="passes over the examples")
     batch_size: int = Field(default=64, ge=2, description="examples of a batch, per worker")
+    batches: Literal["mixed", "language"] = Field(
+        default="mixed",
+        description="language: the examples that a step compares are of one pair of languages, "
+        "query and positive, so that no negative is known by its language; mixed: whatever comes",
+    )
     temperature: float = Field(default=0.05, gt=0, description="divides the cosines in the loss")
     max_length: int | None = Field(
         default=None,
@@ -93,6 +98,11 @@ class TrainingConfig(TrainingOptions):
             raise ValueError(
                 f"select_dimension: found {self.select_dimension}, expected one of "
                 f"{list(self.dimensions)}"
+            )
+        if self.batches == "language" and not self.loss.traits.ranks:
+            raise ValueError(
+                f"batches: found language, but loss {self.loss.name} compares no examples of a "
+                "batch; leave it out"
             )
         if self.loss.traits.is_paired and (self.batch_size < 4 or self.batch_size % 2):
             raise ValueError(

@@ -23,9 +23,8 @@ def staged(tags: dict[int, list[str]], french: frozenset[int] = frozenset()) -> 
     numbers = [i for i, _, _ in ROWS]
     own = pa.array([tags.get(i, []) for i in numbers], pa.list_(pa.string()))
     languages = pa.array(["fr" if i in french else "en" for i in numbers])
-    queries = rows.queries
-    for name, values in (("tags", own), ("language", languages)):
-        queries = queries.set_column(queries.column_names.index(name), name, values)
+    place = rows.queries.column_names.index("tags")
+    queries = rows.queries.set_column(place, "tags", own).append_column("language", languages)
     return Staged(rows.documents, queries, rows.judgments)
 
 

@@ -46,6 +46,9 @@ question answer group_id split lang query_id document_id -> read as pairs: query
 query_id query positive_passages negative_passages answers -> read as triplets: query = query, document = positive_passages.title + positive_passages.text, negative = negative_passages.title + negative_passages.text, query_id = query_id, document_id = positive_passages.docid; not used: answers
 messages group_id split tools -> read as chat: group = group_id, split = split; not used: tools
 id question answer -> read as pairs: query = question, document = answer; not used: id
+code fr en fr_short -> read as parallel: parallel = fr + en; not used: code, fr_short
+id FR De it split -> read as parallel: parallel = FR + De + it, document_id = id, split = split
+text fr en -> read as documents: document = text; not used: fr, en
 """
 
 
@@ -87,7 +90,7 @@ def test_what_is_declared_wins(case: str):
 
 JUDGES = "p: 'label' beside query and document may judge the pair or be its class; set source.columns.score=label if it is a score, or source.shape=pairs"
 REFUSED = f"""
-patient note | -> p: columns patient, note fit no shape; expected query and document, triplets, sentence pairs with a score, text and label, or title and text. Name yours, e.g. source.columns.query=your_column.
+patient note | -> p: columns patient, note fit no shape; expected query and document, triplets, sentence pairs with a score, text and label, title and text, or fr and en. Name yours, e.g. source.columns.query=your_column.
 question | -> p: columns question fit no shape;
 anchor positive | shape=triplets -> p: columns anchor, positive lack the negative of triplets; name it, e.g. source.columns.negative=your_column.
 score | shape=scores -> p: columns score lack the query and document of scores; name it, e.g. source.

@@ -167,6 +167,28 @@ def test_texts_with_classes_become_labelled_documents_with_splits(tmp_path: Path
     assert dataset.manifest.counts == {"documents": 40, "queries": 0, "judgments": 0}
 
 
+def test_parallel_texts_ask_for_each_other_in_one_split_in_the_language_of_their_column(
+    tmp_path: Path,
+):
+    kinds = ("sans précision", "du rein", "après une fracture de la jambe droite", "SAI")
+    rows: list[dict[str, object]] = []
+    for number in range(48):
+        french = f"Maladie {number} {kinds[number % 4]}"
+        rows.append({"code": f"c{number}", "nom": french, "en": f"Disease {number}"})
+    columns = ColumnsConfig(parallel=("nom", "en"), document_id="code")
+    dataset = make(write(tmp_path / "p.jsonl", rows), tmp_path / "d", columns=columns)
+    assert dataset.manifest.counts == {"documents": 96, "queries": 96, "judgments": 96}
+    for kind in (dataset.manifest.documents, dataset.manifest.queries):
+        assert kind.languages == {"fr": 48, "en": 48}
+    splits = {row["query_id"]: row["split"] for row in dataset.queries().to_pylist()}
+    assert set(splits.values()) == {"train", "dev", "test"}
+    for query_id, grades in dataset.qrels().items():
+        code, _, column = query_id.partition("#text-")
+        other = f"{code}#text-{'nom' if column == 'en' else 'en'}"
+        assert grades == {other: 1.0}
+        assert splits[query_id] == splits[other]
+
+
 def test_documents_without_questions_ask_for_themselves_but_never_in_the_test_split(tmp_path: Path):
     rows = [
         {"id": f"d{n}", "title": f"Title {n}", "abstract": f"Body {n}.", "synonyms": [f"Name {n}"]}

@@ -57,6 +57,10 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
         "rows": 2,
         "bad": [],
         "late": [],
+        "languages": [
+            {"column": "document", "language": "en", "weight": 2 * 90},
+            {"column": "query", "language": "fr", "weight": 110},
+        ],
         "dropped": [
             {"rule": "empty query", "count": 1},
             {"rule": "judgment of a text that was left out", "count": 1},
@@ -64,12 +68,14 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
     }
     query_id = f"q-{content_hash('A question?')[:16]}"
     hashed = f"d-{content_hash('An answer')[:16]}"
-    document = keys("An answer") | {"language": "en", "group": None, "split": None, "label": None}
+    document = keys("An answer") | {"column": "document", "guesses": "en", "label": None}
+    document |= {"group": None, "split": None}
     assert tables["documents"].to_pylist() == [
         {"id": "d7", **document, "line": 2},
         {"id": hashed, **document, "line": 3},
     ]
-    query = {"language": "fr", "group": None, "split": "dev", "tags": [], "line": 2}
+    query = {"column": "query", "guesses": "fr", "group": None, "split": "dev", "tags": []}
+    query["line"] = 2
     assert tables["queries"].to_pylist() == [{"id": query_id, **keys("A question?"), **query}]
     judgment = {"score": 1.0, "similarity": None, "split": None, "line": 2}
     assert tables["judgments"].to_pylist() == [

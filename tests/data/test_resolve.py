@@ -19,7 +19,6 @@ def text(name: str, content: str, **more: object) -> dict[str, object]:
         "content": content_hash(content),
         "spelling": content_hash(spelling_key(content)),
         "words": content_hash(words_key(content)),
-        "language": "en",
         "line": 1,
         "tags": [],
         **more,

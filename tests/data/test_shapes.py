@@ -10,6 +10,7 @@ from medembed.data.mapping import find_mapping
 from medembed.data.parse import to_record
 from medembed.data.reading import ColumnsConfig
 from medembed.data.rows import Document, Judgment, Qrel, Query, Record
+from medembed.schema import own_document
 
 
 def read(row: dict[str, Any], split: str | None = None, **settings: Any) -> Record:
@@ -48,6 +49,32 @@ def test_several_positives_and_negatives_are_documents_in_order_without_the_rows
         (Query("q"),),
         (Judgment(0, 0, 1.0), Judgment(0, 1, 1.0), Judgment(0, 2, 0.0), Judgment(0, 3, 0.0)),
     )
+
+
+def test_parallel_texts_are_documents_and_queries_for_each_other_under_one_id_each():
+    row = {"code": "A15", "fr": "Tuberculose", "EN": "Tuberculosis", "chapter": "I"}
+    ids = ("A15#text-fr", "A15#text-EN")
+    texts = (("Tuberculose", "fr", "fr"), ("Tuberculosis", "en", "EN"))
+    documents = []
+    queries = []
+    for name, (text, language, column) in zip(ids, texts, strict=True):
+        documents.append(Document(text, name, language, column=column))
+        queries.append(Query(text, name, language, ("I",), column=column))
+    columns = ColumnsConfig(document_id="code", tags="chapter")
+    both = (Judgment(0, 1), Judgment(1, 0))
+    assert read(row, columns=columns) == Record(tuple(documents), tuple(queries), both)
+    assert own_document(ids[0]) == documents[0].document_id
+
+
+def test_parallel_columns_may_have_any_names_and_the_same_words_do_not_answer_each_other():
+    row = {"libellé": "Salmonella", "label": "salmonella.", "third": "Salmonelle"}
+    columns = ColumnsConfig(parallel=("libellé", "label", "third"))
+    record = read(row, columns=columns)
+    assert [query.language for query in record.queries] == [None] * 3
+    asked = {(judgment.query, judgment.document) for judgment in record.judgments}
+    assert asked == {(0, 2), (2, 0), (1, 2), (2, 1)}
+    name, _, column = str(record.documents[0].document_id).partition("#text-")
+    assert (len(name), column) == (16, "libellé")
 
 
 def test_negatives_of_several_columns_are_taken_where_there_are_some():

@@ -58,7 +58,6 @@ def _text(name: str, text: str, words: str, line: int) -> dict[str, object]:
         "content": content_hash(text),
         "spelling": content_hash(text),
         "words": content_hash(words),
-        "language": "en",
         "line": line,
     }
 

@@ -124,11 +124,12 @@ def test_scored_pairs_correlate_as_scipy_says(measured, dimension: int):
 
 def test_means_are_also_per_language_and_tag(measured):
     _, _, result, _ = measured
-    french = np.array([name == "fr" for name in result.queries.units.languages])
+    french = np.array([name == "fr -> en" for name in result.queries.units.languages])
     slices = result.slices()
-    assert list(slices) == [("language", "en"), ("language", "fr"), ("tag", "lay")]
+    assert list(slices) == [("language", "en -> en"), ("language", "fr -> en"), ("tag", "lay")]
     assert (
-        slices["language", "fr"][8]["ndcg@10"] == result.queries.values[8]["ndcg@10"][french].mean()
+        slices["language", "fr -> en"][8]["ndcg@10"]
+        == result.queries.values[8]["ndcg@10"][french].mean()
     )
     lay = np.array(["lay" in tags for tags in result.queries.units.tags])
     assert slices["tag", "lay"][32]["recall@5"] == result.queries.values[32]["recall@5"][lay].mean()

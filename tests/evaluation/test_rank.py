@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from medembed.evaluation.rank import best_others, score_judged, score_rankings
+from medembed.evaluation.rank import (
+    best_others,
+    score_judged,
+    score_rankings,
+    search_depth,
+    without_own,
+)
 from medembed.search.corpus import top_k
 from medembed.search.ranking import Ranking
 
@@ -47,3 +53,15 @@ def test_the_best_other_is_the_first_that_is_no_positive():
     assert best_others(ranking, ["q1", "q5"], QRELS) == pytest.approx([0.8, 0.5])
     alone = Ranking.of(np.array([["a", ""]]), np.array([[0.6, -np.inf]], np.float32))
     assert np.isnan(best_others(alone, ["q5"], QRELS)[0])
+
+
+def test_a_querys_own_text_leaves_its_ranking_and_the_rest_moves_up():
+    names = np.array([["x#text-fr", "b", "a"], ["a", "x#text-fr", ""], ["b", "a", "c"]])
+    scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.5, -np.inf], [0.9, 0.8, 0.7]], np.float32)
+    asked = ["x#text-fr", "x#text-fr", "q1"]
+    assert (search_depth(2, asked), search_depth(2, ["q1", "b"])) == (3, 2)
+    left = without_own(Ranking.of(names, scores), asked)
+    assert left.ids.tolist() == [["b", "a"], ["a", ""], ["b", "a"]]
+    assert left.scores == pytest.approx(np.array([[0.8, 0.7], [0.9, -np.inf], [0.9, 0.8]]))
+    alone = Ranking.of(names, scores)
+    assert without_own(alone, ["q1", "b", "a"]) is alone, "an id alike is not the text itself"

@@ -52,6 +52,11 @@ def test_known_positives_are_judged_above_zero_in_any_split_or_held_out(tmp_path
     assert known["q-gone"] == {"ear"}
 
 
+def test_a_querys_own_text_is_no_negative_of_it():
+    known = known_positives({"A15#text-fr": {"A15#text-en": 1.0}, "q": {"q": 0.0}})
+    assert known == {"A15#text-fr": {"A15#text-en", "A15#text-fr"}, "q": set()}
+
+
 def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere():
     qrels = {
         "a": {"y": 0.0, "x": -1.0, "p": 1.0, "held": 0.0},

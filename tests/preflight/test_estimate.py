@@ -45,6 +45,15 @@ def test_a_tie_goes_to_the_smaller_id_as_in_a_search():
     assert found.recall.tolist() == [1.0, 0.0]
 
 
+def test_a_querys_own_text_does_not_stand_before_its_answer():
+    row_ids = ["A15#text-fr", "A15#text-en", "r"]
+    rows = angles(0, 10, 20)
+    positives = [{"A15#text-en": 1.0}]
+    given = estimate(angles(0), rows, row_ids, 0, positives, 0, ["A15#text-fr"])
+    assert (given.ndcg.tolist(), given.outranked.tolist()) == ([1.0], [0.0])
+    assert estimate(angles(0), rows, row_ids, 0, positives, 0, ["q"]).ndcg[0] < 1
+
+
 def test_a_document_in_chunks_is_found_by_its_best_one_and_counts_once_against_others():
     row_ids = ["a#chunk-0", "a#chunk-1", *[f"b#chunk-{number}" for number in range(20)]]
     rows = angles(80, 10, *[5] * 20)

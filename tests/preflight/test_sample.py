@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from medembed.mining.pairs import Pair
-from medembed.preflight.sample import draw_corpus, make_examples, read_corpus, read_languages
+from medembed.preflight.sample import draw_corpus, make_examples, read_corpus
 from medembed.schema import content_hash
 from tests.preflight.small import DOCUMENTS, write_small
 
@@ -50,7 +50,7 @@ def test_reading_a_data_set_file_by_file_keeps_its_texts(tmp_path: Path):
 
 def test_a_document_s_language_is_that_of_its_rows(tmp_path: Path):
     dataset = write_small(tmp_path / "data")
-    assert read_languages(dataset, {"d1", "d59", "absent"}) == {
+    assert dataset.languages_of({"d1", "d59", "absent"}) == {
         "d1": "en",
         "d59": "en",
         "absent": "und",

@@ -39,6 +39,18 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
     assert (q1, b) not in known_pairs(rows, qrels), "judged not relevant"
 
 
+def test_a_querys_own_text_is_no_negative_of_it():
+    fr, en = "A15#text-fr", "A15#text-en"
+    rows = [
+        {"query_id": fr, "query": "Rougeole", "positive_id": en, "positive": "Measles"},
+        {"query_id": en, "query": "Measles", "positive_id": fr, "positive": "Rougeole"},
+    ]
+    rows = [row | {"negative_ids": [], "negatives": []} for row in rows]
+    (french, english), (measles, rougeole) = to_columns(rows)["label"]
+    everything = {(query, name) for query in (french, measles) for name in (english, rougeole)}
+    assert set(known_pairs(rows, {})) == everything
+
+
 def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
     examples = [
         EXAMPLES[0] | {"positive_id": "a#chunk-0", "negative_ids": ["c#chunk-1"]},

@@ -50,8 +50,9 @@ def train(folder: Path, scratch: Path, columns: Columns, **settings: Any) -> Any
     )
     set_seed(0)
     student = load_student(str(folder), config)
-    plan = plan_run(columns, config, TrainingState(1), 1)
-    trainer = build_trainer(student, TrainingTexts(columns), config, plan, SaveAt(), str(scratch))
+    texts = TrainingTexts(columns)
+    plan = plan_run(texts, config, TrainingState(1), 1)
+    trainer = build_trainer(student, texts, config, plan, SaveAt(), str(scratch))
     trainer.train()
     return trainer
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from medembed.training.config import TrainingConfig
 from medembed.training.record.progress_state import TrainingState
+from medembed.training.rows.batch_columns import TrainingTexts
 from medembed.training.rows.order import (
     Batches,
     Plan,
     Position,
     Stream,
     count_paired,
+    keep_together,
     pair_by_class,
 )
 from medembed.training.run.build import count_steps, plan_run
@@ -103,11 +105,11 @@ def test_the_learning_rate_falls_with_the_examples_left_not_with_the_steps():
     """40 steps of two workers; after 20, one worker has 40 left, which count for a half each."""
     config = CONFIG.model_copy(update={"workers": (1, 2), "epochs": 1, "batch_size": 4})
     state = TrainingState(workers=2, step=20, scheduled=20.0, position=Position(0, 160))
-    columns = {"label": [0] * 320}
-    plan = plan_run(columns, config, state, workers=1)
+    texts = TrainingTexts({"label": [0] * 320})
+    plan = plan_run(texts, config, state, workers=1)
     assert (plan.total, plan.steps, plan.pace) == (40, 40, 0.5)
     assert [plan.scheduled_at(step) for step in (20, 30, 60)] == [20.0, 25.0, 40.0]
-    same = plan_run(columns, config, state, workers=2)
+    same = plan_run(texts, config, state, workers=2)
     assert same.steps == 20
     assert [same.scheduled_at(step) for step in (20, 21, 40)] == [20.0, 21.0, 40.0]
 
@@ -145,3 +147,40 @@ def test_every_row_of_a_workers_batch_has_another_one_of_its_class_there():
             assert all(classes.count(label) > 1 for label in classes)
         left_out.add(frozenset(range(95)) - set(stream.order(epoch).tolist()))
     assert len(left_out) == 4
+
+
+@given(
+    groups=st.lists(st.sampled_from(["fr -> en", "en -> fr", "fr -> fr"]), min_size=1, max_size=80),
+    rows=st.integers(2, 9),
+    seed=st.integers(0, 3),
+)
+def test_runs_are_of_one_group_but_for_the_rest_and_each_row_comes_once(
+    groups: list[str], rows: int, seed: int
+):
+    order = keep_together(groups, rows, np.random.default_rng(seed)).tolist()
+    assert sorted(order) == list(range(len(groups)))
+    whole = sum(groups.count(name) // rows for name in set(groups))
+    for first in range(0, whole * rows, rows):
+        assert len({groups[row] for row in order[first : first + rows]}) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_batches_by_language_are_those_of_one_plan_whatever_the_workers_and_go_on_where_they_stopped(
+    workers: int,
+):
+    settings = {"batches": "language", "workers": (1, 4), "batch_size": 4, "epochs": 2}
+    config = CONFIG.model_copy(update=settings)
+    languages = ["fr -> en" if row % 3 else "fr -> fr" for row in range(100)]
+    texts = TrainingTexts({"label": [0] * 100}, languages=languages)
+    plan = plan_run(texts, config, TrainingState(workers), workers)
+    assert (
+        plan.stream.order(1).tolist()
+        == keep_together(languages, 16, np.random.default_rng((config.seed, 1))).tolist()
+    )
+    batches = list(Batches(plan, 4))
+    together = [languages[row] for batch in batches[:20] for row in batch]
+    for first in range(0, 80, 16):
+        assert len(set(together[first : first + 16])) == 1, "a step compares one pair of languages"
+    done = TrainingState(workers, step=1, position=Position(0, 4 * workers))
+    left = list(Batches(plan_run(texts, config, done, workers), 4))
+    assert left == batches[workers:]

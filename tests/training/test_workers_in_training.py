@@ -42,9 +42,8 @@ def train(rank: int, world: int, model: str, folder: str) -> None:
     for module in student.encoder.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # each worker draws its own
-    columns = to_columns(make_examples())
-    plan = plan_run(columns, config, TrainingState(world), world)
-    texts = TrainingTexts(columns)
+    texts = TrainingTexts(to_columns(make_examples()))
+    plan = plan_run(texts, config, TrainingState(world), world)
     trainer = build_trainer(student, texts, config, plan, SaveAt(), f"{folder}/{world}-{rank}")
     trainer.train()
     names = ("loss", "loss/32", "loss/16", "loss/8", "learning_rate", "grad_norm")

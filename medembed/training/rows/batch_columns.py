@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from medembed.schema import document_of
+from medembed.schema import document_of, own_document
 
 Columns = dict[str, list[Any]]  # what the trainer reads, `label` last
 NO_DOCUMENT = -1  # id of the stand-in where an example has fewer negatives than others
@@ -13,12 +13,13 @@ class TrainingTexts(NamedTuple):
     """What a trainer and its loss read: rows in columns, and what the ranking loss knows besides.
 
     `known` are `known_pairs`, of which the columns name some; `documents` are those that
-    `loss.hold` joins.
+    `loss.hold` joins. `languages` are each row's, where batches are of one pair of languages.
     """
 
     columns: Columns
     known: Sequence[tuple[int, int]] = ()
     documents: Sequence[str] = ()
+    languages: Sequence[str] = ()
 
 
 def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:
@@ -47,7 +48,9 @@ def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:
 def known_pairs(
     examples: Sequence[dict[str, Any]], qrels: Mapping[str, Mapping[str, float]]
 ) -> list[tuple[int, int]]:
-    """Return (query id, document id) of all known positives of the examples' queries, sorted.
+    """Return (query id, document id) of the known positives of the examples' queries, sorted.
+
+    A query's own text is among them.
 
     Ids are as in `to_columns`. qrels: {query: {document: score}}. A query has positives that no
     example names where fewer pairs were mined than there are.
@@ -57,8 +60,10 @@ def known_pairs(
     for row in examples:
         query = numbers["query", row["query"]]
         pairs.add((query, numbers["document", document_of(row["positive_id"])]))
-        for name, score in qrels.get(row["query_id"], {}).items():
-            if score > 0 and ("document", name) in numbers:
+        known = [name for name, score in qrels.get(row["query_id"], {}).items() if score > 0]
+        own = own_document(row["query_id"])
+        for name in known if own is None else [*known, own]:
+            if ("document", name) in numbers:
                 pairs.add((query, numbers["document", name]))
     return sorted(pairs)
 

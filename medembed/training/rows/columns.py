@@ -9,6 +9,7 @@ import pyarrow as pa
 from medembed.data.dataset import Dataset
 from medembed.encoding.reading import Role
 from medembed.errors import DataError
+from medembed.evaluation.questions import name_pair
 from medembed.schema import document_of
 from medembed.training.loss_config import TRAITS, LossName, Rows
 from medembed.training.rows.batch_columns import Columns, to_columns, to_triplets
@@ -60,6 +61,21 @@ def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Col
             return _class_columns(_classed_texts(dataset))
         case Rows.TAUGHT_TEXTS:
             raise AssertionError("learn_from_teacher reads them")
+
+
+def read_languages(dataset: Dataset, examples: ExampleRows) -> list[str]:
+    """Return the languages of each example, "fr -> en" for a French query with an English answer.
+
+    One example has one positive, so it is of one pair.
+    """
+    queries = dataset.queries().select(["query_id", "language"]).to_pydict()
+    of_query = dict(zip(queries["query_id"], queries["language"], strict=True))
+    positives = [document_of(row["positive_id"]) for row in examples]
+    of_document = dataset.languages_of(positives)
+    languages = []
+    for row, positive in zip(examples, positives, strict=True):
+        languages.append(name_pair(of_query.get(row["query_id"]), [of_document[positive]]))
+    return languages
 
 
 def _pair_columns(pairs: Sequence[_Pair]) -> Columns:

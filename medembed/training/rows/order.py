@@ -145,6 +145,24 @@ def pair_by_class(labels: Sequence[int], generator: np.random.Generator) -> Indi
     return generator.permutation(paired.reshape(-1, 2)).ravel()
 
 
+def keep_together(groups: Sequence[str], rows: int, generator: np.random.Generator) -> Indices:
+    """Return row numbers so that each run of `rows` is of one group, int64 [len(groups)].
+
+    What does not fill a run of its own stands at the end, mixed, other rows in each pass.
+    """
+    order = generator.permutation(len(groups))
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1][order]
+    runs = []
+    rest = []
+    for number in range(numbers.max() + 1):
+        members = order[numbers == number]
+        filled = len(members) - len(members) % rows
+        runs.append(members[:filled].reshape(-1, rows))
+        rest.append(members[filled:])
+    together = generator.permutation(np.concatenate(runs))
+    return np.concatenate([together.ravel(), generator.permutation(np.concatenate(rest))])
+
+
 def count_paired(labels: Sequence[int] | Sequence[str]) -> int:
     """Return how many rows `pair_by_class` gives."""
     counts = np.unique(np.asarray(labels), return_counts=True)[1]

@@ -11,13 +11,14 @@ from medembed.training.config import TrainingConfig
 from medembed.training.model.adapters import Adapter, load_for_training
 from medembed.training.model.prompts import roles_of, set_prompts
 from medembed.training.record.progress_state import TrainingState
-from medembed.training.rows.batch_columns import Columns, TrainingTexts
+from medembed.training.rows.batch_columns import TrainingTexts
 from medembed.training.rows.order import (
     Arrange,
     Plan,
     Position,
     Stream,
     count_paired,
+    keep_together,
     pair_by_class,
 )
 from medembed.training.run.arguments import training_arguments
@@ -47,15 +48,20 @@ def read_together(
     return Stream(examples, rows, config.seed, arrange)
 
 
-def plan_run(columns: Columns, config: TrainingConfig, state: TrainingState, workers: int) -> Plan:
+def plan_run(
+    texts: TrainingTexts, config: TrainingConfig, state: TrainingState, workers: int
+) -> Plan:
     """Return what is left after `state` for so many workers.
 
     Passes have the same order however many workers there are.
     """
-    labels = columns["label"]
+    labels = texts.columns["label"]
     is_paired = config.loss.traits.is_paired
     examples = count_paired(labels) if is_paired else len(labels)
-    arrange = partial(pair_by_class, labels) if is_paired else None
+    arrange: Arrange | None = partial(pair_by_class, labels) if is_paired else None
+    if texts.languages:
+        together = config.batch_size * config.most_workers
+        arrange = partial(keep_together, texts.languages, together)
     stream = read_together(examples, config, workers, arrange)
     return Plan(
         stream,

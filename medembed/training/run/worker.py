@@ -28,7 +28,7 @@ from medembed.training.model.principal_axes import (
 from medembed.training.record.progress_state import TrainingState, is_over, read_state, reseed
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
-from medembed.training.rows.columns import read_columns
+from medembed.training.rows.columns import read_columns, read_languages
 from medembed.training.rows.order import Plan
 from medembed.training.run.build import Student, build_trainer, load_student, plan_run
 from medembed.training.run.reporting import finish_reporting, prepare_reporting
@@ -110,7 +110,7 @@ def _train(work: Work) -> "Diverged | None":
     with checkpoint.as_directory() if checkpoint else nullcontext() as path:
         folder = Path(path) if path else None
         state = read_state(folder) if folder else TrainingState(workers)
-        plan = plan_run(texts.columns, config, state, workers)
+        plan = plan_run(texts, config, state, workers)
         if not plan.steps or is_over(state, config.patience):
             return None
 
@@ -207,6 +207,8 @@ def _read_rows(work: Work) -> TrainingTexts:
     if not loss.traits.ranks:
         return TrainingTexts(columns)
     known = known_pairs(examples, dataset.qrels())
+    languages = read_languages(dataset, examples) if work.config.batches == "language" else ()
     if not loss.hold or is_plain_transformer(fetch_model(work.model)):
-        return TrainingTexts(columns, known)
-    return TrainingTexts(columns, known, draw_documents(dataset, work.config.seed))
+        return TrainingTexts(columns, known, languages=languages)
+    documents = draw_documents(dataset, work.config.seed)
+    return TrainingTexts(columns, known, documents, languages)
