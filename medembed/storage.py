@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from medembed.errors import StorageError
+from medembed.errors import StorageError, first_line
 from medembed.privacy import own_folder
 
 REMOTE = ("s3", "gs")
@@ -86,7 +86,7 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     try:
         return pafs.FileSystem.from_uri(uri)
     except (OSError, pa.ArrowInvalid) as error:
-        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
+        raise StorageError(f"{uri}: cannot reach it: {first_line(error)}") from None
 
 
 def exists(uri: str) -> bool:
@@ -190,7 +190,7 @@ def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
         with open_input(uri) as stream:
             return pq.read_table(stream, columns=list(columns))
     except (pa.ArrowException, OSError) as error:  # a damaged block is an OSError
-        raise StorageError(f"{uri}: not a readable Parquet file: {_first_line(error)}") from None
+        raise StorageError(f"{uri}: not a readable Parquet file: {first_line(error)}") from None
 
 
 def delete_file(uri: str) -> None:
@@ -262,7 +262,7 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
             shutil.rmtree(part, ignore_errors=True)
             if not target.is_dir():
                 raise StorageError(
-                    f"{uri}: cannot copy it to this node: {_first_line(error)}"
+                    f"{uri}: cannot copy it to this node: {first_line(error)}"
                 ) from None
     return target
 
@@ -275,7 +275,7 @@ def _explained(uri: str, what: str, missing: str = "no such file") -> Iterator[N
     except FileNotFoundError:
         raise StorageError(f"{uri}: {missing}.") from None
     except OSError as error:
-        raise StorageError(f"{uri}: cannot {what} it: {_first_line(error)}") from None
+        raise StorageError(f"{uri}: cannot {what} it: {first_line(error)}") from None
 
 
 def _matches(uri: str, pattern: str) -> bool:
@@ -291,7 +291,3 @@ def _matches(uri: str, pattern: str) -> bool:
 def _explain_web(uri: str) -> str:
     hub = re.match(r"https?://huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)", uri)
     return f"give hf://{hub[1]}." if hub else "download it first (curl -fLO), then give the file."
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -21,6 +21,11 @@ def folder_of(name: str) -> str:
     return "/".join(name.split("/")[:2])
 
 
+def is_of_run(name: str) -> bool:
+    """Return whether a folder or file in a backup is of a run."""
+    return name.startswith(f"{RUNS}/")
+
+
 @dataclass(frozen=True)
 class Copied:
     """A file in a backup: `schema.content_hash` and size."""

@@ -136,7 +136,7 @@ def _encode(result: Preflight) -> list[str]:
 def _train(result: Preflight) -> list[str]:
     plan = result.train
     if not plan.is_timed:
-        return [f"not timed: loss {plan.loss} is no ranking loss"]
+        return [f"not timed: loss {plan.loss} is not a ranking loss"]
     negatives = (
         f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x "
         f"{_count(plan.workers, 'worker')}, {plan.mined} mined for each"
