@@ -47,9 +47,9 @@ def run(job: BackupJob) -> Summary:
         "versions": list(backup.manifest.versions),
         "counts": {
             "files": len(backup.manifest.copies),
-            "bytes": backup.bytes,
+            "bytes": backup.size_bytes,
             "new_files": len(backup.new),
-            "new_bytes": backup.new_bytes,
+            "new_bytes": backup.new_size_bytes,
             "gone": len(backup.gone),
             "held": len(backup.held),
         },

@@ -35,7 +35,7 @@ def run(job: RestoreJob) -> Summary:
         "restored": {
             "versions": len(restoration.manifest.versions),
             "files": len(restoration.files),
-            "bytes": restoration.bytes,
+            "bytes": restoration.size_bytes,
         },
         "lines": list(describe_restoration(restoration)),
     }

@@ -26,6 +26,7 @@ from medembed.custody.kinds import (
     CopiedVersion,
     folder_of,
     is_of_run,
+    size_of,
 )
 from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
@@ -107,14 +108,14 @@ class Backup:
         self._newest: dict[str, str] = {}  # folders by what stays of their names
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """The size of all its files."""
-        return sum(copied.bytes for copied in self.manifest.copies.values())
+        return size_of(self.manifest.copies.values())
 
     @property
-    def new_bytes(self) -> int:
+    def new_size_bytes(self) -> int:
         """The size of the files that were copied now."""
-        return sum(self.manifest.copies[name].bytes for name in self.new)
+        return size_of(map(self.manifest.copies.__getitem__, self.new))
 
     def add(self, version: Version) -> None:
         """Take a version along, with what there is of it, or is in an earlier backup."""

@@ -1,6 +1,6 @@
 """What only custody writes: manifests of backups and of what is being removed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from medembed.errors import StorageError
@@ -32,6 +32,11 @@ class Copied:
 
     hash: str
     bytes: int
+
+
+def size_of(copies: Iterable[Copied]) -> int:
+    """Return how many bytes these files have together."""
+    return sum(copied.bytes for copied in copies)
 
 
 @dataclass(frozen=True)

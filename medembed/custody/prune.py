@@ -65,8 +65,8 @@ class _Needed:
 def prune(
     registry: Registry,
     keep: int,
-    places: Sequence[str] = (),
-    keep_versions: Collection[str] = (),
+    places: Sequence[str],
+    keep_versions: Collection[str],
     *,
     is_dry: bool,
 ) -> Pruning:
@@ -79,7 +79,7 @@ def prune(
 
 
 def find_leaving(
-    registry: Registry, keep: int, places: Sequence[str] = (), keep_versions: Collection[str] = ()
+    registry: Registry, keep: int, places: Sequence[str], keep_versions: Collection[str]
 ) -> list[Leaving]:
     """Find the versions that go, newest first, with what only they refer to; changes nothing.
 

@@ -17,6 +17,7 @@ from medembed.custody.kinds import (
     BackupManifest,
     Copied,
     is_of_run,
+    size_of,
 )
 from medembed.custody.names import PART
 from medembed.custody.places import files_below
@@ -57,9 +58,9 @@ class Restoration:
                 self.files[name] = copied
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """The size of its files."""
-        return sum(copied.bytes for copied in self.files.values())
+        return size_of(self.files.values())
 
     def restore(self) -> None:
         """Copy the files, then register the versions under the same numbers, aliases last.

@@ -17,10 +17,11 @@ def describe_backup(backup: Backup) -> Iterator[str]:
     for line in backup.held:
         yield f"cannot be read now; what an earlier backup has of it stays: {line}"
     manifest = backup.manifest
+    size = _mebibytes(backup.size_bytes)
     yield (
         f"{without_passwords(backup.uri)}: {len(manifest.versions)} versions of "
-        f"models:/{manifest.name} in {len(manifest.copies):,} files, {_mebibytes(backup.bytes)}; "
-        f"{len(backup.new):,} files, {_mebibytes(backup.new_bytes)} of them new"
+        f"models:/{manifest.name} in {len(manifest.copies):,} files, {size}; "
+        f"{len(backup.new):,} files, {_mebibytes(backup.new_size_bytes)} of them new"
     )
 
 
@@ -31,7 +32,7 @@ def describe_restoration(restoration: Restoration) -> Iterator[str]:
     yield (
         f"models:/{manifest.name}: {len(manifest.versions)} versions registered "
         f"({', '.join(aliases) or 'no alias'}); {len(restoration.files):,} files, "
-        f"{_mebibytes(restoration.bytes)}, all hashes right, in "
+        f"{_mebibytes(restoration.size_bytes)}, all hashes right, in "
         f"{without_passwords(restoration.output)}"
     )
 
