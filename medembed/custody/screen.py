@@ -48,8 +48,8 @@ def describe_pruning(pruning: Pruning, *, is_dry: bool) -> Iterator[str]:
     for name in pruning.stayed:
         yield f"{name} has been given an alias meanwhile: it stays"
     verb = "would go" if is_dry else "removed"
-    size = _mebibytes(sum(pruning.sizes.values()))
-    yield f"{len(pruning.gone)} versions {verb}, {size}; {pruning.left} stay"
+    total = _mebibytes(sum(pruning.sizes.values()))
+    yield f"{len(pruning.gone)} versions {verb}, {total}; {pruning.left} stay"
     if is_dry and pruning.gone:
         yield "nothing has changed; dry_run=false removes them for good"
 
