@@ -38,7 +38,8 @@ class Reach:
         for run_id, lineage in self.runs.items():
             if lineage.parent:
                 self.made[run_id] = lineage
-            (restored if lineage.restored_run else own).update(map(plain, lineage.data))
+            data = restored if lineage.restored_run else own
+            data.update(map(plain, lineage.data))
             roots += _roots_of(lineage)
         for version in self.versions:
             roots += _roots_of(version.lineage)
