@@ -10,11 +10,8 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
-from medembed.custody.chain import select_kept
-from medembed.errors import ServiceError
+from medembed.custody.screen import describe_backup
 from medembed.finetuning.attempts import FILES, find_worse
-from medembed.privacy import without_passwords
-from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -42,44 +39,23 @@ class BackupJob(Config):
 
 def run(job: BackupJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    name = job.registry.model_name
-    versions = all_versions(registry, name)
-    aliases = registry.aliases(name)
-    if not versions:
-        raise ServiceError(
-            f"models:/{name}: no versions to back up; the jobs train and finetune register them."
-        )
-    to = storage.absolute(job.to)
     runs = dict.fromkeys(find_worse(registry), (FILES,))  # as set_aside asks
-    tables = [storage.absolute(uri) for uri in job.tables]
-    chosen = select_kept(versions, aliases, job.keep)
-    done = back_up(registry, chosen, aliases, to, tables, runs)
-    manifest = done.manifest
-    size = sum(copied.bytes for copied in manifest.copies.values())
-    lines = [f"cannot be read now, and not backed up: {line}" for line in done.gone]
-    for line in done.held:
-        lines.append(f"cannot be read now; what an earlier backup has of it stays: {line}")
-    new_size = sum(manifest.copies[name].bytes for name in done.new)
-    lines.append(
-        f"{without_passwords(to)}: {len(manifest.versions)} versions of models:/{name} in "
-        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {len(done.new):,} files, "
-        f"{new_size / 2**20:,.1f} MiB of them new"
-    )
-    counts = {
-        "files": len(manifest.copies),
-        "bytes": size,
-        "new_files": len(done.new),
-        "new_bytes": new_size,
-        "gone": len(done.gone),
-        "held": len(done.held),
-    }
+    tables = list(map(storage.absolute, job.tables))
+    backup = back_up(registry, storage.absolute(job.to), job.keep, tables, runs)
     return {
-        "output": to,
-        "versions": list(manifest.versions),
-        "counts": counts,
-        "gone": done.gone,
-        "held": done.held,
-        "lines": lines,
+        "output": backup.uri,
+        "versions": list(backup.manifest.versions),
+        "counts": {
+            "files": len(backup.manifest.copies),
+            "bytes": backup.size_bytes,
+            "new_files": len(backup.new),
+            "new_bytes": backup.new_size_bytes,
+            "gone": len(backup.gone),
+            "held": len(backup.held),
+        },
+        "gone": backup.gone,
+        "held": backup.held,
+        "lines": list(describe_backup(backup)),
     }
 
 

@@ -65,10 +65,9 @@ class JobCommand(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         assert self.name is not None
-        rows = [
-            (key.name, f"{key.description} [{key.type}; default: {key.default}]")
-            for key in list_keys(job_config(self.name))
-        ]
+        rows: list[tuple[str, str]] = []
+        for key in list_keys(job_config(self.name)):
+            rows.append((key.name, f"{key.description} [{key.type}; default: {key.default}]"))
         with formatter.section("Keys"):
             formatter.write_dl(rows, col_max=32)
 

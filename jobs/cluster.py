@@ -19,7 +19,7 @@ IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # is in the environment of a submitt
 
 
 def check_head(address: str) -> None:
-    """Raise ConfigError for what is no head's address, ServiceError if no Ray answers there.
+    """Raise ConfigError for what is not a head's address, ServiceError if no Ray answers there.
 
     ConfigError, too, if others can read the token. `auto` is the Ray of this machine.
     """
@@ -45,7 +45,7 @@ def check_head(address: str) -> None:
 
 
 def check_dashboard(address: str) -> None:
-    """Raise ConfigError for what is no dashboard's address, ServiceError if none answers there.
+    """Raise ConfigError for what is not a dashboard's address, ServiceError if none answers there.
 
     ConfigError, too, if others can read the token.
     """

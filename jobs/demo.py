@@ -5,7 +5,7 @@ questions.
 import json
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -72,10 +72,9 @@ def run(job: DemoJob) -> Summary:
     result, registry = run_loop(job if job.retention.sets else _with_sets(job))
     served = {"model": result.version.reference, "tracking_uri": registry.tracking_uri}
     with serving(served, job.port) as url:
-        answers = [
-            _ask(url, question, dimensions, result.trained.table)
-            for question, dimensions in product(job.questions, job.answer_dimensions)
-        ]
+        answers: list[DemoAnswer] = []
+        for question, dimensions in product(job.questions, job.answer_dimensions):
+            answers.append(_ask(url, question, dimensions, result.trained.table))
     return {
         "output": storage.absolute(job.output),
         **summarize_finetuned(result),
@@ -90,7 +89,7 @@ def run(job: DemoJob) -> Summary:
 
 
 def _with_sets(job: DemoJob) -> DemoJob:
-    """The job with two retention sets of what is at hand."""
+    """Return the job with two retention sets, of texts that any machine has."""
     sets = make_demo_sets(storage.absolute(job.output))
     return job.model_copy(update={"retention": job.retention.model_copy(update={"sets": sets})})
 
@@ -108,13 +107,13 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> DemoAnswer:
     return DemoAnswer(question, dimensions, str(best.ids[0, 0]))
 
 
-def _show(answers: Sequence[DemoAnswer], dataset: Dataset) -> list[str]:
+def _show(answers: Sequence[DemoAnswer], dataset: Dataset) -> Iterator[str]:
     texts = dataset.texts_of([answer.row_id for answer in answers])
-    return [
-        f'  "{answer.question}" at {answer.dimensions:>3} dimensions -> {answer.row_id}: '
-        f"{texts[answer.row_id]}"
-        for answer in answers
-    ]
+    for answer in answers:
+        yield (
+            f'  "{answer.question}" at {answer.dimensions:>3} dimensions -> {answer.row_id}: '
+            f"{texts[answer.row_id]}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

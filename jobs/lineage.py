@@ -9,9 +9,7 @@ from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config, InputUri
-from medembed.custody.chain import Chains
-from medembed.custody.find import find
-from medembed.custody.tree import draw
+from medembed.custody.tree import describe_lineage
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -21,7 +19,7 @@ class LineageJob(Config):
 
     of: InputUri = Field(
         description="models:/<name>@<alias> or models:/<name>/<version>, an embedding table's "
-        "URI, a checkpoint's folder, or a server's http:// URL; may stand alone in front: "
+        "URI, the folder of another output, or a server's http:// URL; may stand alone in front: "
         "medembed lineage models:/medembed@champion"
     )
     registry: RegistryConfig = RegistryConfig()
@@ -29,12 +27,7 @@ class LineageJob(Config):
 
 def run(job: LineageJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    origins = find(job.of, registry)
-    lines = list(origins.lines)
-    for link in origins.links:
-        name = link.version.name if link.version else job.registry.model_name
-        lines += ["", *draw(list(Chains(registry, name).trace(link)))]
-    return {"lines": lines if origins.lines else lines[1:]}
+    return {"lines": describe_lineage(job.of, registry)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

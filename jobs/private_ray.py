@@ -39,7 +39,7 @@ Environment = Mapping[str, str]
 
 
 def no_more(_: str) -> Environment:
-    """Switches beside those of every private Ray: none."""
+    """Add no switches to those of every private Ray."""
     return {}
 
 
@@ -74,7 +74,7 @@ def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]
 
 
 def _is_dead(folder: Path, settles_s: float) -> bool:
-    """Whether a folder is this user's, no link, old enough, and its lock is not held any more."""
+    """Return whether a folder is this user's, not a link, old enough, and no job holds its lock."""
     try:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()

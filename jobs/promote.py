@@ -7,12 +7,9 @@ from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
-from medembed.registry.catalog import set_tags
-from medembed.registry.champion import check_candidate, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from medembed.tags import Lineage
-from serve.operate.promotion import replace_champion
+from serve.operate.promotion import promote_candidate
 from serve.operate.swap import ServingConfig
 
 
@@ -34,21 +31,14 @@ class PromoteJob(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.force != (self.reason is not None):
-            raise ValueError("force and reason: give both, force=true reason='...', or none")
+            raise ValueError("force and reason: give both, force=true reason='...', or neither")
         return self
 
 
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     version = registry.resolve(job.model)
-    if job.force:
-        seen = read_champion(registry, version.name)
-    else:
-        seen = check_candidate(registry, version)
-    lines = replace_champion(registry, version, job.serving, seen)
-    if job.reason is not None:
-        set_tags(registry, version, Lineage(reason=job.reason))
-    return {"lines": lines}
+    return {"lines": promote_candidate(registry, version, job.serving, job.reason)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,15 +2,15 @@
 only they need.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
-from medembed.custody.prune import Leaving, find_leaving, remove_versions
-from medembed.registry.catalog import all_versions
+from medembed.custody.prune import prune
+from medembed.custody.screen import describe_pruning
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -42,33 +42,14 @@ class PruneJob(Config):
 
 def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places = [storage.absolute(uri) for uri in job.places]
-    numbers = [str(number) for number in job.keep_versions]
-    leaving = find_leaving(registry, job.keep, places, numbers)
-    registered = len(all_versions(registry, job.registry.model_name))
-    stayed = [] if job.dry_run else remove_versions(registry, leaving)
-    gone = [each for each in leaving if each.version.reference not in stayed]
-    lines: list[str] = []
-    sizes: dict[str, int] = {}  # by place, as two versions may have the same
-    for each in gone:
-        lines += show(each)
-        sizes |= each.sizes
-    lines += [f"{name} has been given an alias meanwhile: it stays" for name in stayed]
-    size = sum(sizes.values())
-    verb = "would go" if job.dry_run else "removed"
-    lines.append(
-        f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {registered - len(gone)} stay"
-    )
-    if job.dry_run and gone:
-        lines.append("nothing has changed; dry_run=false removes them for good")
-    return {"versions": [each.version.reference for each in gone], "bytes": size, "lines": lines}
-
-
-def show(leaving: Leaving) -> Iterator[str]:
-    """Yield lines on a version, and what goes with it."""
-    yield f"{leaving.version.reference}, {sum(leaving.sizes.values()) / 2**20:,.1f} MiB"
-    yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in leaving.sizes.items())
-    yield from (f"  {note}" for note in leaving.notes)
+    places = list(map(storage.absolute, job.places))
+    numbers = list(map(str, job.keep_versions))
+    pruning = prune(registry, job.keep, places, numbers, is_dry=job.dry_run)
+    return {
+        "versions": [leaving.version.reference for leaving in pruning.gone],
+        "bytes": sum(pruning.sizes.values()),
+        "lines": list(describe_pruning(pruning, is_dry=job.dry_run)),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

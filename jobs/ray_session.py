@@ -11,7 +11,7 @@ from typing import Any
 from jobs.cluster import HINT, IN_RAY_JOB, check_head
 from jobs.private_ray import Environment, no_more, private_ray
 from jobs.ray_internals import few_processes, hush_raylet
-from medembed.errors import ServiceError
+from medembed.errors import ServiceError, first_line
 
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 TERMINATED = 128 + signal.SIGTERM
@@ -69,7 +69,7 @@ def _connect(address: str) -> str:
         with _mute_native_output():
             return str(ray.init(address=address, **code, **_QUIET).dashboard_url)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = _first_line(error).removesuffix(", either:")
+        reason = first_line(error).removesuffix(", either:")
         raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}; {HINT}") from None
 
 
@@ -89,7 +89,7 @@ def _start(dashboard_port: int | None) -> str:
                 **_QUIET,
             )
     except Exception as error:  # Ray raises Exception itself, with the log of its processes
-        raise ServiceError(f"a private Ray did not start: {_first_line(error)}") from error
+        raise ServiceError(f"a private Ray did not start: {first_line(error)}") from error
     return str(context.dashboard_url)
 
 
@@ -113,7 +113,3 @@ def _mute_native_output() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.restore import Restoration
-from medembed.privacy import without_passwords
+from medembed.custody.screen import describe_restoration
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -27,22 +27,18 @@ class RestoreJob(Config):
 
 def run(job: RestoreJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    output = storage.absolute(job.output)
-    restoration = Restoration(storage.absolute(job.backup), output, registry)
+    backup = storage.absolute(job.backup)
+    restoration = Restoration(backup, storage.absolute(job.output), registry)
     restoration.restore()
-    manifest = restoration.manifest
-    files = restoration.files.values()
-    size = sum(copied.bytes for copied in files)
-    aliases = ", ".join(
-        f"@{alias} is {number}" for alias, number in sorted(manifest.aliases.items())
-    )
-    line = (
-        f"models:/{manifest.name}: {len(manifest.versions)} versions registered "
-        f"({aliases or 'no alias'}); {len(files):,} files, {size / 2**20:,.1f} MiB, all hashes "
-        f"right, in {without_passwords(output)}"
-    )
-    counts = {"versions": len(manifest.versions), "files": len(files), "bytes": size}
-    return {"output": output, "restored": counts, "lines": [line]}
+    return {
+        "output": restoration.output,
+        "restored": {
+            "versions": len(restoration.manifest.versions),
+            "files": len(restoration.files),
+            "bytes": restoration.size_bytes,
+        },
+        "lines": list(describe_restoration(restoration)),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

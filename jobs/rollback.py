@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
-from medembed.registry.champion import find_previous
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from serve.operate.promotion import promote
+from serve.operate.promotion import roll_back
 from serve.operate.swap import ServingConfig
 
 
@@ -20,8 +19,7 @@ class RollbackJob(Config):
 
 def run(job: RollbackJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    previous = find_previous(registry, job.registry.model_name)
-    return {"lines": promote(registry, previous, job.serving)}
+    return {"lines": roll_back(registry, job.serving)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,59 +8,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
-from pydantic import Field
-
-from jobs.private_ray import Environment
 from jobs.ray_session import ray_session
 from jobs.session import Summary, is_submitted, run_job
-from medembed.errors import ConfigError
-from medembed.registry.config import RegistryConfig
-from medembed.registry.models import open_registry
-from serve.config import ServeConfig
-from serve.http.keys import read_keys
-from serve.logs import PIPE, copied, make_pipe
+from serve.logs import PIPE, copied
 from serve.operate.dashboard import Dashboard
 from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.operate.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
-from serve.operate.port_lender import LENDER, PortLender
-from serve.operate.run import find_port
-from serve.operate.safety import check_host, check_origins
-from serve.operate.scaling import check_room
-from serve.ray_internals import LOOPBACK
+from serve.operate.port_lender import PortLender
+from serve.operate.start import StartConfig, check_start, ray_switches
 from serve.resolve import resolve, resolve_ranker
 
 
-class ServeJob(ServeConfig):
+class ServeJob(StartConfig):
     """Config of `medembed serve`."""
-
-    host: str = Field(
-        default=LOOPBACK,
-        description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 "
-        "for all; another than loopback only with keys, or without_keys. Plain HTTP: put TLS in "
-        "front",
-    )
-    port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
-    prefix: str = Field(
-        default="",
-        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="path before all routes, e.g. /embed for a proxy that passes it on: "
-        "/embed/v1/embeddings",
-    )
-    dashboard_port: int = Field(
-        default=8265,
-        ge=1,
-        le=65535,
-        description="port of the private Ray's dashboard, which medembed promote needs",
-    )
-    start_timeout_s: float = Field(default=600, gt=0, description="seconds that the start may take")
-    workspace: str = Field(
-        default="workspace",
-        description="local folder with the MLflow file when no server is named, and the token",
-    )
 
 
 def run(job: ServeJob) -> Summary:
-    config = check_job(job)
+    config = check_start(job, on_cluster=is_submitted())
     settings = resolve(config)
     ranker = resolve_ranker(config)
     started = time.monotonic()
@@ -86,38 +49,11 @@ def run(job: ServeJob) -> Summary:
     return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
 
 
-def check_job(job: ServeJob) -> ServeConfig:
-    """Return the application's part of the config.
-
-    Raises a MedEmbedError for what can be known before Ray starts.
-    """
-    given = job.model_dump(exclude_unset=True)
-    own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
-    has_keys = read_keys(job.keys).are_required
-    is_open = check_host(job.host, has_keys, job.without_keys)
-    check_origins(job.cors, has_keys)
-    find_port(job.port, job.host)
-    if job.model.startswith("models:/") or (job.rerank.model or "").startswith("models:/"):
-        registry = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
-        own["tracking_uri"] = open_registry(registry, on_cluster=is_submitted()).tracking_uri
-    if not os.environ.get("RAY_ADDRESS"):
-        find_port(job.dashboard_port)
-        check_room(job, job.rerank if job.rerank.model else None)
-    if is_open:
-        asked = "with a key" if has_keys else "without a key"
-        print(
-            f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put TLS in "
-            "front",
-            flush=True,
-        )
-    return ServeConfig.model_validate(own)
-
-
 @contextmanager
 def _dashboard(job: ServeJob, lender: PortLender) -> Iterator[Dashboard]:
     """Connect to Ray, or start a private one whose token lies in the workspace."""
     address = os.environ.get("RAY_ADDRESS")
-    switches = partial(_switches, job, lender)
+    switches = partial(ray_switches, job, lender)
     with ray_session(address, job.dashboard_port, switches) as dashboard:
         if address:
             yield Dashboard(dashboard)
@@ -125,33 +61,6 @@ def _dashboard(job: ServeJob, lender: PortLender) -> Iterator[Dashboard]:
         stream = sys.stdout if job.access_log == "stdout" else sys.stderr
         with kept_token(job.workspace, dashboard), copied(os.environ[PIPE], stream.buffer):
             yield Dashboard(dashboard)
-
-
-def _switches(job: ServeJob, lender: PortLender, scratch: str) -> Environment:
-    """Return what a private Ray must know when it starts: its workers' priority, the log, HAProxy.
-
-    Raises ConfigError where HAProxy was asked for and there is none.
-    """
-    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start
-    # and answer last.
-    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch), **IMPATIENT}
-    if job.ingress == "serve":
-        return own
-    try:
-        haproxy = haproxy_environment(scratch, job.limits.request_timeout_s)
-    except ConfigError as error:
-        if job.ingress == "haproxy":
-            raise
-        reason = str(error).removeprefix("ingress: ")
-        print(f"behind Serve's own proxy, several times slower: {reason}", flush=True)
-        return own
-    hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({LOOPBACK, job.host})
-    switches = own | haproxy | {LENDER: lender.open(scratch, hosts, job.port)}
-    # Ray's own choice is the same for all servers of a machine: of two that start together, one
-    # would find it taken.
-    for variable in PORTS:
-        switches[variable] = os.environ.get(variable) or str(find_port(None))
-    return switches
 
 
 def main(argv: Sequence[str] | None = None) -> None:

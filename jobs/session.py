@@ -74,12 +74,12 @@ def run_job(
 
 
 def is_submitted() -> bool:
-    """Whether this process runs in a Ray job, whose working directory Ray deletes afterwards."""
+    """Return whether this process runs in a Ray job, whose folder Ray deletes afterwards."""
     return IN_RAY_JOB in os.environ
 
 
 def is_on_many_nodes() -> bool:
-    """Whether the Ray that this process is connected to, if any, has several nodes."""
+    """Return whether the Ray that this process is connected to, if any, has several nodes."""
     ray = sys.modules.get("ray")  # a job without Ray need not import it
     if ray is None or not ray.is_initialized():
         return False
@@ -87,7 +87,7 @@ def is_on_many_nodes() -> bool:
 
 
 def is_on_cluster() -> bool:
-    """Whether this node's disk may be out of reach for others, or gone when the job ends."""
+    """Return whether this node's disk may be out of reach for others, or gone when the job ends."""
     return is_submitted() or is_on_many_nodes()
 
 

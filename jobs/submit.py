@@ -14,7 +14,7 @@ from typing import Any
 from jobs.beforehand import check_places
 from jobs.cluster import check_dashboard
 from medembed.config import Config, load_config
-from medembed.errors import ConfigError, ServiceError
+from medembed.errors import ConfigError, ServiceError, first_line
 
 MAX_PACKAGE_BYTES = 512 * 1024 * 1024
 PACKAGES = ("jobs", "medembed", "serve")
@@ -95,7 +95,7 @@ def _one_line(address: str) -> Iterator[None]:
     try:
         yield
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ServiceError(f"--address {address}: cannot submit to the cluster: {reason}") from None
 
 

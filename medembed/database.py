@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from medembed.errors import StorageError
+from medembed.errors import StorageError, first_line
 
 Database = duckdb.DuckDBPyConnection
 
@@ -35,7 +35,7 @@ def open_database() -> Iterator[Database]:
             ) as database:
                 yield database
         except duckdb.Error as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise StorageError(
                 "comparing keys in {folder}: {reason}; free space there, or set TMPDIR.",
                 folder=tempfile.gettempdir(),

@@ -51,3 +51,8 @@ def find_known(error: BaseException | None) -> MedEmbedError | None:
         seen.add(id(error))
         error = getattr(error, "cause", None) or error.__cause__
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its class where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from medembed.errors import StorageError
+from medembed.errors import StorageError, first_line
 from medembed.language import tr
 from medembed.privacy import own_folder
 
@@ -280,8 +280,7 @@ def _explained(uri: str, fault: str, missing: str | None = None) -> Iterator[Non
     except FileNotFoundError:
         raise StorageError(f"{uri}: {missing or tr('no such file')}.") from None
     except (OSError, pa.ArrowException) as error:  # a damaged block of Parquet is an OSError
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StorageError(f"{uri}: {fault}: {reason}") from None
+        raise StorageError(f"{uri}: {fault}: {first_line(error)}") from None
 
 
 def _matches(uri: str, pattern: str) -> bool:

@@ -71,7 +71,7 @@ class ErrorDetails(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The body of every response that is no success."""
+    """The body of every response that is not a success."""
 
     error: ErrorDetails
 

@@ -72,7 +72,7 @@ def start_logs(target: Target) -> None:
 
 
 def is_piped() -> bool:
-    """Whether this process is below a `medembed serve`, on a Ray of its own."""
+    """Return whether this process is below a `medembed serve`, on a Ray of its own."""
     return PIPE in os.environ
 
 

@@ -42,7 +42,7 @@ def find_http_host() -> str | None:
 
 
 def has_controller() -> bool:
-    """Whether Serve's controller is there, which `serve.start` makes before it starts a proxy.
+    """Return whether Serve's controller is there, which `serve.start` makes before any proxy.
 
     An application can be deployed from then on, seconds before the proxies listen.
     """

@@ -6,12 +6,14 @@ the former backup can be restored.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import filterfalse
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
-from medembed.custody.copies import Part, copy_file, find_part, hash_file
+from medembed.custody.chain import select_kept
+from medembed.custody.copies import OutputFiles, copy_file, find_output_files, hash_file
 from medembed.custody.kinds import (
     ARTIFACTS,
     BACKED_UP,
@@ -23,9 +25,11 @@ from medembed.custody.kinds import (
     Copied,
     CopiedVersion,
     folder_of,
+    is_of_run,
+    size_of,
 )
 from medembed.custody.places import files_below
-from medembed.errors import StorageError
+from medembed.errors import ServiceError, StorageError
 from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
@@ -38,33 +42,43 @@ from medembed.tags import Lineage
 
 def back_up(
     registry: Registry,
-    versions: Sequence[Version],
-    aliases: Mapping[str, str],
     to: str,
+    keep: int | None = None,
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
 ) -> "Backup":
-    """Copy the versions, their runs, the newest version of further `tables`, and further `runs`
-    {id: names of the artifacts that are copied}.
+    """Copy the versions with an alias and the newest `keep`, all for None, with their runs; the
+    newest version of further `tables`, and further `runs` {id: names of the artifacts that are
+    copied}.
 
     Copies only what `to` has not; what is there of versions that are not among these, or cannot be
-    read now, stays. Raises StorageError if something else lies there, or if a checkpoint is gone
-    that `to` has not.
+    read now, stays. Raises ServiceError without a version, StorageError if something else lies
+    there, or if a checkpoint is gone that `to` has not.
     """
+    name = registry.config.model_name
+    versions = all_versions(registry, name)
+    aliases = registry.aliases(name)
+    if not versions:
+        raise ServiceError(
+            f"models:/{name}: no versions to back up; the jobs train and finetune register them."
+        )
     backup = Backup(registry, to)
-    for version in versions:
+    kept = select_kept(versions, aliases, keep)
+    for version in kept:
         backup.add(version)
     for uri in tables:
         backup.add_table(uri)
-    backup.copy_parts()
-    for version in versions:
+    for _ in track(backup.copy_outputs(), backup.files, "back up", "files"):
+        pass
+    for version in kept:
         if version.run_id:
             run = backup.copy_run(version.run_id)
             backup.versions[version.version].folders[RUN] = run
-    of_versions = {copied.run_id for copied in backup.versions.values()}
-    for run_id, artifacts in (runs or {}).items():
-        if run_id not in of_versions:
-            backup.others.append(backup.copy_run(run_id, artifacts))
+    other_runs = dict(runs or {})
+    for copied in backup.versions.values():
+        other_runs.pop(copied.run_id, None)
+    for run_id, artifacts in other_runs.items():
+        backup.others.append(backup.copy_run(run_id, artifacts))
     backup.commit(aliases)
     return backup
 
@@ -81,17 +95,27 @@ class Backup:
     def __init__(self, registry: Registry, to: str) -> None:
         self.registry = registry
         self.uri = to
-        self.manifest = _open(registry, to)
+        self._there = files_below(to)  # those too that an interrupted run has left
+        self.manifest = _open(registry, to, self._there)
         self.versions = dict(self.manifest.versions)
         # runs are copied anew each time: those of candidates that were surely worse
-        self.others = [each for each in self.manifest.others if not each.startswith(f"{RUNS}/")]
+        self.others = list(filterfalse(is_of_run, self.manifest.others))
         self.copies = dict(self.manifest.copies)
         self.new: list[str] = []
         self.gone: list[str] = []
         self.held: list[str] = []
-        self._parts: dict[str, Part] = {}
+        self._outputs: dict[str, OutputFiles] = {}
         self._newest: dict[str, str] = {}  # folders by what stays of their names
-        self._there = files_below(to)  # those too that an interrupted run has left
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all its files."""
+        return size_of(self.manifest.copies.values())
+
+    @property
+    def new_size_bytes(self) -> int:
+        """The size of the files that were copied now."""
+        return size_of(map(self.manifest.copies.__getitem__, self.new))
 
     def add(self, version: Version) -> None:
         """Take a version along, with what there is of it, or is in an earlier backup."""
@@ -103,10 +127,10 @@ class Backup:
         for role, source in sources.items():
             if role not in BACKED_UP or source.uri is None:
                 continue
-            part = find_part(BACKED_UP[role], source)
-            if part is not None:
-                folders[role] = part.folder
-                self._parts[part.folder] = part
+            output = find_output_files(BACKED_UP[role], source)
+            if output is not None:
+                folders[role] = output.folder
+                self._outputs[output.folder] = output
                 continue
             number = f" version {source.version}" if source.version is not None else ""
             line = without_passwords(f"{version.reference}: {role} {source.uri}{number}")
@@ -126,33 +150,32 @@ class Backup:
 
     def add_table(self, uri: str) -> None:
         """Take the newest version of a table along."""
-        part = find_part(TableManifest, Source("", uri))
-        if part is None:
+        output = find_output_files(TableManifest, Source("", uri))
+        if output is None:
             raise StorageError(f"tables: {uri}: no embedding table there.")
-        self._parts[part.folder] = part
-        self.others.append(part.folder)
+        self._outputs[output.folder] = output
+        self.others.append(output.folder)
 
-    def copy_parts(self) -> None:
-        """Copy the files that are not there yet, while a bar counts them."""
-        parts = self._parts.values()
-        total = sum(len(part.files) for part in parts)
-        for _ in track(map(self._copy, parts), total, "back up", "files"):
-            pass
+    @property
+    def files(self) -> int:
+        """How many files its outputs have; those of runs do not count."""
+        return sum(map(len, self._outputs.values()))
 
-    def _copy(self, part: Part) -> tuple[int, Part]:
-        """Copy a part's files that are not there; return how many it has, and the part."""
-        self._newest[_name_of(part.folder)] = part.folder
-        for file, size in part.files.items():
-            name = f"{part.folder}/{file}"
-            target = storage.join(self.uri, name)
-            known = self.copies.get(name)
-            if name not in self._there or self._there[name].size_bytes != size:
-                self.copies[name] = copy_file(storage.join(part.uri, file), target)
-                self.new.append(name)
-            elif known is None or known.bytes != size:
-                # of a run that was interrupted; its folder says that it is of the same file
-                self.copies[name] = hash_file(target)
-        return len(part.files), part
+    def copy_outputs(self) -> Iterator[tuple[int, None]]:
+        """Copy the files that are not there yet; yield one unit of work for each file."""
+        for output in self._outputs.values():
+            self._newest[_name_of(output.folder)] = output.folder
+            for file, size in output.sizes.items():
+                name = f"{output.folder}/{file}"
+                target = storage.join(self.uri, name)
+                known = self.copies.get(name)
+                if name not in self._there or self._there[name].size_bytes != size:
+                    self.copies[name] = copy_file(storage.join(output.uri, file), target)
+                    self.new.append(name)
+                elif known is None or known.bytes != size:
+                    # of a run that was interrupted; its folder says that it is of the same file
+                    self.copies[name] = hash_file(target)
+                yield 1, None
 
     def copy_run(self, run_id: str, only: Collection[str] | None = None) -> str:
         """Copy a run's facts and its artifacts, by default all; return their folder."""
@@ -161,7 +184,7 @@ class Backup:
         for path in sorted(list_artifacts(self.registry, run_id)):
             if only is None or path in only:
                 contents[f"{ARTIFACTS}{path}"] = read_artifact(self.registry, run_id, path)
-        hashes = {name: content_hash(content) for name, content in contents.items()}
+        hashes = dict(zip(contents, map(content_hash, contents.values()), strict=True))
         folder = f"{RUNS}/{run_id}-{fingerprint(hashes)}"
         self._newest[_name_of(folder)] = folder
         for file, content in contents.items():
@@ -192,9 +215,13 @@ class Backup:
             others=tuple(dict.fromkeys(map(self._renew, self.others))),
         )
         used = manifest.folders
-        copies = {name: copy for name, copy in self.copies.items() if folder_of(name) in used}
-        key = fingerprint({name: copied.hash for name, copied in copies.items()})
-        self.manifest = replace(manifest, key=key, copies=copies)
+        copies: dict[str, Copied] = {}
+        hashes: dict[str, str] = {}
+        for name, copied_file in self.copies.items():
+            if folder_of(name) in used:
+                copies[name] = copied_file
+                hashes[name] = copied_file.hash
+        self.manifest = replace(manifest, key=fingerprint(hashes), copies=copies)
         write_manifest(self.uri, self.manifest)
         for name in self._there:
             if name not in copies and name.split("/")[0] in OURS:
@@ -204,30 +231,25 @@ class Backup:
         return self._newest.get(_name_of(folder), folder)
 
 
-def _open(registry: Registry, to: str) -> BackupManifest:
+def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest:
     """Return the manifest of the backup that lies there, an empty one if none does."""
-    if not storage.exists(storage.join(to, MANIFEST)):
-        names = storage.list_files(to) if storage.exists(to) else []
-        foreign = [name for name in names if name.split("/")[0] not in OURS]
-        if foreign:
-            raise StorageError(
-                f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
-            )
+    if MANIFEST not in there:
+        for name in there:
+            if name.split("/")[0] not in OURS:
+                raise StorageError(
+                    f"{to}: expected nothing or a backup, found {name!r}; give another place."
+                )
         return BackupManifest()
     manifest = read_manifest(to, BackupManifest)
     manifest.check_whole(to)
-    name = registry.config.model_name
-    runs = {version.version: version.run_id for version in all_versions(registry, name)}
-    others = [
-        number
-        for number, copied in manifest.versions.items()
-        if manifest.name != name or runs.get(number, copied.run_id) != copied.run_id
-    ]
-    if others:
-        raise StorageError(
-            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[0]} "
-            "is another); give a new place."
-        )
+    model = registry.config.model_name
+    runs = {version.version: version.run_id for version in all_versions(registry, model)}
+    for number, copied in manifest.versions.items():
+        if manifest.name != model or runs.get(number, copied.run_id) != copied.run_id:
+            raise StorageError(
+                f"{to}: holds a backup of another registry (its models:/{manifest.name}/{number} "
+                "is another); give a new place."
+            )
     return manifest
 
 

@@ -30,9 +30,12 @@ def versions_in(backup: str) -> list[Version]:
 def begin(backup: str, changing: Iterable[str], learned: Learned) -> None:
     """Take out of the manifest what is about to change, and have versions tell of erased rows."""
     before = read_manifest(backup, BackupManifest)
-    prefix = f"{plain(backup)}/"
-    changed = [uri.removeprefix(prefix) for uri in changing if uri.startswith(prefix)]
-    copies = {name: copy for name, copy in before.copies.items() if not is_below(name, changed)}
+    folder = plain(backup)
+    changed = [uri for uri in changing if is_below(uri, [folder])]
+    copies = dict(before.copies)
+    for name in before.copies:
+        if is_below(f"{folder}/{name}", changed):
+            del copies[name]
     versions = dict(before.versions)
     for number, copied in versions.items():
         if note := learned.note(Lineage.from_tags(copied.tags)):
@@ -55,10 +58,10 @@ def finish(backup: str) -> None:
         if name not in copies and folder_of(name) in manifest.folders:
             copies[name] = hash_file(file.uri)
     left = set(map(folder_of, copies))
-    versions = {
-        number: _renew(backup, copied, left) for number, copied in manifest.versions.items()
-    }
-    others = tuple(folder for folder in manifest.others if folder in left)
+    versions: dict[str, CopiedVersion] = {}
+    for number, copied in manifest.versions.items():
+        versions[number] = _renew(backup, copied, left)
+    others = tuple(filter(left.__contains__, manifest.others))
     manifest = replace(manifest, copies=copies, versions=versions, others=others)
     write_manifest(backup, replace(manifest, is_erasing=False))
 

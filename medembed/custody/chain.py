@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medembed.custody.places import known
-from medembed.lineage import CheckpointManifest, Origin
+from medembed.lineage import CheckpointManifest, Manifest, Origin
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
@@ -66,6 +66,14 @@ class Chains:
                     return link
         return None
 
+    def find_trained_on(self, output: Manifest) -> Link | None:
+        """Return the newest version that was trained on this data set, or these examples."""
+        for version in self.versions:
+            for source in (version.lineage.dataset, version.lineage.examples):
+                if source is not None and source.fingerprint == output.identity:
+                    return self.link(version)
+        return None
+
     def parent(self, link: Link) -> Link | None:
         """Return the registered version, the checkpoint or base model that it was trained from."""
         parent = link.lineage.parent
@@ -90,7 +98,7 @@ class Chains:
 def select_kept(
     versions: Sequence[Version], aliases: Mapping[str, str], keep: int | None
 ) -> list[Version]:
-    """Return the versions with an alias and the newest `keep`, all for None; newest first."""
-    newest = versions[:keep]
+    """Return the newest `keep` versions, all for None, and those with an alias; newest first."""
+    older = versions[keep:] if keep is not None else []
     named = aliases.values()
-    return [version for version in versions if version in newest or version.version in named]
+    return [*versions[:keep], *(version for version in older if version.version in named)]

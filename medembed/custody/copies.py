@@ -18,18 +18,21 @@ _BLOCK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Part:
+class OutputFiles:
     """An output with the sizes of its files by name, and the `folder` that a backup gives it.
 
-    The folder is another for other files, so that no copy is written over; its `name` stays.
+    The folder is another for other files, so that no copy is written over.
     """
 
     uri: str
     folder: str
-    files: Mapping[str, int]
+    sizes: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
 
-def find_part(kind: type[Manifest], source: Source) -> Part | None:
+def find_output_files(kind: type[Manifest], source: Source) -> OutputFiles | None:
     """Return an output's files; None if one is gone, or cannot be read here."""
     assert source.uri
     try:
@@ -47,9 +50,12 @@ def find_part(kind: type[Manifest], source: Source) -> Part | None:
         return None
     # of another output at the same place the name is another
     name = fingerprint([source.uri, manifest.key if manifest else ""])
-    sizes = {file: stored[file].size_bytes for file in names}
-    changed = {file: stored[file].written_ns for file in names}
-    return Part(source.uri, f"{kind.folder}/{name}-{fingerprint([sizes, changed])}", sizes)
+    sizes: dict[str, int] = {}
+    changed: dict[str, int] = {}
+    for file in names:
+        sizes[file] = stored[file].size_bytes
+        changed[file] = stored[file].written_ns
+    return OutputFiles(source.uri, f"{kind.folder}/{name}-{fingerprint([sizes, changed])}", sizes)
 
 
 def hash_file(uri: str) -> Copied:

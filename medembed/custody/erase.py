@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 
 from medembed import storage
 from medembed.custody import backup_erasure
@@ -37,7 +38,7 @@ class Eraser:
     counts: {place: what of it goes}
     deleted: outputs that go whole
     tables: those of which only a new version is left
-    trained, descendants: versions that were trained on erased rows, and those trained from these
+    models: versions that were trained on erased rows, and those trained from these
     nowhere: how many ids stand in no place
     unsearched: lines on what was not looked through
     """
@@ -50,35 +51,34 @@ class Eraser:
         backups: Sequence[str],
     ) -> None:
         """Raises StorageError for a place that is not there, or cannot be read."""
-        missing = [uri for uri in places if not storage.exists(uri)]
-        if missing:
-            raise StorageError(f"places: {missing[0]} is not there.")
+        for uri in places:
+            if not storage.exists(uri):
+                raise StorageError(f"places: {uri} is not there.")
         self.registry = registry
         self.reach = Reach(registry, places, backups)
         self.request = replace(request, lost=_find_lost(self.reach.places, request))
         self.counts: dict[str, Counter[str]] = {}
         self.touched: list[Place] = []
+        self.deleted: list[str] = []
+        self.tables: list[str] = []
         for place in self.reach.places:
             counts = self._erase(place, write=False)
-            if counts:
-                self.touched.append(place)
-                self.counts[place.uri] = counts
-        self.deleted = [
-            place.uri
-            for place in self.touched
-            if place.manifest is not None and place.manifest.on_erasure == "delete"
-        ]
-        self.tables = [place.uri for place in self.touched if place.kind == TableManifest.kind]
-        self.nowhere = len((request.documents | request.queries) - self.request.met)
+            if not counts:
+                continue
+            self.touched.append(place)
+            self.counts[place.uri] = counts
+            if place.kind == TableManifest.kind:
+                self.tables.append(place.uri)
+            elif place.manifest is not None and place.manifest.on_erasure == "delete":
+                self.deleted.append(place.uri)
+        self.nowhere = len(request.ids - self.request.met)
         self.unsearched = list(self.reach.unsearched())
         self._learned = Learned(self._rows_of_sources())
-        self.trained, self.descendants = self._learned.find_models(
-            self._versions(), self.reach.made.values()
-        )
+        self.models = self._learned.find_models(self._versions(), self.reach.made.values())
 
     @property
     def rows(self) -> int:
-        return sum(counts.total() for counts in self.counts.values())
+        return sum(map(Counter.total, self.counts.values()))
 
     def erase(self) -> None:
         """Erase it. Raises StorageError; interrupted, the same call on what is left finishes."""
@@ -109,7 +109,10 @@ class Eraser:
         if isinstance(place.manifest, LeavingManifest):
             counts = Counter({"removals that broke off": 1})
         else:
-            counts = +Counter(rows=sum(self._count_rows(uri, place) for uri in place.files))
+            counts = Counter()
+            for uri in place.files:
+                counts["rows"] += self._count_rows(uri, place)
+            counts = +counts  # without zeros
         if write and place.kind == FILE:
             storage.delete_file(place.uri)
         elif write and counts:
@@ -123,8 +126,8 @@ class Eraser:
         if not storage.exists(uri):
             return 0
         dataset = place.origin.dataset
-        made_from = dataset.fingerprint if dataset else None
-        return sum(self.request.has_any(*names, made_from) for names in names_in(uri))
+        has_any = partial(self.request.has_any, dataset=dataset.fingerprint if dataset else None)
+        return sum(starmap(has_any, names_in(uri)))
 
     def _erase_page(self, uri: str, *, write: bool) -> Counter[str]:
         """Replace a page that shows an erased id, as it cannot be taken apart."""
@@ -158,7 +161,9 @@ class Eraser:
 
     def _versions(self) -> dict[str, Version]:
         """Return {name: version} of the registry, and of what only a backup has."""
-        versions = {version.reference: version for version in self.reach.versions}
+        versions: dict[str, Version] = {}
+        for version in self.reach.versions:
+            versions[version.reference] = version
         for backup in self.reach.backups:
             for version in backup_erasure.versions_in(backup):
                 if version.reference not in versions:
@@ -167,12 +172,13 @@ class Eraser:
 
     def _tag(self) -> None:
         """Have versions, and runs whose versions are gone, tell of their erased rows."""
+        others = dict(self.reach.made)
         for version in self.reach.versions:
+            others.pop(version.run_id, None)
             if note := self._learned.note(version.lineage):
                 set_tags(self.registry, version, note)
-        registered = {version.run_id for version in self.reach.versions}
-        for run_id, lineage in self.reach.made.items():
-            if run_id not in registered and (note := self._learned.note(lineage)):
+        for run_id, lineage in others.items():
+            if note := self._learned.note(lineage):
                 set_run_tags(self.registry, run_id, note)
 
 

@@ -18,6 +18,11 @@ class ErasureRequest:
     lost: Mapping[str, frozenset[str]] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """All ids that were asked for."""
+        return self.documents | self.queries
+
     def has_row(self, row_id: str | None) -> bool:
         """Return whether a document, or the chunk of one, is among them."""
         if row_id is None:
@@ -33,16 +38,16 @@ class ErasureRequest:
         if query_id in self.queries:
             self.met.add(query_id)
             return True
-        names = self.lost.keys() & {dataset} or self.lost.keys()
-        return any(
-            self.lost[name] and hash_query(name, query_id) in self.lost[name] for name in names
-        )
+        for name in self.lost.keys() & {dataset} or self.lost.keys():
+            if self.lost[name] and hash_query(name, query_id) in self.lost[name]:
+                return True
+        return False
 
     def has_any(
         self, documents: Iterable[str], queries: Iterable[str], dataset: str | None
     ) -> bool:
         """Return whether any of these is among them."""
-        # no `any`: all are noted as met
-        erased = [name for name in documents if self.has_row(name)]
-        erased += [name for name in queries if self.has_query(name, dataset)]
-        return bool(erased)
+        # all are asked, so that all are noted as met
+        erased = list(map(self.has_row, documents))
+        erased += [self.has_query(name, dataset) for name in queries]
+        return any(erased)

@@ -39,7 +39,8 @@ def find(of: str, registry: Registry) -> Origins:
     """Find the models behind models:/..., a checkpoint's folder, a table's URI or a server's
     http(s) URL.
 
-    Raises ServiceError or StorageError that says what was found instead.
+    Of another output it finds the newest model that was trained on it, or whose scores or vectors
+    it has. Raises ServiceError or StorageError that says what was found instead.
     """
     if of.startswith("models:/"):
         version = registry.resolve(of)
@@ -49,21 +50,25 @@ def find(of: str, registry: Registry) -> Origins:
         return _ask_server(of.rstrip("/"), chains)
     uri = storage.absolute(of)
     manifest = read_output(uri)
-    if not isinstance(manifest, CheckpointManifest | TableManifest):
+    if manifest is None:
         raise StorageError(
-            f"{uri}: neither an embedding table nor a checkpoint; give models:/<name>@<alias>, "
-            "models:/<name>/<version>, a table's URI or a server's http:// URL."
+            f"{uri}: neither an embedding table nor a checkpoint, nor another output of a job; "
+            "give models:/<name>@<alias>, models:/<name>/<version>, an output's folder, a table's "
+            "URI or a server's http:// URL."
         )
-    encoder = manifest.fingerprint
-    link = chains.find(encoder)
     if isinstance(manifest, CheckpointManifest):
-        return Origins([link or Link(None, uri, encoder, manifest)])
-    counts = format_counts(manifest.counts)
-    line = f"{uri}: table at version {manifest.version}, {counts}, encoder {encoder}"
+        encoder = manifest.fingerprint
+        return Origins([chains.find(encoder) or Link(None, uri, encoder, manifest)])
+    link = chains.find_trained_on(manifest)
+    if link is None and manifest.encoder is not None:
+        link = chains.find(manifest.encoder)
+    at_version = f" at version {manifest.version}" if isinstance(manifest, TableManifest) else ""
+    encoder = f", encoder {manifest.encoder}" if manifest.encoder else ""
+    line = f"{uri}: {manifest.kind}{at_version}, {format_counts(manifest.counts)}{encoder}"
     if link is None:
         raise ServiceError(
-            f"{line}; no registered version has this encoder, as that of a base model has none; "
-            "see medembed models."
+            f"{line}; no registered version has this encoder or was trained on it; base models "
+            "are not registered; see medembed models."
         )
     return Origins([link], [line])
 

@@ -1,6 +1,6 @@
 """What only custody writes: manifests of backups and of what is being removed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from medembed.errors import StorageError
@@ -21,12 +21,22 @@ def folder_of(name: str) -> str:
     return "/".join(name.split("/")[:2])
 
 
+def is_of_run(name: str) -> bool:
+    """Return whether a folder or file in a backup is of a run."""
+    return name.startswith(f"{RUNS}/")
+
+
 @dataclass(frozen=True)
 class Copied:
     """A file in a backup: `schema.content_hash` and size."""
 
     hash: str
     bytes: int
+
+
+def size_of(copies: Iterable[Copied]) -> int:
+    """Return how many bytes these files have together."""
+    return sum(copied.bytes for copied in copies)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,16 @@ from medembed.tags import Lineage
 
 
 @dataclass(frozen=True)
+class TaughtModels:
+    """Names of the versions that were `trained` on erased rows, now or before, and of their
+    `descendants`.
+    """
+
+    trained: list[str]
+    descendants: list[str]
+
+
+@dataclass(frozen=True)
 class Learned:
     """How many erased `rows` each output has that lineages name, by fingerprint."""
 
@@ -22,38 +32,43 @@ class Learned:
             return None
         return Lineage(erased=f"{before}; {rows:,} rows on {today()}".removeprefix("; "))
 
-    def find_models(
-        self, versions: Mapping[str, Version], runs: Iterable[Lineage]
-    ) -> tuple[list[str], list[str]]:
-        """Return the names of those of {name: version} that were trained on erased rows, now or
-        before, and of those trained from one of them; `runs` tell of models between that are gone.
+    def find_models(self, versions: Mapping[str, Version], runs: Iterable[Lineage]) -> TaughtModels:
+        """Name those of {name: version} that erased rows have taught; `runs` tell of models between
+        that are gone.
         """
-        lineages = [version.lineage for version in versions.values()] + list(runs)
-        learned = [lineage for lineage in lineages if lineage.erased or self._count(lineage)]
-        family = find_family((each.encoder for each in learned if each.encoder), lineages)
-        trained = [name for name, version in versions.items() if version.lineage in learned]
-        descendants = [
-            name
-            for name, version in versions.items()
-            if version.lineage.encoder in family and name not in trained
-        ]
-        return trained, descendants
+        lineages = list(runs)
+        trained: list[str] = []
+        for name, version in versions.items():
+            lineages.append(version.lineage)
+            if self._is_taught(version.lineage):
+                trained.append(name)
+        encoders = {lineage.encoder for lineage in filter(self._is_taught, lineages)}
+        family = find_family(filter(None, encoders), lineages)
+        descendants: list[str] = []
+        for name, version in versions.items():
+            if version.lineage.encoder in family and name not in trained:
+                descendants.append(name)
+        return TaughtModels(trained, descendants)
+
+    def _is_taught(self, lineage: Lineage) -> bool:
+        return bool(lineage.erased or self._count(lineage))
 
     def _count(self, lineage: Lineage) -> int:
+        rows = 0
         # not those of a table, which no model is trained on
-        sources = (lineage.dataset, lineage.examples)
-        return sum(self.rows.get(source.fingerprint, 0) for source in sources if source)
+        for source in (lineage.dataset, lineage.examples):
+            if source:
+                rows += self.rows.get(source.fingerprint, 0)
+        return rows
 
 
 def find_family(encoders: Iterable[str], lineages: Sequence[Lineage]) -> set[str]:
     """Return these encoders, and those that were trained from them, in any number of steps."""
     family = set(encoders)
-    while True:
-        children = {
-            lineage.encoder
-            for lineage in lineages
-            if lineage.encoder and lineage.parent and lineage.parent.fingerprint in family
-        }
-        if children <= family:
-            return family
-        family |= children
+    size = 0
+    while size < len(family):
+        size = len(family)
+        for lineage in lineages:
+            if lineage.encoder and lineage.parent and lineage.parent.fingerprint in family:
+                family.add(lineage.encoder)
+    return family

@@ -29,14 +29,14 @@ _LAYOUTS = (
 )
 
 
-class Names(NamedTuple):
-    """Ids that one row names; those of which nobody knows are in both."""
+class NamedIds(NamedTuple):
+    """The ids that a row names; an id that may be of either kind is in both."""
 
     documents: list[str]
     queries: list[str]
 
 
-def names_in(uri: str) -> Iterator[Names]:
+def names_in(uri: str) -> Iterator[NamedIds]:
     """Yield the ids in each row of a table, or in all of a JSON file; none for other files.
 
     Raises StorageError for a damaged file.
@@ -49,14 +49,12 @@ def names_in(uri: str) -> Iterator[Names]:
             table = _open_table(uri)
             is_of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
             staged = {"id": "query_id" if is_of_queries else "document_id"}
-            columns = {
-                staged.get(name, name): ds.field(name)
-                for name in table.schema.names
-                if name in _OF_IDS
-            }
+            columns: dict[str, ds.Expression] = {}
+            for name in _OF_IDS.intersection(table.schema.names):
+                columns[staged.get(name, name)] = ds.field(name)
             rows = table.to_table(columns=columns).to_pylist() if columns else []
     for row in rows:
-        names = Names([], [])
+        names = NamedIds([], [])
         _collect(row, "", names)
         yield names
 
@@ -72,7 +70,7 @@ def is_ours(uri: str) -> bool:
     return columns in _LAYOUTS or columns >= _MEASURED
 
 
-def _collect(value: Any, column: str, names: Names) -> None:
+def _collect(value: Any, column: str, names: NamedIds) -> None:
     """Add the ids that stand in a column, or below a key of JSON."""
     if isinstance(value, dict):
         for key, entry in value.items():

@@ -15,7 +15,7 @@ _TEXT = re.compile("(<[^<>]*>)([^<>]+)")  # a tag and the text behind it
 
 def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
     """Return what replaces a page that shows an erased id; None for a page that shows none."""
-    names = {show_id(name) for name in _texts_of(page)}
+    names = set(map(show_id, _texts_of(page)))
     rows = names.union(map(document_of, names))
     documents = {name for name in request.documents if show_id(name) in rows}
     request.met.update(documents)

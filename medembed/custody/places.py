@@ -4,7 +4,7 @@ A place is a finished output, a table, a page, or what a run that died has left.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePath
@@ -31,6 +31,7 @@ UNFINISHED = "unfinished run"
 _VERSIONS = "/_versions/"  # of a table: without them no reader opens it
 _FRAGMENT = re.compile(r"/data/[^/]+\.lance$")
 _RUN = re.compile(r".+?\.run(?:-[0-9a-f]{16})?(?=/)")
+_PATTERNS = frozenset(chain.from_iterable(kind.patterns for kind in KINDS))
 _BESIDE = "summary.json"  # what a job writes beside an output
 M = TypeVar("M", bound=Manifest)
 
@@ -102,31 +103,45 @@ def search(folder: str) -> Iterator[Place]:
     Raises StorageError for what cannot be read: nothing is skipped in silence.
     """
     folder = _whole(plain(folder))
-    names = [file.uri for file in storage.find_files(folder)]
-    runs = {name[: match.end()] for name in names if (match := _RUN.match(name, len(folder)))}
-    yield from (Place(uri, UNFINISHED) for uri in sorted(runs))
-    names = [name for name in names if not is_below(name, runs)]
+    runs: set[str] = set()
+    tables: set[str] = set()
+    names: list[str] = []
+    for file in storage.find_files(folder):
+        if match := _RUN.match(file.uri, len(folder)):
+            runs.add(file.uri[: match.end()])
+        else:
+            names.append(file.uri)
+            if _VERSIONS in file.uri:
+                tables.add(file.uri.partition(_VERSIONS)[0])
+    for uri in sorted(runs):
+        yield Place(uri, UNFINISHED)
     claimed: set[str] = set()
     for name in names:
-        uri, _, file = name.rpartition("/")
-        manifest = read_one_of(uri, ALL_KINDS) if file == MANIFEST else None
+        uri, _, base = name.rpartition("/")
+        manifest = read_one_of(uri, ALL_KINDS) if base == MANIFEST else None
         if manifest is not None:
             place = Place(uri, manifest.kind, manifest)
             claimed.update([name, *place.files])
             if manifest.on_erasure != "keep":
                 yield place
-    tables = {name.partition(_VERSIONS)[0] for name in names if _VERSIONS in name}
     for uri in sorted(tables):
         # one that is being removed has a manifest that says so, and may not open any more
         if storage.join(uri, MANIFEST) not in claimed and _is_table(uri):
             yield Place(uri, TableManifest.kind)
     outside = [name for name in names if not is_below(name, tables)]
-    fragments = {_FRAGMENT.sub("", name) for name in outside if _FRAGMENT.search(name)}
-    yield from (Place(uri, FRAGMENTS) for uri in sorted(fragments))
-    yield from (Place(name, PAGE) for name in outside if name.endswith("/report.html"))
-    patterns = set(chain.from_iterable(kind.patterns for kind in KINDS))
-    for name in outside:
-        is_named_so = any(map(PurePath(name).match, patterns)) and name not in claimed
+    yield from _search_leftovers(outside, claimed)
+
+
+def _search_leftovers(names: Sequence[str], claimed: Collection[str]) -> Iterator[Place]:
+    """Yield what these files outside of tables are that no manifest has claimed."""
+    fragments = filter(_FRAGMENT.search, names)
+    for uri in sorted({_FRAGMENT.sub("", name) for name in fragments}):
+        yield Place(uri, FRAGMENTS)
+    for name in names:
+        if name.endswith("/report.html"):
+            yield Place(name, PAGE)
+    for name in names:
+        is_named_so = any(map(PurePath(name).match, _PATTERNS)) and name not in claimed
         if PART.search(name) or (is_named_so and is_ours(name)):
             yield Place(name, FILE)
 
@@ -172,11 +187,11 @@ def plain(uri: str) -> str:
 
 def is_below(uri: str, folders: Iterable[str]) -> bool:
     """Return whether a place is one of these folders, or lies in one."""
-    return f"{uri}/".startswith(tuple(f"{folder}/" for folder in folders))
+    return f"{uri}/".startswith(tuple(map("{}/".format, folders)))
 
 
 def _is_table(uri: str) -> bool:
-    """Return whether an embedding table of ours lies there; what others made with Lance is none."""
+    """Return whether an embedding table of ours lies there, not one that others made with Lance."""
     is_whole = bool(storage.find_files(f"{uri}{_VERSIONS}*.manifest"))
     return is_whole and METADATA_KEY in (open_lance(uri).schema.metadata or {})
 

@@ -23,6 +23,25 @@ class Leaving:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Pruning:
+    """Versions that are `gone`, or would go, those that have `stayed` as they were given an alias
+    meanwhile, and how many are `left`.
+    """
+
+    gone: list[Leaving]
+    stayed: list[str]
+    left: int
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return {URI: bytes} of all that goes; two versions may have the same place."""
+        sizes: dict[str, int] = {}
+        for leaving in self.gone:
+            sizes |= leaving.sizes
+        return sizes
+
+
 @dataclass
 class _Needed:
     """The places and encoders that kept versions refer to; `named` are the places that any version
@@ -43,8 +62,24 @@ class _Needed:
         self.encoders.add(link.encoder)
 
 
+def prune(
+    registry: Registry,
+    keep: int,
+    places: Sequence[str],
+    keep_versions: Collection[str],
+    *,
+    is_dry: bool,
+) -> Pruning:
+    """Remove the versions that `find_leaving` finds, or only find them."""
+    leaving = find_leaving(registry, keep, places, keep_versions)
+    registered = len(all_versions(registry, registry.config.model_name))
+    stayed = [] if is_dry else remove_versions(registry, leaving)
+    gone = [entry for entry in leaving if entry.version.reference not in stayed]
+    return Pruning(gone, stayed, registered - len(gone))
+
+
 def find_leaving(
-    registry: Registry, keep: int, places: Sequence[str] = (), keep_versions: Collection[str] = ()
+    registry: Registry, keep: int, places: Sequence[str], keep_versions: Collection[str]
 ) -> list[Leaving]:
     """Find the versions that go, newest first, with what only they refer to; changes nothing.
 
@@ -55,28 +90,37 @@ def find_leaving(
     """
     name = registry.config.model_name
     chains = Chains(registry, name)
-    missing = set(keep_versions) - {version.version for version in chains.versions}
+    selected = select_kept(chains.versions, chains.aliases, keep)
+    missing = set(keep_versions)
+    others: list[Version] = []
+    for version in all_versions(registry):
+        if version.name != name:
+            others.append(version)
+        elif version.version in keep_versions:
+            missing.discard(version.version)
+            selected.append(version)
     if missing:
         raise ServiceError(
             f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see "
             "medembed models."
         )
-    selected = select_kept(chains.versions, chains.aliases, keep)
-    selected += [version for version in chains.versions if version.version in keep_versions]
-    others = [version for version in all_versions(registry) if version.name != name]
-    children = [chains.link(version) for version in [*selected, *others]]
+    children = list(map(chains.link, [*selected, *others]))
     # Of their parents not the parents' parents, or nothing would ever go.
-    parents = [parent for link in children if (parent := chains.parent(link)) is not None]
+    parents = list(filter(None, map(chains.parent, children)))
     needed = _Needed(_places_of(chains.versions))
+    kept: set[str] = set()
     for link in [*children, *parents]:
         needed.add(link)
+        kept.add(link.name)
     for link in children:
         source = link.lineage.parent
         if source and source.uri:
             needed.places.add(plain(source.uri))
-    kept = {link.name for link in [*children, *parents]}
-    going = [version for version in chains.versions if version.reference not in kept]
-    return [_find_parts(chains.link(version), needed, places) for version in going]
+    leaving: list[Leaving] = []
+    for version in chains.versions:
+        if version.reference not in kept:
+            leaving.append(_find_parts(chains.link(version), needed, places))
+    return leaving
 
 
 def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]:
@@ -84,20 +128,19 @@ def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]
     after a death finds it and finishes; return the names of those that have been given an alias
     meanwhile, which stay with what they name.
     """
-    stayed = []
-    versions = [each.version for each in leaving]
-    for each in leaving:
+    stayed: list[str] = []
+    for entry in leaving:
+        version = entry.version
         # read again before each: promotions go on
-        numbers = registry.aliases(each.version.name).values()
-        aliased = [version for version in versions if version.version in numbers]
-        if each.version in aliased:
-            stayed.append(each.version.reference)
+        numbers = registry.aliases(version.name).values()
+        if version.version in numbers:
+            stayed.append(version.reference)
             continue
-        needed = _places_of(aliased)
-        for uri in each.sizes:
+        needed = _places_of(other.version for other in leaving if other.version.version in numbers)
+        for uri in entry.sizes:
             if plain(uri) not in needed:
                 remove(uri)
-        delete_version(registry, each.version)
+        delete_version(registry, version)
     return stayed
 
 
@@ -124,15 +167,17 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
     outputs = set(map(plain, lineage.data)) - needed.places
     for folder in [*places, lineage.output]:
         if folder and is_reached(folder):
-            files = storage.find_files(storage.join(folder, "**", MANIFEST))
-            outputs |= {file.uri.removesuffix(f"/{MANIFEST}") for file in files} - needed.named
+            for file in storage.find_files(storage.join(folder, "**", MANIFEST)):
+                uri = file.uri.removesuffix(f"/{MANIFEST}")
+                if uri not in needed.named:
+                    outputs.add(uri)
     encoder = link.encoder if link.encoder not in needed.encoders else None
     for uri in sorted(outputs):
         manifest = known(uri, Manifest)
         is_its = encoder is not None and manifest is not None and manifest.encoder == encoder
         if is_its or isinstance(manifest, LeavingManifest):
             parts.append(uri)
-    sizes = {}
+    sizes: dict[str, int] = {}
     for uri in parts:
         sizes[uri] = sum(file.size_bytes for file in storage.find_files(uri))
     return Leaving(link.version, sizes, tuple(notes))

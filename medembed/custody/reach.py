@@ -1,6 +1,6 @@
 """Find what an erasure looks through: given folders, and all that the registry knows of."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from medembed import storage
 from medembed.custody.kinds import BackupManifest
@@ -31,11 +31,18 @@ class Reach:
         self.model_name = registry.config.model_name
         self.versions = all_versions(registry)
         self.runs = model_runs(registry)
-        self.made = {run_id: lineage for run_id, lineage in self.runs.items() if lineage.parent}
-        lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
-        outputs = [lineage.output for lineage in lineages if lineage.output]
-        roots = [*places, *backups, *filter(is_reached, outputs), *_data_of(lineages)]
+        self.made: dict[str, Lineage] = {}
+        own: set[str] = set()  # places of the data of this registry's own runs
+        restored: set[str] = set()
+        roots = [*places, *backups]
+        for run_id, lineage in self.runs.items():
+            if lineage.parent:
+                self.made[run_id] = lineage
+            data = restored if lineage.restored_run else own
+            data.update(map(plain, lineage.data))
+            roots += _roots_of(lineage)
         for version in self.versions:
+            roots += _roots_of(version.lineage)
             # retention sets, and what was measured on them, that a training made
             beside = storage.join(version.source.rstrip("/").rpartition("/")[0], RETENTION)
             if is_reached(beside) and storage.exists(beside):
@@ -47,10 +54,7 @@ class Reach:
             self._search(root)
         # What this registry's own data was made from. Manifests of what came from a backup name the
         # original, which may be another registry's.
-        runs = self.runs.values()
-        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
-        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
-        for uri in sorted(own & self._places.keys()):
+        for uri in sorted((own - restored) & self._places.keys()):
             for parent in self._places[uri].origin.data:
                 self._search(plain(parent))
         self.backups = list(dict.fromkeys(map(plain, backups)))
@@ -102,9 +106,8 @@ class Reach:
                 self._places.setdefault(plain(place.uri), place)
 
 
-def _data_of(lineages: Iterable[Lineage]) -> list[str]:
-    """Return where the data lies that these name."""
-    places: list[str] = []
-    for lineage in lineages:
-        places += map(plain, lineage.data)
-    return places
+def _roots_of(lineage: Lineage) -> list[str]:
+    """Return where the data and the output lie that a lineage names, as far as we can look."""
+    if lineage.output and is_reached(lineage.output):
+        return [*lineage.data, lineage.output]
+    return lineage.data

@@ -14,9 +14,10 @@ from medembed.custody.kinds import (
     FOLDERS,
     OURS,
     RUN,
-    RUNS,
     BackupManifest,
     Copied,
+    is_of_run,
+    size_of,
 )
 from medembed.custody.names import PART
 from medembed.custody.places import files_below
@@ -53,8 +54,13 @@ class Restoration:
                     f"{backup}: its manifest names {name!r}; expected names below "
                     f"{', '.join(OURS)}: it was damaged or forged; nothing is restored."
                 )
-            if folder != RUNS:
+            if not is_of_run(name):
                 self.files[name] = copied
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its files."""
+        return size_of(self.files.values())
 
     def restore(self) -> None:
         """Copy the files, then register the versions under the same numbers, aliases last.
@@ -123,15 +129,15 @@ class Restoration:
         versions = self.manifest.versions
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name, tags={_BEGUN: self.manifest.key})
-        newest = max((int(each.version) for each in all_versions(self.registry, name)), default=0)
+        there = all_versions(self.registry, name)
+        newest = int(there[0].version) if there else 0
         for number in range(newest + 1, max(map(int, versions), default=0) + 1):
             self._register(str(number))
         for version in all_versions(self.registry, name):
             if _FILLER in version.tags:
                 delete_version(self.registry, version)
-        for folder in self.manifest.others:
-            if folder.startswith(f"{RUNS}/"):
-                self._restore_run(folder, {})
+        for folder in filter(is_of_run, self.manifest.others):
+            self._restore_run(folder, {})
         for alias, version_number in self.manifest.aliases.items():
             client.set_registered_model_alias(name, alias, version_number)
         client.delete_registered_model_tag(name, _BEGUN)

@@ -2,19 +2,31 @@
 from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from medembed.custody.chain import Link
+from medembed.custody.chain import Chains, Link
+from medembed.custody.find import find
 from medembed.custody.places import known
 from medembed.data.dataset import format_counts
 from medembed.lineage import KINDS, CheckpointManifest, Manifest, Source
 from medembed.privacy import without_passwords
+from medembed.registry.models import Registry
 
 _UNKNOWN = "not recorded"
 _GONE = "nothing there that MedEmbed made, or out of reach from here"
 
 
-def draw(links: Sequence[Link]) -> Iterator[str]:
+def describe_lineage(of: str, registry: Registry) -> list[str]:
+    """Return lines on all that lies behind a reference, as `find` takes it."""
+    origins = find(of, registry)
+    lines = list(origins.lines)
+    for link in origins.links:
+        name = link.version.name if link.version else registry.config.model_name
+        lines += ["", *draw(Chains(registry, name).trace(link))]
+    return lines if origins.lines else lines[1:]
+
+
+def draw(links: Iterable[Link]) -> Iterator[str]:
     """Yield a block of lines for each model."""
     for number, link in enumerate(links):
         aliases = f" ({', '.join(link.aliases)})" if link.aliases else ""

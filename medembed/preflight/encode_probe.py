@@ -1,8 +1,9 @@
-"""Encode the sample as `encode` would, on the same kind of actors, and measures the cost."""
+"""Encode the sample as `encode` would, on the same kind of actors, and measure the cost."""
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -67,22 +68,32 @@ def probe_encoding(
     )
     counted = ((len(row["embeddings"]), row) for row in results)
     done = track(counted, len(queries) + len(documents), "encode sample", "texts")
-    rows = sorted(done, key=lambda row: int(row["number"]))
-    timed = [row for row in rows if row["role"] == "document"]
-    asked = [row["embeddings"] for row in rows if row["role"] == "query"]
-    embeddings = np.concatenate([row["embeddings"] for row in timed])
-    nothing = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
-    return EncodeProbe(
-        EncodedSample(int(rows[0]["max_length"]), np.concatenate([nothing, *asked]), embeddings),
-        np.concatenate([np.asarray(row["lengths"], dtype=np.int64) for row in timed]),
-        EncodeCost(
-            rows=len(embeddings),
-            tokens=sum(int(row["tokens"]) for row in timed),
-            seconds=sum(float(row["seconds"]) for row in timed),
-            memory_bytes=max(int(row["memory"]) for row in rows),
-            capacity_bytes=max(int(row["capacity"]) for row in rows),
-        ),
+    rows = sorted(done, key=itemgetter("number"))
+    width = rows[0]["embeddings"].shape[1]
+    asked = [np.zeros((0, width), dtype=np.float32)]  # there may be no query
+    embeddings: list[npt.NDArray[np.float32]] = []
+    lengths: list[int] = []
+    tokens = 0
+    seconds = 0.0
+    for row in rows:
+        if row["role"] == "query":
+            asked.append(row["embeddings"])
+            continue
+        embeddings.append(row["embeddings"])
+        lengths += map(int, row["lengths"])
+        tokens += int(row["tokens"])
+        seconds += float(row["seconds"])
+    encoded = EncodedSample(
+        int(rows[0]["max_length"]), np.concatenate(asked), np.concatenate(embeddings)
     )
+    cost = EncodeCost(
+        rows=len(encoded.documents),
+        tokens=tokens,
+        seconds=seconds,
+        memory_bytes=int(max(map(itemgetter("memory"), rows))),
+        capacity_bytes=int(max(map(itemgetter("capacity"), rows))),
+    )
+    return EncodeProbe(encoded, np.array(lengths, dtype=np.int64), cost)
 
 
 class EncodeItem:
@@ -98,7 +109,7 @@ class EncodeItem:
         start = time.perf_counter()
         embeddings, tokens = self.encoder.encode_and_count(texts, role)
         seconds = time.perf_counter() - start
-        memory, capacity = peak_memory(self.encoder.model.device)
+        peak = peak_memory(self.encoder.model.device)
         return {
             "number": item["number"],
             "role": role,
@@ -107,18 +118,18 @@ class EncodeItem:
             "tokens": sum(tokens),
             "lengths": count_tokens(self.encoder, texts, role),
             "seconds": seconds,
-            "memory": memory,
-            "capacity": capacity,
+            "memory": peak.memory_bytes,
+            "capacity": peak.capacity_bytes,
         }
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
     """Count the tokens of each text behind its prompt as if nothing were cut."""
     counts = encoder.reader.count([text[:_COUNTED] for text in texts], role)
-    return [
-        count * max(len(text), 1) // max(min(len(text), _COUNTED), 1)
-        for count, text in zip(counts, texts, strict=True)
-    ]
+    for number, text in enumerate(texts):
+        if len(text) > _COUNTED:
+            counts[number] = counts[number] * len(text) // _COUNTED
+    return counts
 
 
 def _make_items(

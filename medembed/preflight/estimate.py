@@ -2,7 +2,7 @@
 
 Measured on the sample itself they would be far too high: fewer documents, fewer that beat the
 positive. On the Human Phenotype Ontology (16,449 documents, recall@10 0.68) a sample of 2,000 says
-0.86. Metrics of a sample are no metrics of the whole (Krichene and Rendle 2020, doi
+0.86. Metrics of a sample are not those of the whole (Krichene and Rendle 2020, doi
 10.1145/3394486.3403226).
 
 So each positive's rank is taken as what the sample shows plus what it does not. Shown are the
@@ -78,7 +78,7 @@ def estimate(
     `unseen` is the number of documents that have no row here. By its id a query is kept from
     finding its own text.
     """
-    names, owner = np.unique([document_of(row_id) for row_id in row_ids], return_inverse=True)
+    names, owner = np.unique(list(map(document_of, row_ids)), return_inverse=True)
     scores = np.full((len(names), len(queries)), -np.inf, dtype=np.float32)
     np.maximum.at(scores, owner, rows @ queries.T)
     row_of = {name: row for row, name in enumerate(names.tolist())}
@@ -187,7 +187,7 @@ def reach(together: int) -> float:
 
 
 _DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
-_FACTORIALS = np.array([math.factorial(count) for count in range(K)], dtype=np.float64)
+_FACTORIALS = np.array(list(map(math.factorial, range(K))), dtype=np.float64)
 
 
 def _rank_chances(ahead: int, expected: float) -> Floats:

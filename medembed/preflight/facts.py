@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medembed.data.dataset import Dataset
-from medembed.mining.config import MiningConfig
-from medembed.mining.pairs import Pair, select_pairs
+from medembed.mining.pairs import Pair
 from medembed.schema import SPLITS, WEAK
 
 
@@ -28,27 +27,26 @@ def count_data(
     dataset: Dataset,
     rows: Sequence[dict[str, Any]],
     qrels: dict[str, dict[str, float]],
-    mining: MiningConfig,
-) -> tuple[DataFacts, list[Pair]]:
-    """Return the counts and the pairs to train on; `rows` are all queries (`schema.QUERIES`)."""
-    asked = [
-        row for row in rows if any(grade > 0 for grade in qrels.get(row["query_id"], {}).values())
-    ]
-    splits = Counter(row["split"] for row in asked)
-    groups = Counter(row["group_id"] for row in asked)
-    weak = {row["query_id"] for row in asked if WEAK in row["tags"]}
-    pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
-    examples = pairs[: mining.max_pairs]
-    dropped = dict(
-        sorted(dataset.manifest.dropped.items(), key=lambda entry: (-entry[1], entry[0]))
-    )
-    facts = DataFacts(
+    pairs: Sequence[Pair],
+    most_pairs: int | None,
+) -> DataFacts:
+    """Count queries, groups and training pairs; `rows` are all queries (`schema.QUERIES`)."""
+    splits: Counter[str] = Counter()
+    groups: Counter[str] = Counter()
+    weak: set[str] = set()
+    for row in rows:
+        if max(qrels.get(row["query_id"], {}).values(), default=0) > 0:
+            splits[row["split"]] += 1
+            groups[row["group_id"]] += 1
+            if WEAK in row["tags"]:
+                weak.add(row["query_id"])
+    dropped = sorted(dataset.manifest.dropped.items(), key=lambda entry: (-entry[1], entry[0]))
+    return DataFacts(
         queries={split: splits[split] for split in SPLITS},
-        without_positive=len(rows) - len(asked),
+        without_positive=len(rows) - splits.total(),
         pairs=len(pairs),
         weak_pairs=sum(pair.query_id in weak for pair in pairs),
-        examples=len(examples),
+        examples=len(pairs[:most_pairs]),
         largest_group=max(groups.values(), default=0),
-        dropped=dropped,
+        dropped=dict(dropped),
     )
-    return facts, examples

@@ -2,16 +2,22 @@
 
 import resource
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def peak_memory(device: Any) -> tuple[int, int]:
-    """Return the bytes at the peak and those that the GPU has, 0 where it is this process."""
+class PeakMemory(NamedTuple):
+    """Bytes at the peak, and those that the GPU has; 0 where it is this process."""
+
+    memory_bytes: int
+    capacity_bytes: int
+
+
+def peak_memory(device: Any) -> PeakMemory:
+    """Measure a GPU's memory, or that of this process."""
     if device.type == "cuda":
         import torch
 
-        return int(torch.cuda.max_memory_allocated(device)), int(
-            torch.cuda.get_device_properties(device).total_memory
-        )
+        capacity = torch.cuda.get_device_properties(device).total_memory
+        return PeakMemory(int(torch.cuda.max_memory_allocated(device)), int(capacity))
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, 0
+    return PeakMemory(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, 0)

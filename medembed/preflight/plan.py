@@ -61,7 +61,7 @@ class TrainPlan:
 
     @property
     def is_timed(self) -> bool:
-        """Whether steps of this loss are timed: only ranking losses have examples at hand."""
+        """Return whether steps of this loss are timed: only ranking losses have examples here."""
         return TRAITS[self.loss].ranks
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
-from medembed.mining.pairs import Pair
+from medembed.mining.pairs import Pair, select_pairs
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.encode_probe import probe_encoding
 from medembed.preflight.facts import DataFacts, count_data
@@ -85,17 +85,17 @@ def preflight(
     encoders = _check_room(resources, encoding, training)
     rows = dataset.queries().to_pylist()
     qrels = dataset.qrels()
-    data, pairs = count_data(dataset, rows, qrels, mining)
+    pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
+    data = count_data(dataset, rows, qrels, pairs, mining.max_pairs)
     measuring = [row for row in rows if row["split"] == config.split]
     languages = dataset.languages_of(find_positives(measuring, qrels))
     queries = choose_queries(measuring, qrels, languages, config)
 
-    timed = pairs[: training.batch_size * (config.train_steps + 1)]
+    timed = pairs[: min(data.examples, training.batch_size * (config.train_steps + 1))]
     judged = set().union(*queries.positives)
     needed = {pair.positive_id for pair in timed}
     corpus = read_corpus(dataset, judged, needed, config.sample_documents)
-    texts = [text for _, text in (*corpus.forced, *corpus.drawn)]
-    probe = probe_encoding(queries.texts, texts, model, encoders, encoding)
+    probe = probe_encoding(queries.texts, corpus.texts, model, encoders, encoding)
     own_length = probe.encoded.max_length
     width = probe.encoded.documents.shape[1]
     served = _without_wider(training, width)

@@ -1,4 +1,4 @@
-"""Surveys how well the base model finds documents, by dimension and slice. Pure."""
+"""Survey how well the base model finds documents, by dimension and slice. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,13 +98,12 @@ def survey(
 def _estimate(
     encoded: EncodedSample, queries: QuerySample, corpus: CorpusSample, width: int
 ) -> Estimates:
-    row_ids = [row_id for row_id, _ in (*corpus.forced, *corpus.drawn)]
     asked = truncate(encoded.queries, width)
     documents = truncate(encoded.documents, width)
     return estimate(
         asked,
         documents,
-        row_ids,
+        corpus.row_ids,
         len(corpus.drawn),
         queries.positives,
         corpus.unseen,

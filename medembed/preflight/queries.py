@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from medembed.evaluation.result import FEW_UNITS, OTHERS
@@ -73,8 +74,11 @@ def choose_queries(
     positives of all rows. It stops early where their positives would fill more than half of the
     sampled documents: the rest must stay a fair draw of what they are to be told from.
     """
-    every = [MeasurableQuery(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
-    measurable = [entry for entry in every if entry.positives]
+    measurable: list[MeasurableQuery] = []
+    for row in rows:
+        positives = _positives(qrels.get(row["query_id"], {}))
+        if positives:
+            measurable.append(MeasurableQuery(row, positives))
     strong = [entry for entry in measurable if WEAK not in entry.row["tags"]]
     asked = sorted(strong or measurable, key=lambda entry: content_hash(entry.row["query_id"]))
     sample = _ChosenQueries(asked, config.sample_documents // 2)
@@ -85,16 +89,17 @@ def choose_queries(
     for wanted in name_slices(asked, languages):
         lines = _fill(wanted, sample, core)
         if _count_groups(asked, lines) >= SMALLEST_SLICE:
-            chosen_lines = tuple(sample.lines[line] for line in lines)
+            chosen_lines = tuple(map(sample.lines.__getitem__, lines))
             slices.append(Slice(wanted.name, chosen_lines, wanted.document_language))
         else:
             name = wanted.name if len(wanted.lines) >= FEW_UNITS else OTHERS
             few[name] = few.get(name, 0) + len(wanted.lines)
     chosen = [asked[line] for line in sample.lines]
+    chosen_rows = [entry.row for entry in chosen]
     return QuerySample(
-        ids=tuple(entry.row["query_id"] for entry in chosen),
-        texts=tuple(entry.row["text"] for entry in chosen),
-        groups=tuple(entry.row["group_id"] for entry in chosen),
+        ids=tuple(map(itemgetter("query_id"), chosen_rows)),
+        texts=tuple(map(itemgetter("text"), chosen_rows)),
+        groups=tuple(map(itemgetter("group_id"), chosen_rows)),
         positives=tuple(entry.positives for entry in chosen),
         languages=languages,
         core=core,
@@ -110,16 +115,15 @@ def name_slices(asked: Sequence[MeasurableQuery], languages: Mapping[str, str]) 
     None holds the same queries as another, or all. A language whose queries have positives in one
     language alone is that pair of languages.
     """
-    answers = [{languages[name] for name in positives} for _, positives in asked]
+    answers = [set(map(languages.__getitem__, positives)) for _, positives in asked]
     pairs: dict[tuple[str, str], list[int]] = {}
     others: dict[str, list[int]] = {}
     for line, (row, _) in enumerate(asked):
         for language in sorted(answers[line]):
             pairs.setdefault((row["language"], language), []).append(line)
-        for name in dict.fromkeys(
-            [f"language {row['language']}", *(f"tag {tag}" for tag in row["tags"])]
-        ):
-            others.setdefault(name, []).append(line)
+        others.setdefault(f"language {row['language']}", []).append(line)
+        for tag in dict.fromkeys(row["tags"]):
+            others.setdefault(f"tag {tag}", []).append(line)
     slices = []
     for (query, document), lines in pairs.items():
         is_mixed = any(len(answers[line]) > 1 for line in lines)

@@ -32,17 +32,23 @@ class CorpusSample:
     labelled: int
 
     @property
+    def row_ids(self) -> list[str]:
+        """The ids of the forced rows, then of the drawn ones."""
+        return [row_id for row_id, _ in (*self.forced, *self.drawn)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the same rows."""
+        return [text for _, text in (*self.forced, *self.drawn)]
+
+    @property
     def drawn_documents(self) -> int:
-        return len({document_of(row_id) for row_id, _ in self.drawn})
+        return len(set(map(document_of, self.row_ids[len(self.forced) :])))
 
     @property
     def unseen(self) -> int:
         """Documents that are in neither `forced` nor `drawn`."""
-        return (
-            self.documents
-            - self.drawn_documents
-            - len({document_of(row_id) for row_id, _ in self.forced})
-        )
+        return self.documents - len(set(map(document_of, self.row_ids)))
 
 
 def read_corpus(
@@ -108,16 +114,20 @@ def make_examples(
         if pair.positive_id not in corpus.extra:
             continue
         start = len(examples) * negatives
-        count = negatives if others else 0
-        chosen = [others[(start + offset) % len(others)] for offset in range(count)]
+        negative_ids: list[str] = []
+        negative_texts: list[str] = []
+        for number in range(start, start + negatives if others else start):
+            name, negative = others[number % len(others)]
+            negative_ids.append(name)
+            negative_texts.append(negative)
         row_id, text = corpus.extra[pair.positive_id]
         examples.append(
             {
                 "query": pair.query,
                 "positive_id": row_id,
                 "positive": text,
-                "negative_ids": [name for name, _ in chosen],
-                "negatives": [negative for _, negative in chosen],
+                "negative_ids": negative_ids,
+                "negatives": negative_texts,
             }
         )
     return examples
@@ -126,4 +136,5 @@ def make_examples(
 def _read_files(files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, CorpusRow]]:
     for uri, _ in files:
         table = storage.read_parquet(uri).select(["document_id", "text", "label"])
-        yield from ((1, row) for row in zip(*table.to_pydict().values(), strict=True))
+        for row in zip(*table.to_pydict().values(), strict=True):
+            yield 1, row

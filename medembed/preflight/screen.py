@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from medembed.data.dataset import format_counts
 from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
 from medembed.preflight.quality import ALL, RecallCell, Survey
@@ -75,27 +76,22 @@ def _slices(survey: Survey) -> list[str]:
     for cell in survey.cells:
         rows.setdefault(cell.name, []).append(cell)
     worst = sorted(rows, key=lambda name: (name != ALL, min(cell.sure.high for cell in rows[name])))
-    lines = [
-        "recall@10 (queries)".ljust(_NAME) + "".join(f"{cell.dimension:>7}" for cell in rows[ALL])
-    ]
+    dimensions = [f"{cell.dimension:>7}" for cell in rows[ALL]]
+    lines = ["recall@10 (queries)".ljust(_NAME) + "".join(dimensions)]
     for name in worst[: 1 + _SLICES]:
-        label = (
-            textwrap.shorten(name, _NAME - 8, placeholder="...") + f" ({rows[name][0].queries:,})"
-        )
-        lines.append(
-            label.ljust(_NAME) + "".join(f"{cell.recall.value:>7.3f}" for cell in rows[name])
-        )
+        short = textwrap.shorten(name, _NAME - 8, placeholder="...")
+        line = f"{short} ({rows[name][0].queries:,})".ljust(_NAME)
+        for cell in rows[name]:
+            line += f"{cell.recall.value:>7.3f}"
+        lines.append(line)
     more = len(worst) - 1 - _SLICES
     if more > 0:
         lines.append(f"and {_count(more, 'slice')} that did better: summary.json has them")
     if survey.few:
-        shown = [
-            _unbroken(f"{name} ({count:,})") for name, count in list(survey.few.items())[:_SLICES]
-        ]
-        rest = f" and {len(survey.few) - _SLICES} more" if len(survey.few) > _SLICES else ""
-        lines.append(
-            f"not judged, as under {SMALLEST_SLICE} groups (queries): " + ", ".join(shown) + rest
-        )
+        shown = [_unbroken(f"{name} ({count:,})") for name, count in survey.few.items()]
+        rest = f" and {len(shown) - _SLICES} more" if len(shown) > _SLICES else ""
+        names = ", ".join(shown[:_SLICES]) + rest
+        lines.append(f"not judged, as under {SMALLEST_SLICE} groups (queries): {names}")
     return lines
 
 
@@ -110,17 +106,17 @@ def _truncation(result: Preflight) -> list[str]:
 def _data(result: Preflight) -> list[str]:
     data = result.data
     sample = result.sample
-    splits = ", ".join(f"{count:,} {split}" for split, count in data.queries.items())
+    splits = format_counts(data.queries)
     rows = f" in {sample.all_rows:,} chunks" if sample.all_rows > sample.all_documents else ""
-    rules = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
-    more = len(rules) - _RULES
-    rest = (
-        [f"{sum(list(data.dropped.values())[_RULES:]):,} by {more} more rules"] if more > 0 else []
-    )
+    left_out = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
+    more = len(left_out) - _RULES
+    if more > 0:
+        rest = sum(list(data.dropped.values())[_RULES:])
+        left_out[_RULES:] = [f"{rest:,} by {more} more rules"]
     return [
         f"{sample.all_documents:,} documents{rows}; queries with a positive: {splits}; "
         f"without: {data.without_positive:,}",
-        "left out: " + ("; ".join([*rules[:_RULES], *rest]) or "nothing"),
+        "left out: " + ("; ".join(left_out) or "nothing"),
     ]
 
 
@@ -136,7 +132,7 @@ def _encode(result: Preflight) -> list[str]:
 def _train(result: Preflight) -> list[str]:
     plan = result.train
     if not plan.is_timed:
-        return [f"not timed: loss {plan.loss} is no ranking loss"]
+        return [f"not timed: loss {plan.loss} is not a ranking loss"]
     negatives = (
         f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x "
         f"{_count(plan.workers, 'worker')}, {plan.mined} mined for each"

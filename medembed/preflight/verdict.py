@@ -11,7 +11,7 @@ if one dimension surely keeps under 90% of the full width's recall: training wit
 brings nearly all of it back. It does well if no cell does badly or may do so. Of many cells the
 lowest is low by chance, too, so "surely" goes by intervals that hold for all cells at once.
 
-A recall near zero is no room to improve if the model surely orders documents by chance: then the
+A recall near zero is not room to improve if the model surely orders documents by chance: then the
 pairs do not belong together, or the model cannot read the texts, and training mends neither.
 """
 
@@ -70,9 +70,8 @@ def decide(pairs: int, surveyed: Survey | None, split: str) -> Verdict:
             *_judge_kept(surveyed.kept),
         ]
     recall = _first(("fine-tune", "marginal", "do not"), [finding.answer for finding in findings])
-    answer = _first(
-        ("do not", "marginal", "fine-tune"), [*(finding.answer for finding in needed), recall]
-    )
+    answers = [*(finding.answer for finding in needed), recall]
+    answer = _first(("do not", "marginal", "fine-tune"), answers)
     return Verdict(answer, tuple(finding.reason for finding in (*needed, *findings)))
 
 

@@ -28,7 +28,7 @@ def all_versions(registry: Registry, name: str | None = None) -> list[Version]:
         filter_string=None if name is None else f"name = '{name}'",
         order_by=["name ASC", "version_number DESC"],
     )
-    return [Version.of(entry) for entry in entries]
+    return list(map(Version.of, entries))
 
 
 def list_versions(registry: Registry, name: str, count: int) -> list[Listed]:

@@ -63,7 +63,7 @@ def _open_file(tracking_uri: str) -> Any:
     # Two processes that open an empty SQLite file together both migrate it, and break it.
     with open(f"{file}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # MLflow would try for minutes to open a file that is no database: SQLite says so at once.
+        # MLflow would try for minutes to open what is not a database: SQLite says so at once.
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)

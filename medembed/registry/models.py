@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Version:
 
     @classmethod
     def of(cls, entry: Any) -> "Version":
-        """The version that MLflow describes."""
+        """Return the version that MLflow describes."""
         return cls(
             entry.name, str(entry.version), entry.source, entry.run_id or "", dict(entry.tags)
         )
@@ -97,12 +98,12 @@ class Registry:
         """Log a finished run and return its id. `artifacts` and `history` are as in `register`."""
         run_id = str(self.client.create_run(self.experiment_id(), tags=dict(tags)).info.run_id)
         now = int(time.time() * 1000)
-        points = [(name, 0, value) for name, value in metrics.items()] + list(history)
-        self.log_numbers(
-            run_id,
-            [(_METRIC_NAME.sub("_", name), value, now, step) for name, step, value in points],
-            params,
-        )
+        points: list[tuple[str, float, int, int]] = []
+        for name, value in metrics.items():
+            points.append((_METRIC_NAME.sub("_", name), value, now, 0))
+        for name, step, value in history:
+            points.append((_METRIC_NAME.sub("_", name), value, now, step))
+        self.log_numbers(run_id, points, params)
         for path, content in artifacts.items():
             self.write_artifact(run_id, path, content)
         self.client.set_terminated(run_id)
@@ -117,8 +118,8 @@ class Registry:
         """Add metrics, each (name, value, milliseconds, step), and parameters to a run."""
         from mlflow.entities import Metric, Param
 
-        points = [Metric(*metric) for metric in metrics]
-        settings = [Param(name, str(value)) for name, value in params.items()]
+        points = list(starmap(Metric, metrics))
+        settings = list(map(Param, params, map(str, params.values())))
         for start in range(0, max(len(points), len(settings)), _PER_BATCH):
             batch = slice(start, start + _PER_BATCH)
             self.client.log_batch(run_id, metrics=points[batch], params=settings[batch])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medembed.errors import ServiceError
+from medembed.errors import ServiceError, first_line
 from medembed.privacy import without_passwords
 from medembed.registry.connect import pages
 from medembed.registry.models import Registry
@@ -111,7 +111,7 @@ def _explained(run_id: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ServiceError(
             without_passwords(f"MLflow run {run_id}: cannot be read: {reason}")
         ) from None

@@ -224,7 +224,7 @@ def _check_host_header(host: str, allowed: Collection[str]) -> None:
 
 
 def is_own_name(host: str, allowed: Collection[str]) -> bool:
-    """Whether a Host header is safe: no foreign web page can make a browser send it.
+    """Return whether a Host header is safe: no foreign web page can make a browser send it.
 
     A page may point a domain of its own at this machine (DNS rebinding), but neither an IP address
     nor a name without a dot. `allowed` are the operator's domains.

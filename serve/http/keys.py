@@ -40,7 +40,7 @@ class ValidKeys:
 
     @property
     def are_required(self) -> bool:
-        """Whether callers need a key: without any configured, everyone may ask."""
+        """Return whether callers need a key: without any configured, everyone may ask."""
         return self != ValidKeys()
 
 
@@ -148,7 +148,7 @@ def _parse(text: str, place: str) -> Names:
             continue
         if not _HASH.fullmatch(words[0]):
             raise ConfigError(
-                f"{place}: entry {number} is no sha256 hash (64 hexadecimal digits); "
+                f"{place}: entry {number} is not a sha256 hash (64 hexadecimal digits); "
                 'make one with `printf %s "$KEY" | sha256sum`.'
             )
         digest = words[0].lower()

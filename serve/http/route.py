@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-# typing's own, before Python 3.12, is none that pydantic reads
+# pydantic cannot read that of typing before Python 3.12
 from typing_extensions import TypedDict
 
 from serve.errors import ErrorBody, RequestError, bad_field, explain
@@ -47,7 +47,7 @@ _MODEL_HEADERS = {
 class Body(BaseModel):
     """Base of every body. Unknown fields are refused, so that a misspelt one is never ignored.
 
-    Strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused
+    Strict: neither true nor "8" is a number. Lone surrogates, which no tokenizer takes, are refused
     as JSON.
     """
 
@@ -98,7 +98,7 @@ def parse_body(body: bytes, kind: type[SomeBody]) -> SomeBody:
 
 
 def is_cheap(body: bytes) -> bool:
-    """Whether a body takes at most about a tenth of a second to parse, while nothing else runs.
+    """Return whether parsing a body, while nothing else runs, takes at most about 0.1 s.
 
     8 MiB of "[1]," would take two seconds. What stands in strings costs nothing; they are taken out
     only where a count of the whole body is too high.
@@ -118,7 +118,7 @@ def _explain(fault: ErrorDetails, kind: type[Body]) -> RequestError:
     if fault["type"] == "json_invalid":
         return RequestError(400, f"the body is not valid JSON: {fault['ctx']['error']}")
     if not path:
-        return RequestError(400, f"the body is no JSON object; expected {kind.sample}")
+        return RequestError(400, f"the body is not a JSON object; expected {kind.sample}")
     name = str(path[0])
     if fault["type"] == "extra_forbidden":
         (nearest,) = difflib.get_close_matches(name[:40], kind.model_fields, n=1, cutoff=0.0)

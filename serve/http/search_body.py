@@ -92,7 +92,7 @@ class SearchRequest(route.Body):
         return self.k or min(_K, limits.max_k)
 
     def is_for_many(self) -> bool:
-        """Whether there is a list of queries, of one even, which gets a list for each."""
+        """Return whether there is a list of queries, of one even, which gets a list for each."""
         if self.embedding is None:
             return isinstance(self.query, list)
         return isinstance(self.embedding, list) and not isinstance(self.embedding[0], float)

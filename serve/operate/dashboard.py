@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from medembed.errors import ServiceError
+from medembed.errors import ServiceError, first_line
 
 EMBEDDER = "Embedder"
 IMPORT_PATH = "serve.app:build"
@@ -48,7 +48,7 @@ class Dashboard:
             RayError,
             requests.RequestException,
         ) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ServiceError(f"Ray's dashboard at {self.address}: {what}: {reason}") from None
 
 

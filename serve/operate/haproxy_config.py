@@ -23,7 +23,7 @@ _NOT_READY = RequestError(
 )
 _NO_ROUTE = RequestError(404, "Not Found")
 # HAProxy had the headers already.
-_BROKEN = RequestError(400, "the body of this request is no valid HTTP, or did not come in time.")
+_BROKEN = RequestError(400, "the body of this request is not valid HTTP, or did not come in time.")
 # Serve's fallback proxy, which holds requests while no replica runs, speaks plain text.
 _BY_SERVE = "{ status 404 408 500 503 } { res.hdr(content-type) -m beg text/plain }"
 

@@ -42,7 +42,7 @@ class Impatient(auto.AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvi
             self._look_later()
 
     def _waits(self) -> bool:
-        """Whether a request has begun to come, or none ever came."""
+        """Return whether a request has begun to come, or none ever came."""
         in_work = self.cycle is not None and not self.cycle.response_complete
         return not in_work and self.timeout_keep_alive_task is None
 

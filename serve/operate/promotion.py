@@ -8,8 +8,16 @@ import time
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
-from medembed.registry.champion import check_unmoved, make_champion, read_champion
+from medembed.registry.catalog import set_tags
+from medembed.registry.champion import (
+    check_candidate,
+    check_unmoved,
+    find_previous,
+    make_champion,
+    read_champion,
+)
 from medembed.registry.models import CHAMPION, Registry, Version
+from medembed.tags import Lineage
 from serve.config import ServeConfig, read_arguments
 from serve.operate.swap import Server, ServingConfig, UserConfig
 from serve.resolve import LocatedModel, resolve_located
@@ -17,6 +25,24 @@ from serve.resolve import LocatedModel, resolve_located
 _HINT = (
     "a running server is told by serving.address=<its Ray dashboard>, e.g. http://127.0.0.1:8265"
 )
+
+
+def promote_candidate(
+    registry: Registry, version: Version, serving: ServingConfig, reason: str | None = None
+) -> list[str]:
+    """Make a candidate champion, as `replace_champion` does; for a reason, which is kept with the
+    version, one too that its retraining refused, or compared with another champion.
+    """
+    if reason is None:
+        return replace_champion(registry, version, serving, check_candidate(registry, version))
+    lines = promote(registry, version, serving)
+    set_tags(registry, version, Lineage(reason=reason))
+    return lines
+
+
+def roll_back(registry: Registry, serving: ServingConfig) -> list[str]:
+    """Make the champion before this one champion again, as `replace_champion` does."""
+    return promote(registry, find_previous(registry, registry.config.model_name), serving)
 
 
 def promote(registry: Registry, version: Version, serving: ServingConfig) -> list[str]:

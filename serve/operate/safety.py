@@ -65,7 +65,10 @@ def check_token_file() -> None:
 
 
 def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
-    """Whether other machines reach this address. Raises ConfigError if they do without a key."""
+    """Return whether other machines reach this address.
+
+    Raises ConfigError if they do without a key.
+    """
     try:
         address = ipaddress.IPv4Address(host)
     except ValueError:
@@ -97,7 +100,7 @@ def check_serve_host(has_keys: bool, without_keys: bool) -> None:
 
 
 def check_origins(origins: Sequence[str], has_keys: bool) -> None:
-    """Raise ConfigError for what is no origin, and for all origins where nobody needs a key."""
+    """Raise ConfigError for what is not an origin, and for all origins where nobody needs a key."""
     for origin in origins:
         if origin == ALL_ORIGINS and not has_keys:
             raise ConfigError(

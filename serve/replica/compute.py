@@ -44,18 +44,19 @@ class Computing(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class RequestPart:
     """Some inputs of one request, and the model with which the request began."""
 
     encoder: Computing
     tokens: Tokens
 
-    def fits(self, other: "Part") -> bool:
-        """Whether the inputs of both can share a forward pass."""
+    def fits(self, other: "RequestPart") -> bool:
+        """Return whether the inputs of both can share a forward pass."""
         return self.encoder is other.encoder and self.tokens.fits(other.tokens)
 
 
-Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D], or scores [n, 1]
+# unit rows [n, D], or scores [n, 1]
+Compute = Callable[[RequestPart], Awaitable[npt.NDArray[np.float32]]]
 
 
 class TokenizedInputs(NamedTuple):
@@ -145,13 +146,13 @@ async def compute_in_time(
     read = 0
     rows = []
     for part in split(tokens, batch_tokens):
-        rows.append(await compute(Part(encoder, part)))
+        rows.append(await compute(RequestPart(encoder, part)))
         read += sum(part.lengths)
         check_pace(read, total, time.monotonic() - started, call)
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:
+def compute_together(parts: Sequence[RequestPart]) -> list[npt.NDArray[np.float32]]:
     """Return the rows of each part, float32 [n, D]; parts that fit share forward passes.
 
     While models are swapped there are parts of two encoders.
@@ -166,7 +167,7 @@ def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:
     return [rows[number] for number in range(len(parts))]
 
 
-def group_fitting(parts: Sequence[Part]) -> list[list[int]]:
+def group_fitting(parts: Sequence[RequestPart]) -> list[list[int]]:
     """Return the numbers of the parts, grouped by those that can share forward passes."""
     groups: list[list[int]] = []
     for number, part in enumerate(parts):
@@ -179,7 +180,7 @@ def group_fitting(parts: Sequence[Part]) -> list[list[int]]:
     return groups
 
 
-def count_tokens(parts: Sequence[Part]) -> int:
+def count_tokens(parts: Sequence[RequestPart]) -> int:
     """Return the number of tokens of all inputs of the parts."""
     return sum(sum(part.tokens.lengths) for part in parts)
 
@@ -222,7 +223,7 @@ def count_input(call: EmbedCall, served: ServedModel, number: int) -> int | None
 
 
 def _is_short(call: EmbedCall) -> bool:
-    """Whether tokenising takes less than a fifth of a millisecond."""
+    """Return whether tokenising takes less than a fifth of a millisecond."""
     return len(call.inputs) <= _FEW_INPUTS and sum(map(len, call.inputs)) <= _SHORT_CHARACTERS
 
 

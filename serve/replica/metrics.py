@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ray.serve.metrics import Counter, Gauge, Histogram
 
 from medembed.encoding.batching import count_padding
-from serve.replica.compute import Part, count_tokens, group_fitting
+from serve.replica.compute import RequestPart, count_tokens, group_fitting
 from serve.replica.protocol import Model
 
 
@@ -50,7 +50,7 @@ class ReplicaMetrics:
         }
         self.model.set(1, tags=self.served)
 
-    def count_batch(self, parts: Sequence[Part]) -> None:
+    def count_batch(self, parts: Sequence[RequestPart]) -> None:
         """Count a batch of requests that was computed."""
         tokens = count_tokens(parts)
         self.fill_percent.observe(100 * tokens / self.batch_tokens)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 from pydantic import ConfigDict, with_config
 
-# typing's own, before Python 3.12, is none that pydantic reads
+# pydantic cannot read that of typing before Python 3.12
 from typing_extensions import TypedDict
 
 from medembed.encoding.reading import Role

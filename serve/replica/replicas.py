@@ -22,7 +22,7 @@ from serve.http.api import HttpSettings, make_app
 from serve.logs import Target, start_logs
 from serve.operate.safety import check_serve_host
 from serve.ray_internals import stay_on_loopback
-from serve.replica.compute import Part, answer, compute_together, count_tokens, read_tokens
+from serve.replica.compute import RequestPart, answer, compute_together, count_tokens, read_tokens
 from serve.replica.metrics import ReplicaMetrics
 from serve.replica.protocol import (
     EmbedCall,
@@ -47,7 +47,7 @@ Loaded = TypeVar("Loaded", bound=ServedModel | Ranker)
 
 
 def is_deploying() -> bool:
-    """Whether this replica's application is being deployed, and may still fail to be."""
+    """Return whether this replica's application is being deployed, and may still fail to be."""
     app = serve.status().applications.get(serve.get_replica_context().app_name)
     return app is None or app.status in ("NOT_STARTED", "DEPLOYING")
 
@@ -140,7 +140,7 @@ class ModelHolder(Generic[Loaded]):
 
     # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
-    async def _compute(self, parts: list[Part]) -> list[npt.NDArray[np.float32]]:
+    async def _compute(self, parts: list[RequestPart]) -> list[npt.NDArray[np.float32]]:
         rows = await asyncio.to_thread(compute_together, parts)
         self.metrics.count_batch(parts)
         return rows

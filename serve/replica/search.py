@@ -82,7 +82,7 @@ class SearchResult:
     model: Model
 
 
-class Plan(NamedTuple):
+class SearchPlan(NamedTuple):
     """The dimensions that rank, and the funnel if there is one."""
 
     dimensions: int
@@ -133,7 +133,9 @@ async def _embed_queries(call: SearchCall, served: ServedModel, embed: Embed) ->
     return Queries(embedded.embeddings, sum(embedded.tokens))
 
 
-def _find(served: ServedModel, call: SearchCall, plan: Plan, queries: Queries) -> SearchResult:
+def _find(
+    served: ServedModel, call: SearchCall, plan: SearchPlan, queries: Queries
+) -> SearchResult:
     table = served.table
     assert table is not None, "a search without a table is refused"
     ranking = _rank(table, call, plan, truncate(queries.embeddings, table.table.info.width))
@@ -142,7 +144,7 @@ def _find(served: ServedModel, call: SearchCall, plan: Plan, queries: Queries) -
 
 
 def _rank(
-    table: SearchTable, call: SearchCall, plan: Plan, embeddings: npt.NDArray[np.float32]
+    table: SearchTable, call: SearchCall, plan: SearchPlan, embeddings: npt.NDArray[np.float32]
 ) -> Ranking:
     if not isinstance(table.rows, RowsInMemory):
         return index_search(table.rows, embeddings, call.k, by_document=True)
@@ -170,7 +172,7 @@ def _hits_of(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
     return hits
 
 
-def plan_search(call: SearchCall, model: Model) -> Plan:
+def plan_search(call: SearchCall, model: Model) -> SearchPlan:
     """Return how the table is searched. Raises RequestError for what it cannot give."""
     check_model(call.model, model)
     check_fingerprint(call.expected_fingerprint, model)
@@ -189,14 +191,14 @@ def plan_search(call: SearchCall, model: Model) -> Plan:
     if table["by"] == "index":
         _check_index(call, dimensions, table)
     if call.first_dimensions is None:
-        return Plan(dimensions, None)
+        return SearchPlan(dimensions, None)
     _check_dimensions("first_dimensions", call.first_dimensions, table, model)
     funnel = Funnel(call.first_dimensions, dimensions, call.candidates)
     try:
         funnel.check(call.k, table["width"])
     except MedEmbedError as error:
         raise RequestError(400, str(error), str(error).partition(":")[0]) from None
-    return Plan(dimensions, funnel)
+    return SearchPlan(dimensions, funnel)
 
 
 def _check_index(call: SearchCall, dimensions: int, table: TableFacts) -> None:

@@ -1,4 +1,4 @@
-"""Backups and restorations of a small world, and what of two registries must be equal."""
+"""Make and restore backups of a small world, and compare what two registries have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from tests.custody.world import World
 
 @contextmanager
 def dying(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int = 1) -> Iterator[None]:
-    """The block dies at this call of a function, so many calls on."""
+    """Let the block die at the given call of a function."""
     calls: list[int] = []
     original = getattr(owner, name)
 
@@ -66,7 +66,7 @@ def encoded(version: Version) -> Any:
 
 
 def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
-    """The same versions with the same bytes, vectors and runs at other places."""
+    """Check that both have the same versions, bytes, vectors and runs, at other places."""
     assert [version.version for version in all_versions(after, "medembed")] == numbers
     assert after.aliases("medembed") == before.aliases("medembed")
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Worlds of registered models."""
+"""Build worlds of registered models."""
 
 import shutil
 from collections.abc import Callable
@@ -18,9 +18,7 @@ NewRegistry = Callable[[str], Registry]
 def two(
     empty_registry: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> World:
-    """Two models, the second retrained from the first on a grown data set; the second is champion.
-    To be read only.
-    """
+    """Return two models, the second retrained on a grown data set and champion; to be read only."""
     root = tmp_path_factory.mktemp("two")
     shutil.copytree(empty_registry, root / "ws")
     registry = open_registry(RegistryConfig(workspace=str(root / "ws")), on_cluster=False)
@@ -32,7 +30,7 @@ def two(
 
 @pytest.fixture
 def new_registry(empty_registry: Path, tmp_path: Path) -> NewRegistry:
-    """new_registry(name) -> an empty registry in a workspace of this name."""
+    """Return a function that makes an empty registry in a workspace of the given name."""
 
     def make(name: str) -> Registry:
         shutil.copytree(empty_registry, tmp_path / name)
@@ -43,15 +41,13 @@ def new_registry(empty_registry: Path, tmp_path: Path) -> NewRegistry:
 
 @pytest.fixture
 def world(new_registry: NewRegistry, encoder_folder: Path, tmp_path: Path) -> World:
-    """A world without models, in a folder."""
+    """Return a world without models, in a folder."""
     return World(str(tmp_path / "world"), new_registry("ws"), encoder_folder)
 
 
 @pytest.fixture
 def erasable(world: World) -> World:
-    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has
-    two chunks.
-    """
+    """Return two models; d2 alone answers q2, q3 judges it, q0 has d0 and d6, d1 two chunks."""
     world.add(1)
     world.add(2, previous=True)
     return world

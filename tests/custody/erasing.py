@@ -1,4 +1,4 @@
-"""Erasures in a small world, and what its folders show of them."""
+"""Erase in a small world, and look at what its folders show."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
 
 
 def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
-    """Every Parquet and Arrow file, and every version of every embedding table, as rows."""
+    """Yield every Parquet and Arrow file, and every version of every embedding table, as rows."""
     for uri, _, _ in storage.find_files(folder):
         if uri.endswith(".parquet"):
             yield uri, storage.read_parquet(uri)
@@ -37,7 +37,7 @@ def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
 
 
 def naming(folder: str, *names: str) -> list[str]:
-    """Places below a folder that name one of these ids or texts."""
+    """Return the places below a folder that name one of these ids or texts."""
     words = [word for name in names for word in (json.dumps(name), f'"{name}#')]
     texts = [(uri, json.dumps(table.to_pylist())) for uri, table in tables_below(folder)]
     texts += [

@@ -1,6 +1,4 @@
-"""`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is
-found.
-"""
+"""`medembed backup` and `restore` bring back elsewhere what was there, and find damage."""
 
 import json
 import shutil
@@ -60,13 +58,13 @@ def test_what_is_restored_elsewhere_has_the_same_bytes_vectors_runs_numbers_and_
 def test_a_backup_goes_to_s3_and_comes_back_from_there(
     two: World, new_registry: NewRegistry, bucket: str, tmp_path: Path
 ):
-    back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
+    back_up(two.registry, f"{bucket}/backup", keep=1)
     registry = new_registry("other")
     restore(f"{bucket}/backup", str(tmp_path / "restored"), registry)
     old, new = (each.resolve("models:/medembed@champion") for each in (two.registry, registry))
     assert content(old.source) == content(new.source)
     assert vectors(old) == vectors(new)
-    again = back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
+    again = back_up(two.registry, f"{bucket}/backup", keep=1)
     assert again.new == []
 
 
@@ -277,11 +275,11 @@ def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(
 def test_a_run_that_set_files_aside_leaves_the_backup_once_it_does_no_more(
     world: World, tmp_path: Path
 ):
-    version = world.add(1)
+    world.add(1)
     registry = world.registry
     to = str(tmp_path / "backup")
     run_id = registry.client.create_run(registry.experiment_id()).info.run_id
-    back_up(registry, [version], {}, to, runs={run_id: ()})
+    back_up(registry, to, runs={run_id: ()})
     assert any(run_id in name for name in content(to))
-    back_up(registry, [version], {}, to)
+    back_up(registry, to)
     assert not any(run_id in name for name in content(to))

@@ -1,6 +1,4 @@
-"""`medembed erase`: no place holds an erased document or query afterwards, and the models are
-named.
-"""
+"""`medembed erase` leaves no erased document or query in any place, and names the models."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Where an erasure looks beside what versions name, and whom it names."""
+"""An erasure looks beyond what versions name, and names all models that it concerns."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`medembed lineage`: from a model, a table or a running server back to the first data set."""
+"""`medembed lineage` leads from a model, an output or a running server to the first data set."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def lineage(world: World, of: str) -> list[str]:
 
 @contextmanager
 def answering(answers: dict[str, Any]) -> Iterator[str]:
-    """The URL of an HTTP server with these JSON answers by path."""
+    """Yield the URL of an HTTP server that gives these JSON answers by path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -94,6 +94,16 @@ def test_a_table_and_a_checkpoint_lead_to_the_version_that_made_them(two: World)
     )
     assert "models:/medembed/1 (previous)" in lines
     assert lineage(two, first.source)[0] == "models:/medembed/1 (previous)"
+
+
+@pytest.mark.parametrize("kind", ["data", "examples", "evaluations"])
+def test_any_other_output_leads_to_the_version_that_was_trained_on_it_or_measured(
+    kind: str, two: World
+):
+    place = two.place(kind, "1")
+    lines = lineage(two, place)
+    assert lines[0].startswith(f"{place}: ")
+    assert lines[2] == "models:/medembed/1 (previous)"
 
 
 def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):

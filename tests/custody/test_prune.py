@@ -1,10 +1,11 @@
-"""`medembed prune`: what nobody needs goes when told, what a kept version names stays."""
+"""`medembed prune` removes what nobody needs, and keeps what a kept version names."""
 
 from typing import Any
 
 import pytest
 
 import jobs.prune
+import medembed.custody.prune
 from medembed import storage
 from medembed.config import load_config
 from medembed.errors import ServiceError
@@ -30,14 +31,14 @@ def numbers(world: World) -> list[str]:
 
 
 def there(world: World, kind: str) -> set[str]:
-    """Numbers of what lies in a folder of the world."""
+    """Return the numbers of what lies in a folder of the world."""
     names = storage.list_files(world.place(kind))
     return {name.partition("/")[0].removesuffix(".lance") for name in names}
 
 
 @pytest.fixture
 def five(world: World) -> World:
-    """Five models, each trained from the one before; the third is champion."""
+    """Return five models, each trained from the one before; the third is champion."""
     for number in range(1, 6):
         world.add(number)
     world.registry.set_alias(world.versions[2])
@@ -106,14 +107,14 @@ def test_a_version_that_is_given_an_alias_meanwhile_stays_with_all_that_it_names
         world.add(number)
     first, second, *_ = world.versions
     set_tags(world.registry, second, Lineage(table=first.lineage.table))
-    original = jobs.prune.find_leaving
+    original = medembed.custody.prune.find_leaving
 
     def promoted_meanwhile(*arguments: Any) -> Any:
         pruning = original(*arguments)
         world.registry.set_alias(second)
         return pruning
 
-    monkeypatch.setattr(jobs.prune, "find_leaving", promoted_meanwhile)
+    monkeypatch.setattr(medembed.custody.prune, "find_leaving", promoted_meanwhile)
     done = prune(world, "keep=1")
     assert done["versions"] == ["models:/medembed/1"]
     assert "models:/medembed/2 has been given an alias meanwhile: it stays" in done["lines"]

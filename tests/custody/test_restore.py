@@ -1,4 +1,4 @@
-"""Restorations that are interrupted, find something else in their place, or find damage."""
+"""A restoration goes on after an interruption, writes over nothing, and finds damage."""
 
 import json
 from pathlib import Path

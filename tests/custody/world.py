@@ -71,7 +71,7 @@ QUERY_GROUPS = {name: f"d{name[1:]}" for name in QUERY_TEXTS} | {"q6": "d2"}
 
 @dataclass
 class World:
-    """All below `root`; `base` is the folder of the model that the first one is trained from."""
+    """A world lies below `root`; its first model is trained from the one in the folder `base`."""
 
     root: str
     registry: Registry
@@ -132,7 +132,7 @@ class World:
 
 
 def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Dataset:  # noqa: B008 (frozen)
-    """A data set; `grown` says what it grew from."""
+    """Write a data set; `grown` says what it grew from."""
     shared = {"language": "en", "split": "train"}
     corpus = []
     for name, text in TEXTS.items():
@@ -173,7 +173,7 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
 
 
 def write_results(uri: str, queries: list[str], rows: list[str]) -> None:
-    """Results of a search: the best row of each query."""
+    """Write the results of a search: the best row of each query."""
     columns = {
         "query_id": queries,
         "rank": [1] * len(rows),
@@ -185,7 +185,7 @@ def write_results(uri: str, queries: list[str], rows: list[str]) -> None:
 
 
 def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
-    """Two versions: the first without the rows of the second corpus file."""
+    """Write two versions: the first lacks the rows of the second corpus file."""
     drawn = np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32)
     vectors = truncate(drawn, WIDTH)
     corpus = dataset.corpus()
@@ -201,7 +201,7 @@ def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
 
 
 def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
-    """Query q<n> with its positive and two negatives, and what the search remembers."""
+    """Write query q<n> with its positive and two negatives, and what the search remembers."""
     rows, ids = [], list(TEXTS)
     for n in range(DOCUMENTS - 1):
         positive = "d1#chunk-0" if n == 1 else f"d{n}"
@@ -261,7 +261,7 @@ def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
 
 
 def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
-    """An evaluation of all queries, of three labelled documents and of two scored pairs."""
+    """Write an evaluation of all queries, three labelled documents and two scored pairs."""
 
     def units(names: list[str], groups: list[str]) -> Units:
         return Units(tuple(names), tuple(groups), ("en",) * len(names), ((),) * len(names))

@@ -12,10 +12,11 @@ from ray.serve.schema import ServeDeploySchema
 
 from jobs.beforehand import check_places
 from jobs.cli import job_config
-from jobs.serve import ServeJob, check_job
+from jobs.serve import ServeJob
 from medembed.config import load_config
 from serve.config import ServeConfig
 from serve.operate.run import find_port
+from serve.operate.start import check_start
 from serve.resolve import resolve, resolve_ranker
 from tests.docs.pages import ROOT
 from tests.docs.world import World
@@ -47,7 +48,7 @@ def check_server(world: World, text: str) -> None:
     given = [word for word in words[2:] if word != "serve.app:build"]
     ports = [f"port={find_port(None)}", f"dashboard_port={find_port(None)}"]
     job = load_config(ServeJob, [*given, *ports])
-    config = check_job(job)
+    config = check_start(job, on_cluster=False)
     resolve(config)
     resolve_ranker(config)
 

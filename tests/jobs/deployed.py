@@ -1,4 +1,4 @@
-"""A running server of the tests, and what they ask it."""
+"""Ask a running server what the tests want to know."""
 
 import json
 import urllib.error

@@ -1,4 +1,4 @@
-"""Bad input: one line on standard error, exit status 2, nothing written."""
+"""Bad input ends in one line on standard error and exit status 2, and nothing is written."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ def run_here(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """`run` in this process, without a Ray of its own: a process takes seconds to start."""
+    """Call `run` in this process, without a Ray of its own: a process takes seconds to start."""
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
     caplog.set_level(logging.INFO, logger="medembed")  # as a job sets it; the level comes back

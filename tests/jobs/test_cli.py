@@ -1,4 +1,4 @@
-"""The command line: help, keys as they are typed, places that nodes share, no password printed."""
+"""The command line has help, takes keys as they are typed, and prints no password."""
 
 import subprocess
 import sys

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """A port that takes connections and says nothing."""
+    """Yield a port that takes connections and says nothing."""
     with socket.socket() as made:
         made.bind(("127.0.0.1", 0))
         made.listen()
@@ -34,7 +34,7 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def silent(listening: socket.socket) -> str:
-    """Its host:port."""
+    """Return its host:port."""
     return f"127.0.0.1:{listening.getsockname()[1]}"
 
 

@@ -49,7 +49,7 @@ def quiet_loggers() -> Iterator[None]:
 
 @pytest.fixture
 def table(tmp_path: Path, encoder_folder: Path) -> Table:
-    """Version 1 of tmp_path/t.lance: OLD, by the tiny encoder's name with vectors by hand."""
+    """Return version 1 of a table: OLD, by the tiny encoder's name with vectors by hand."""
     vectors = truncate(
         np.random.default_rng(0).normal(size=(len(OLD), WIDTH)).astype(np.float32), WIDTH
     )
@@ -64,7 +64,7 @@ def table(tmp_path: Path, encoder_folder: Path) -> Table:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """NEW as a data set of three files."""
+    """Return NEW as a data set of three files."""
     return write_corpus(
         tmp_path / "data", [{"document_id": name, "text": NEW[name]} for name in NEW], ROWS
     )
@@ -111,7 +111,7 @@ def run(
 
 
 def _content(uri: Path) -> tuple[int, pa.Table] | None:
-    """(version, rows) as a reader finds them."""
+    """Return (version, rows) as a reader finds them."""
     found = lance.dataset(str(uri)) if uri.exists() else None
     return found and (found.version, found.to_table())
 
@@ -226,7 +226,7 @@ def test_a_damaged_block_or_a_full_disk_leaves_the_table_and_what_is_done_and_th
 
 
 def damage_texts(file: Path) -> None:
-    """Overwrites the column of texts; ids and hashes, which the driver reads first, stay."""
+    """Overwrite the column of texts; ids and hashes, which the driver reads first, stay."""
     column = pq.ParquetFile(file).metadata.row_group(0).column(1)
     with open(file, "r+b") as stream:
         stream.seek(column.dictionary_page_offset or column.data_page_offset)

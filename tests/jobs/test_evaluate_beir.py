@@ -40,7 +40,7 @@ def read_lines(path: Path) -> dict[str, str]:
 def evaluated(
     tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path, empty_registry: Path
 ) -> tuple[Path, Path, dict[str, Any], EvaluateJob]:
-    """(BEIR folder, output, summary, job)."""
+    """Return (BEIR folder, output, summary, job)."""
     root = tmp_path_factory.mktemp("beir-job")
     workspace = shutil.copytree(empty_registry, root / "ws")
     write_collection(root / "beir", documents=150, queries=40)
@@ -62,7 +62,7 @@ def evaluated(
 
 @pytest.fixture(scope="module")
 def vectors(evaluated) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [queries, 384] and [documents, 384], by the model itself."""
+    """Return float32 [queries, 384] and [documents, 384], by the model itself."""
     encoder = Encoder.load(MODEL, ENCODING)
     queries, corpus = (
         encoder.encode(list(read_lines(evaluated[0] / name).values()))

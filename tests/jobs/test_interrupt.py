@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def descendants(pid: int, name: str) -> list[psutil.Process]:
-    """All processes below this one, or none as long as none of them bears the name."""
+    """Return all processes below this one; none as long as none of them bears the name."""
     children = psutil.Process(pid).children(recursive=True)
     lines = []
     for child in children:

@@ -1,4 +1,4 @@
-"""`medembed models`."""
+"""`medembed models` lists what is registered."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`medembed search`: what is found, printed and kept, and what is refused."""
+"""`medembed search` finds, prints and keeps documents, and refuses what it cannot do."""
 
 import json
 import re
@@ -32,7 +32,7 @@ QUERIES = {"q1": "heart pain", "q2": "what is kidney swelling", "q3": "lung blee
 
 
 class Searched:
-    """A table of the texts by the tiny encoder, and a job that searches it."""
+    """A job searches a table of the texts by the tiny encoder."""
 
     def __init__(self, root: Path, model: str) -> None:
         encoder = Encoder.load(model, EncodingConfig())
@@ -66,7 +66,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> 
 
 
 def printed(lines: list[str]) -> list[str]:
-    """Ids in the lines `rank  score  id  text`."""
+    """Return the ids in the lines `rank  score  id  text`."""
     return [line.split()[2] for line in lines if re.match(r" +\d+  ", line)]
 
 

@@ -1,4 +1,4 @@
-"""`medembed serve`: it is swapped under load, attacked, breaks in parts, and ends cleanly."""
+"""`medembed serve` is swapped under load, attacked, breaks in parts, and ends cleanly."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ from tests.stranger import (
 def server(
     encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """Two replicas of version 1 of two."""
+    """Yield two replicas of version 1 of two."""
     with open_folder() as root:
         workspace = shutil.copytree(empty_registry, root / "ws")
         registry, folders = make_versions(str(encoder_folder), workspace)

@@ -1,4 +1,4 @@
-"""`medembed serve`: a bad start is one line before Ray starts."""
+"""A bad start of `medembed serve` is one line before Ray starts."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from tests.tables import write_corpus, write_table
 
 
 def start(tmp_path: Path, *arguments: str) -> str:
-    """What a start says that must fail."""
+    """Return what a start says that must fail."""
     with pytest.raises(MedEmbedError) as caught:
         run(load_config(ServeJob, [f"workspace={tmp_path}/ws", *arguments]))
     assert "\n" not in str(caught.value)
@@ -25,7 +25,7 @@ def start(tmp_path: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def model(encoder_folder: Path, tmp_path: Path) -> Path:
-    """A model trained for 32 and 8 dimensions."""
+    """Return a model trained for 32 and 8 dimensions."""
     folder = shutil.copytree(encoder_folder, tmp_path / "model")
     (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
     return folder

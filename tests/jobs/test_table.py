@@ -1,4 +1,4 @@
-"""`medembed table`: what log and index print and keep."""
+"""`medembed table` prints and keeps the log and the index."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small hand-written data set with classes, groups and rules that left rows out."""
+"""Write a small data set by hand, with classes, groups and rules that left rows out."""
 
 from pathlib import Path
 from typing import Any

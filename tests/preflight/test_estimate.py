@@ -21,7 +21,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def angles(*degrees: float) -> np.ndarray:
-    """Unit vectors [n, 2]: their dot product with (1, 0) falls as the angle grows."""
+    """Return unit vectors [n, 2]: their dot product with (1, 0) falls as the angle grows."""
     return np.array(
         [[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees], dtype=np.float32
     )

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from medembed.mining.config import MiningConfig
+from medembed.mining.pairs import select_pairs
 from medembed.preflight.facts import count_data
 from medembed.schema import WEAK
 from tests.preflight.small import write_small
@@ -11,11 +12,11 @@ def test_counts_are_those_of_queries_with_a_positive_and_pairs_are_cut_as_mining
 ):
     dataset = write_small(tmp_path / "data")
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
-    facts, pairs = count_data(dataset, rows, qrels, MiningConfig(max_pairs=5))
+    pairs = select_pairs(dataset, MiningConfig())
+    facts = count_data(dataset, rows, qrels, pairs, 5)
     assert facts.queries == {"train": 36, "dev": 12, "test": 12}
-    assert (facts.pairs, facts.examples, len(pairs)) == (42, 5, 5), (
-        "six training queries have a second positive"
-    )
+    assert facts.pairs == 42, "six training queries have a second positive"
+    assert facts.examples == 5
     assert (facts.without_positive, facts.weak_pairs, facts.largest_group) == (0, 0, 2)
     assert list(facts.dropped.items()) == [("query repeated", 40), ("empty query", 3)], (
         "the largest first"
@@ -27,7 +28,7 @@ def test_counts_are_those_of_queries_with_a_positive_and_pairs_are_cut_as_mining
         if query_id < "q2"
     }
     weak = [row | {"tags": [WEAK]} if row["query_id"] == "q20" else row for row in rows]
-    facts, _ = count_data(dataset, weak, qrels | unasked, MiningConfig())
+    facts = count_data(dataset, weak, qrels | unasked, pairs, None)
     assert (facts.without_positive, sum(facts.queries.values())) == (
         len(unasked),
         60 - len(unasked),

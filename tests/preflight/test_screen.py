@@ -100,7 +100,7 @@ def test_steps_of_a_loss_that_does_not_rank_are_said_not_to_be_timed():
     untimed = replace(
         FOUND, train=replace(FOUND.train, loss="triplet", seconds_per_step=None, seconds=None)
     )
-    assert "not timed: loss triplet is no ranking loss" in screen(untimed)
+    assert "not timed: loss triplet is not a ranking loss" in screen(untimed)
     assert "negatives per query" not in screen(untimed)
     assert warnings(untimed) == []
 

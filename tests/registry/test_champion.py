@@ -19,7 +19,7 @@ from medembed.tags import Lineage
 
 @pytest.fixture(scope="module")
 def registry(empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Three versions, none of them champion."""
+    """Return a registry of three versions without a champion."""
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("champion") / "ws")
     registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     for number in range(3):

@@ -1,4 +1,4 @@
-"""What is wrong with an MLflow is one line, in seconds. Also the canary of its error texts."""
+"""What is wrong with an MLflow is one line, in seconds; this is also the canary of its texts."""
 
 import os
 import sqlite3

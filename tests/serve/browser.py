@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by its own protocol: goes to a page, types, presses keys, looks."""
+"""Drive headless Chromium by its own protocol: open a page, type, press keys, look."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ _WAIT_S = 60
 
 
 class Page:
-    """One tab. `errors` are exceptions of its scripts and what its policy blocked."""
+    """A tab records in `errors` the exceptions of its scripts and what its policy blocked."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket, self.numbers, self.errors = socket, itertools.count(1), list[str]()
@@ -43,7 +43,7 @@ class Page:
             self._note(message)
 
     async def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         answer = await self.send(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
@@ -51,7 +51,7 @@ class Page:
         return answer["result"].get("value")
 
     async def wait(self, script: str) -> None:
-        """Until the expression is true."""
+        """Wait until the expression is true."""
         for _ in range(_WAIT_S * 20):
             if await self.run(script):
                 return
@@ -65,11 +65,11 @@ class Page:
         )
 
     async def speak(self, language: str) -> None:
-        """From now on the page's reader speaks this language."""
+        """Let the page's reader speak this language from now on."""
         await self.send("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage=language)
 
     async def type(self, text: str) -> None:
-        """Types into what has the focus, in place of what is there, and presses Enter."""
+        """Type into what has the focus, in place of what is there, and press Enter."""
         await self.run("document.activeElement.select()")
         await self.send("Input.insertText", text=text)
         await self.press("Enter", 13, "\r")
@@ -91,7 +91,7 @@ class Page:
 
 @asynccontextmanager
 async def open_page(chromium: str, folder: Path) -> AsyncIterator[Page]:
-    """A tab of a browser whose profile lies in the folder."""
+    """Open a tab of a browser whose profile lies in the folder."""
     command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent

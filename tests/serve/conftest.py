@@ -51,7 +51,7 @@ Client = Callable[..., TestClient]
 
 
 def keys_of(*hashes: str) -> ValidKeys:
-    """Valid keys by their hashes, the first eight digits for a name."""
+    """Return valid keys by their hashes, the first eight digits for a name."""
     return ValidKeys(of_variable={digest: digest[:8] for digest in hashes})
 
 
@@ -62,7 +62,7 @@ def load(folder: Path, **user_config: Any) -> ServedModel:
 
 @pytest.fixture(scope="session")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with prompts and trained dimensions, 32 and 8."""
+    """Return a checkpoint with prompts and trained dimensions, 32 and 8."""
     folder = make_encoder(tmp_path_factory.mktemp("served") / "m", prompts=PROMPTS)
     (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
     return folder
@@ -75,7 +75,7 @@ def trained(trained_folder: Path) -> ServedModel:
 
 @pytest.fixture(scope="session")
 def stock(encoder_folder: Path) -> ServedModel:
-    """A stock model, with ranges measured on a few texts."""
+    """Return a stock model, with ranges measured on a few texts."""
     plain = load(encoder_folder)
     ranges = calibrate(
         plain.encoder.encode(["heart pain", "skin rash", "brain", "a tremor of the left hand"])
@@ -97,7 +97,7 @@ ROWS = {f"d0#chunk-{number}": f"{text} {number}" for number, text in enumerate(S
 
 @pytest.fixture(scope="session")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of ROWS, in three files."""
+    """Return a data set of ROWS, in three files."""
     rows = [{"document_id": name, "text": text, "language": "en"} for name, text in ROWS.items()]
     folder = tmp_path_factory.mktemp("searched") / "data"
     write_corpus(folder, rows, 20)
@@ -106,7 +106,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def table(trained: ServedModel, documents: Path) -> Path:
-    """The embedding table of ROWS by the trained model."""
+    """Return the embedding table of ROWS by the trained model."""
     vectors = trained.encoder.encode([*ROWS.values()])
     uri = documents.parent / "table"
     write_table(uri, open_dataset(str(documents)), vectors, encoder=trained.encoder.fingerprint)
@@ -115,7 +115,7 @@ def table(trained: ServedModel, documents: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def searched(trained_folder: Path, table: Path, documents: Path) -> ServedModel:
-    """The trained model with its table, which gives texts and languages."""
+    """Return the trained model with its table, which gives texts and languages."""
     search = {"documents": str(documents), "fields": ["text", "language"]}
     return load(trained_folder, table=str(table), search=search)
 
@@ -159,13 +159,13 @@ def client_of() -> Iterator[Client]:
 
 @pytest.fixture
 def client(trained: ServedModel, client_of: Client) -> TestClient:
-    """A client of the trained model, without keys."""
+    """Return a client of the trained model, without keys."""
     return client_of(Replica(trained))
 
 
 @contextmanager
 def running(app: ASGIApp) -> Iterator[str]:
-    """The URL of a real HTTP server around an application, in a thread."""
+    """Yield the URL of a real HTTP server around an application, in a thread."""
     port = find_port(None)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -205,7 +205,7 @@ def url(
 
 @pytest.fixture(scope="package")
 def scores(cross_folder: Path) -> list[float]:
-    """What stock sentence-transformers predicts for TEXTS."""
+    """Return what stock sentence-transformers predicts for TEXTS."""
     stock = CrossEncoder(str(cross_folder), device="cpu")
     pairs = [(QUERY, text) for text in TEXTS]
     predicted: list[float] = stock.predict(pairs, show_progress_bar=False).tolist()

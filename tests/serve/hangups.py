@@ -1,4 +1,4 @@
-"""Clients that leave in mid-request, in each way that there is."""
+"""Let clients leave in mid-request, in each way that there is."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ ENDS: tuple[Callable[[socket.socket], None], ...] = (_close, reset)
 
 
 def hang_up(port: int, times: int) -> None:
-    """So many clients, of all kinds in turn, one after another."""
+    """Let so many clients, of all kinds in turn, leave one after another."""
     kinds = [(sent, end) for sent in SENT.values() for end in ENDS]
     for number in range(times):
         sent, end = kinds[number % len(kinds)]
@@ -61,7 +61,7 @@ def connections(process: psutil.Process, port: int) -> int:
 
 
 def latency_s(url: str) -> float:
-    """Until a small request has its answer."""
+    """Measure how long a small request waits for its answer."""
     body = json.dumps({"model": "medembed", "input": "skin rash"}).encode()
     request = urllib.request.Request(
         f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""A walk through the page in headless Chromium: what its reader does, and then sees."""
+"""Walk through the page in headless Chromium: do what its reader does, keep what he sees."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ MEASURE = """(() => {
 
 
 class Walk:
-    """A page that is walked through, and what was seen of it by name."""
+    """A walk goes through a page, and keeps by name what was seen of it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -80,7 +80,7 @@ class Walk:
 
 
 async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
-    """What was seen on the way through the page."""
+    """Return what was seen on the way through the page."""
     async with open_page(chromium, folder) as page:
         way = Walk(page)
         await _unlock(way, url)
@@ -138,7 +138,7 @@ async def _compare(way: Walk) -> None:
 
 
 async def _be_attacked(way: Walk) -> None:
-    """A script that something put into the page does not run."""
+    """Put a script into the page, which does not run."""
     way.seen["hacked"] = await way.page.run(
         "(() => { const node = document.createElement('script'); node.textContent = "
         "'window.hacked = 1';document.body.append(node); return window.hacked ?? null; })()"
@@ -180,14 +180,14 @@ async def _compare_without_table(way: Walk, plain: str) -> None:
 
 
 async def ask(page: Page, action: str) -> None:
-    """Does what asks, and waits for the answer."""
+    """Do what asks, and wait for the answer."""
     await page.run("document.getElementById('status').textContent = ''")
     await page.run(action)
     await page.wait("/document|Cosines/.test(document.getElementById('status').textContent)")
 
 
 async def fill(page: Page, view: str, values: Mapping[str, str]) -> None:
-    """Fills a view's form as its readers do, each choice told to the page, and asks."""
+    """Fill a view's form as its readers do, telling each choice to the page, and ask."""
     for name, value in values.items():
         field = f"document.getElementById('{view}-form').elements['{name}']"
         await page.run(
@@ -197,7 +197,7 @@ async def fill(page: Page, view: str, values: Mapping[str, str]) -> None:
 
 
 async def take(page: Page) -> dict[str, str]:
-    """The link, and what both snippets print when they run as they are."""
+    """Return the link, and what both snippets print when they run as they are."""
     taken: dict[str, str] = {"link": await page.run("document.getElementById('link').href")}
     for language, command in (("python", [sys.executable, "-c"]), ("curl", ["bash", "-c"])):
         await page.run(f"document.getElementById('{language}-tab').click()")

@@ -1,4 +1,4 @@
-"""The real HAProxy, which our command starts in front of replicas that misbehave."""
+"""Start the real HAProxy, as our command does, in front of replicas that misbehave."""
 
 import os
 import socket
@@ -75,7 +75,7 @@ class Proxy:
 
     @contextmanager
     def started(self, config: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The process, once it answers; it is killed at the end."""
+        """Yield the process once it answers, and kill it at the end."""
         file = self.folder / "haproxy.cfg"
         file.write_text(config)
         command = [Path(sys.executable).with_name("medembed-haproxy"), "-db", "-f", str(file)]
@@ -100,7 +100,7 @@ class Proxy:
 
 @contextmanager
 def held_port(tmp_path: Path) -> Iterator[Proxy]:
-    """A HAProxy that can be started, whose port this process holds."""
+    """Yield a HAProxy that can be started, whose port this process holds."""
     folder = tmp_path / "haproxy"
     folder.mkdir(mode=0o755)
     (folder / "500.http").write_text(
@@ -125,7 +125,7 @@ def held_port(tmp_path: Path) -> Iterator[Proxy]:
 
 @contextmanager
 def plain_text_proxy(port: int) -> Iterator[None]:
-    """What Serve's own proxy answers where no replica came in time."""
+    """Answer as Serve's own proxy does where no replica came in time."""
 
     class Late(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

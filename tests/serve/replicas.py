@@ -1,4 +1,4 @@
-"""Replicas without Ray for the HTTP application, and calls that run together."""
+"""Stand in for replicas without Ray, and run calls together."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from serve.replica.compute import Part, answer, compute_together, read_tokens
+from serve.replica.compute import RequestPart, answer, compute_together, read_tokens
 from serve.replica.protocol import (
     EmbedCall,
     Embedded,
@@ -31,7 +31,7 @@ from serve.replica.served_model import (
 
 @dataclass
 class Replica:
-    """An EmbeddingReplica that computes each request alone; `seen` are those that reached it."""
+    """A replica computes each request alone, and keeps in `seen` those that reached it."""
 
     served: ServedModel
 
@@ -82,33 +82,33 @@ class RankingReplica:
     async def remote(self, call: RerankCall) -> Ranked | Refused:
         return await rerank(call, self.ranker, self._compute, batch_tokens=64)
 
-    async def _compute(self, part: Part) -> npt.NDArray[np.float32]:
+    async def _compute(self, part: RequestPart) -> npt.NDArray[np.float32]:
         self.passes.append(len(part.tokens))
         return compute_together([part])[0]
 
 
 async def answer_alone(call: EmbedCall, served: ServedModel) -> Embedded | Refused:
-    """As a replica with nothing else to do."""
+    """Answer as a replica with nothing else to do."""
 
-    async def compute(part: Part) -> npt.NDArray[np.float32]:
+    async def compute(part: RequestPart) -> npt.NDArray[np.float32]:
         return compute_together([part])[0]
 
     return await answer(call, served, compute, batch_tokens=256)
 
 
 class Together(NamedTuple):
-    """What became of requests, and the parts of each batch that was computed for them."""
+    """Keep what became of requests, and the parts of each batch that was computed for them."""
 
     results: list[Any]
-    batches: list[list[Part]]
+    batches: list[list[RequestPart]]
 
 
 def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
     """Answer requests, each by `ask(compute=...)`, in batches of what all of them wait for."""
-    batches: list[list[Part]] = []
-    waiting: list[tuple[Part, asyncio.Future[npt.NDArray[np.float32]]]] = []
+    batches: list[list[RequestPart]] = []
+    waiting: list[tuple[RequestPart, asyncio.Future[npt.NDArray[np.float32]]]] = []
 
-    async def compute(part: Part) -> npt.NDArray[np.float32]:
+    async def compute(part: RequestPart) -> npt.NDArray[np.float32]:
         future = asyncio.get_running_loop().create_future()
         waiting.append((part, future))
         return await future
@@ -131,7 +131,7 @@ def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
 
 
 class Failing:
-    """A replica, or a handle to one, that answers with an exception."""
+    """A replica, or a handle to one, answers with an exception."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -54,7 +54,7 @@ def embed(url: str, text: str) -> Reply:
 
 
 def of_stock(folder: Path, role: Role = "query", dimensions: int = 8) -> npt.NDArray[np.float32]:
-    """What sentence-transformers makes of TEXTS."""
+    """Return what sentence-transformers makes of TEXTS."""
     stock = SentenceTransformer(str(folder), device="cpu", truncate_dim=dimensions)
     encode = stock.encode_query if role == "query" else stock.encode_document
     return np.asarray(encode(TEXTS, normalize_embeddings=True))

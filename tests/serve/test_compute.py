@@ -14,7 +14,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
-from serve.replica.compute import Part, answer, compute_together, split
+from serve.replica.compute import RequestPart, answer, compute_together, split
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.served_model import ServedModel
 from tests.serve.replicas import Together, run_together
@@ -27,8 +27,8 @@ def together(served: ServedModel, *calls: EmbedCall) -> Together:
     return run_together(*asks)
 
 
-def sizes(batches: list[list[Part]]) -> list[int]:
-    """Inputs of each batch."""
+def sizes(batches: list[list[RequestPart]]) -> list[int]:
+    """Return the number of inputs of each batch."""
     return [sum(len(part.tokens) for part in batch) for batch in batches]
 
 
@@ -78,7 +78,11 @@ def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(
     old = stock.encoder
     new = Encoder(changed, config)
     tokens = old.tokenize(["heart pain", "ear"])
-    parts = [Part(old, tokens), Part(new, tokens.take(0, 1)), Part(old, tokens.take(1, 2))]
+    parts = [
+        RequestPart(old, tokens),
+        RequestPart(new, tokens.take(0, 1)),
+        RequestPart(old, tokens.take(1, 2)),
+    ]
     rows = compute_together(parts)
     apart = [part.encoder.encode_tokens(part.tokens) for part in parts]
     assert np.abs(apart[0][:1] - apart[1]).max() > 0.01, (

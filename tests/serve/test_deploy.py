@@ -1,4 +1,4 @@
-"""What is told of a start that failed."""
+"""A start that failed says why."""
 
 from concurrent.futures import Future
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The replica itself, without Serve around it: how models are swapped."""
+"""The replica itself, without Serve around it, swaps its models."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The contract of the embeddings API, over a real tiny model."""
+"""The embeddings API keeps its contract, over a real tiny model."""
 
 import json
 import logging

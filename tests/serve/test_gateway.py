@@ -34,7 +34,7 @@ QUOTA = 20
 def gateway(
     url: str, stock: ServedModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The gateway's URL: the running app is the stable one; 20 requests a minute for a key."""
+    """Yield the URL: the running app is the stable one; a key has 20 requests a minute."""
 
     async def broken(_: Request) -> PlainTextResponse:
         return PlainTextResponse("Internal Server Error", 500)

@@ -38,7 +38,7 @@ def binds(config: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def rays_own() -> str:
-    """The configuration that Ray writes for an application of one replica."""
+    """Return the configuration that Ray writes for an application of one replica."""
     code = (
         "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import "
         "HTTPOptions\nservers = [ray.ServerConfig(name='r', host='127.0.0.1', "
@@ -110,7 +110,7 @@ def test_a_path_of_nobody_is_not_found_and_callers_come_again_where_nothing_is_d
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    """The real HAProxy, its port held by this process."""
+    """Yield the real HAProxy, whose port this process holds."""
     with held_port(tmp_path) as made:
         yield made
 
@@ -147,12 +147,12 @@ def test_a_body_that_breaks_off_is_refused_in_our_shape(proxy: Proxy):
     assert [head.split()[1] for head, _ in answers] == [b"400", b"400"]
     errors = [json.loads(body)["error"] for _, body in answers]
     assert [error["message"] for error in errors] == [
-        "the body of this request is no valid HTTP, or did not come in time."
+        "the body of this request is not valid HTTP, or did not come in time."
     ] * 2
 
 
 def tell(proxy: Proxy, *parts: bytes) -> tuple[bytes, bytes]:
-    """Head and body of what comes back for these bytes."""
+    """Return head and body of what comes back for these bytes."""
     with socket.create_connection(
         ("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=10
     ) as client:
@@ -189,7 +189,7 @@ def test_no_caller_is_refused_while_a_haproxy_that_was_killed_is_started_anew(pr
 
 
 def refusal(url: str) -> tuple[str | None, int, str | None]:
-    """(code, status, Retry-After) of an answer in OpenAI's shape."""
+    """Return (code, status, Retry-After) of an answer in OpenAI's shape."""
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(url, timeout=10)
     code = json.loads(refused.value.read())["error"]["code"]

@@ -54,7 +54,7 @@ def test_a_key_has_one_spelling_but_for_the_case_of_bearer(header: str):
         (None, "no such file"),
         (b"", "no hashes"),
         (b"# nothing\n", "no hashes"),
-        (f"{HASH}\n{KEY}\n".encode(), "entry 2 is no sha256 hash"),
+        (f"{HASH}\n{KEY}\n".encode(), "entry 2 is not a sha256 hash"),
         (f"{HASH} \xc3\xa9t\xc3\xa9\n".encode("latin-1"), "entry 1 has no plain name"),
         (b"\xff\xfe\x00", "not a text file"),
     ],
@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_read_leaves_the_keys_and_one_line(
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2
     assert "no such file" in lines[0]
-    assert "entry 1 is no sha256 hash" in lines[1]
+    assert "entry 1 is not a sha256 hash" in lines[1]
 
 
 def test_who_waits_for_the_file_shares_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""Where the lines of replicas go, and that no request waits for them."""
+"""Lines of replicas go where they should, and no request waits for them."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from serve.logs import PIPE, LineWriter, copied, make_pipe, start_logs
 
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
-    """Puts the loggers back as they were."""
+    """Put the loggers back as they were."""
     named = [logging.getLogger(name) for name in ("serve", "medembed", "serve.access")]
     before = [(logger.handlers, logger.propagate, logger.level) for logger in named]
     yield

@@ -76,7 +76,7 @@ def test_every_corner_of_the_document_holds(schema: Any, method: str, path: str)
 
 
 def name_served_model(case: Any) -> bool:
-    """Puts the one model that there is in the place of any name; whether there was one."""
+    """Put the one model that there is in the place of any name; say whether there was one."""
     for place in (case.body, case.path_parameters):
         for field in ("model", "name"):
             if isinstance(place, dict) and isinstance(place.get(field), str):

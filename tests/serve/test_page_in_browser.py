@@ -1,4 +1,4 @@
-"""The page as headless Chromium runs it, over a real server of a tiny model."""
+"""The page does in headless Chromium what its reader wants, over a real server of a tiny model."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.serve.replicas import Replica
 
 @pytest.fixture(scope="module")
 def tuned(searched: ServedModel) -> ServedModel:
-    """The searched model, as if it was trained from another."""
+    """Return the searched model, as if it was trained from another."""
     training = {
         "parent": "f0f0",
         "parent_model": "hf://acme/base",

@@ -28,7 +28,7 @@ GOOD = {"model": "medembed", "input": f"{MARK} heart", "dimensions": 8}
 
 @pytest.fixture(scope="module")
 def fuzzed(trained: ServedModel) -> Iterator[TestClient]:
-    """Exceptions that leave the application would fail the test."""
+    """Return the application; exceptions that leave it fail the test."""
     limits = LimitsConfig(token_ids=True, max_items=3)
     with TestClient(make_app(Replica(trained), HttpSettings(ServeConfig(limits=limits)))) as client:
         yield client

@@ -20,7 +20,7 @@ BODY = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n"
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers GET at once, or after some time at /slow, and a POST without reading its body."""
+    """Answer GET at once, or after some time at /slow, and a POST without reading its body."""
     if scope["type"] != "http":
         return
     if scope["path"] == "/slow":
@@ -33,7 +33,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Of a server that looks every 0.2 s."""
+    """Yield the port of a server that looks every 0.2 s."""
     monkeypatch.setattr(patience, "LOOKS_EVERY_S", 0.2)
     monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
     (path,) = IMPATIENT.values()

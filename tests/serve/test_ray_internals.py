@@ -9,7 +9,7 @@ from serve.ray_internals import find_http_host, has_controller, stay_on_loopback
 
 
 class Server:
-    """A gRPC server that tells on which addresses it was told to listen."""
+    """A gRPC server keeps the addresses on which it was told to listen."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Part, compute_together
+from serve.replica.compute import RequestPart, compute_together
 from serve.replica.protocol import Refused, RerankCall
 from serve.replica.rerank import Ranker, rerank
 from serve.replica.served_model import ServedModel
@@ -184,7 +184,7 @@ def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
     assert "heart" not in caplog.text
 
 
-async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
+async def compute_at_once(part: RequestPart) -> npt.NDArray[np.float32]:
     return compute_together([part])[0]
 
 
@@ -212,7 +212,7 @@ def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker)
     async def run() -> None:
         begun = asyncio.Event()
 
-        async def compute(part: Part) -> npt.NDArray[np.float32]:
+        async def compute(part: RequestPart) -> npt.NDArray[np.float32]:
             passes.append(len(part.tokens))
             begun.set()
             await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from tests.stranger import open_folder
 
 @contextmanager
 def dashboard(answer: Any) -> Iterator[str]:
-    """The address of a server that answers every GET so."""
+    """Yield the address of a server that answers every GET so."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

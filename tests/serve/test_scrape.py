@@ -50,7 +50,7 @@ def read(url: str) -> Scrape:
 
 
 def counted(scrape: Scrape) -> set[tuple[str, ...]]:
-    """(route, model, status, dimensions) of all requests so far, other tests' included."""
+    """Return (route, model, status, dimensions) of all requests so far, other tests' included."""
     names = ("route", "model", "status", "dimensions")
     return {
         tuple(labels[name] for name in names) for labels in scrape["ray_medembed_requests_total"]
@@ -59,7 +59,7 @@ def counted(scrape: Scrape) -> set[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def scrape(url: str) -> Scrape:
-    """After a few requests, once every process has reported."""
+    """Return what is scraped after a few requests, once every process has reported."""
     for status, body in (
         (200, {"model": "medembed", "dimensions": 8}),
         (404, {"model": "SECRET"}),
@@ -118,7 +118,7 @@ def test_a_panel_asks_for_metrics_and_labels_that_a_node_exports(
 
 
 def gpu_labels(name: str) -> set[str]:
-    """Labels of one of Ray's metrics of GPUs, which a node without one does not export."""
+    """Return labels of one of Ray's metrics of GPUs, which a node without one does not export."""
     assert name.startswith(("ray_node_gpu", "ray_node_gram")), f"{name} is not exported"
     return set(METRICS_GAUGES[name.removeprefix("ray_")].view.columns)
 

@@ -47,7 +47,7 @@ async def hang(_: Request) -> PlainTextResponse:
 
 @pytest.fixture(scope="module")
 def agents() -> Iterator[list[str]]:
-    """host:port of two agents that answer, of one that hangs, and of one that is gone."""
+    """Yield host:port of two agents that answer, of one that hangs, and of one that is gone."""
     apps = [agent("n1"), agent("n2"), Starlette(routes=[Route("/metrics", hang)])]
     with ExitStack() as stack:
         urls = [stack.enter_context(running(app)) for app in apps]

@@ -18,7 +18,7 @@ LONG = "heart pain " * 30  # 60 words, of which the model reads 48 tokens
 
 @pytest.fixture(scope="module")
 def prompted(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    """The trained model with a third prompt."""
+    """Return the trained model with a third prompt."""
     folder = shutil.copytree(trained_folder, tmp_path_factory.mktemp("prompted") / "m")
     file = folder / "config_sentence_transformers.json"
     settings = json.loads(file.read_text()) | {"prompts": PROMPTS | {"cluster": "skin "}}
@@ -39,7 +39,7 @@ def refused(client: TestClient, path: str, **body: Any) -> tuple[str | None, str
 
 
 def ids_of(served: ServedModel, text: str) -> list[int]:
-    """By the tokenizer alone, as long as it is."""
+    """Return the ids of a text by the tokenizer alone, as long as it is."""
     return list(served.encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
