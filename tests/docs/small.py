@@ -17,6 +17,7 @@ SUBSTITUTIONS = {
     "dimensions=64": "dimensions=8",
     "truncate_dim=64": "truncate_dim=8",
     '"dimensions": 64': '"dimensions": 8',
+    '"first_dimensions": 64': '"first_dimensions": 8',
     "[:, :64]": "[:, :8]",
     "[32, 64, 128]": "[8, 16]",
     "pairs: 2400": "pairs: 64",
