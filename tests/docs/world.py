@@ -206,7 +206,7 @@ def _write_french(world: World) -> None:
     for row in asked[:120]:
         questions.append(
             {
-                "question": f"mon {row['question']}",
+                "question": row["question"].replace("my ", "mon "),
                 "réponse": row["answer"],
                 "patient": row["group_id"],
                 "service": "cardiologie" if len(questions) % 2 else "néphrologie",
