@@ -9,6 +9,9 @@ from medembed.config import Config, InputUri
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
 
+# {name: the must-rank cases that come with MedEmbed}
+PACKAGED_CASES = {"fr": "package://medembed/evaluation/cases/fr.yaml"}
+
 
 class EvaluationConfig(Config):
     """Which queries, at which dimensions, by which metrics, and how sure."""
@@ -32,7 +35,8 @@ class EvaluationConfig(Config):
     )
     must_rank: InputUri | None = Field(
         default=None,
-        description="YAML of cases: a query, the document that must stand above, the one below",
+        description="YAML of cases: a query, the document that must stand above, the one below; "
+        "fr: those that come with MedEmbed for French",
     )
     bootstrap_samples: int = Field(
         default=2000, ge=100, description="resamples behind each 95% interval"
@@ -42,6 +46,12 @@ class EvaluationConfig(Config):
         default=False,
         description="show the texts of queries in the report; off, as they may be patients'",
     )
+
+    @field_validator("must_rank")
+    @classmethod
+    def _find_cases(cls, place: str | None) -> str | None:
+        """Turn the name of packaged cases into their place."""
+        return place and PACKAGED_CASES.get(place, place)
 
 
 SetName = Annotated[str, Field(min_length=1, max_length=60)]

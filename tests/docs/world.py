@@ -108,6 +108,7 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     for path in (ROOT / "jobs").glob("*.yaml"):
         (root / "jobs" / path.name).write_text(world.settle(path.read_text()))
     _write_texts(world)
+    _write_french(world)
     _write_buckets(root)
     (root / "etc").mkdir()
     (root / "etc/keys").write_text(f"{sha256(b'a-key').hexdigest()} cardiology\n")
@@ -139,10 +140,12 @@ def pairs(world: World, numbers: range) -> list[dict[str, Any]]:
     return rows
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_csv(
+    path: Path, rows: list[dict[str, Any]], *, encoding: str = "utf-8", delimiter: str = ","
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+    with open(path, "w", newline="", encoding=encoding) as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -201,6 +204,25 @@ def _write_texts(world: World) -> None:
     write_csv(root / "export/questions.csv", questions)
     for name in ("ids.txt", "erase.txt"):
         (root / name).write_text(f"d1\n{world.sentinel()} about Mrs Muster\n")
+
+
+def _write_french(world: World) -> None:
+    """Write tables as a French Excel saves them for "CSV UTF-8"."""
+    excel = {"encoding": "utf-8-sig", "delimiter": ";"}
+    asked = pairs(world, range(180))
+    questions = []
+    for row in asked[:120]:
+        questions.append(
+            {
+                "question": row["question"].replace("my ", "mon "),
+                "réponse": row["answer"],
+                "patient": row["group_id"],
+                "service": "cardiologie" if len(questions) % 2 else "néphrologie",
+            }
+        )
+    write_csv(world.root / "questions.csv", questions, **excel)
+    glossary = [{"libellé": row["question"], "anglais": row["answer"]} for row in asked[120:]]
+    write_csv(world.root / "glossaire.csv", glossary, **excel)
 
 
 def _write_buckets(root: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medembed.errors import DataError, StorageError
+from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.must_rank import Case, CaseOutcome, DocumentId, judge, load_cases
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "must-rank.example.yaml"
@@ -28,6 +29,13 @@ def test_cases_keep_their_order_and_are_called_by_their_place_without_a_name(tmp
 def test_what_looks_like_a_number_a_date_or_a_switch_is_the_text_that_was_written(tmp_path):
     (case,) = load_cases(write(tmp_path, "- {query: 2020-01-02, above: {id: 007}, below: no}\n"))
     assert (case.query, case.above, case.below) == ("2020-01-02", DocumentId(id="007"), "no")
+
+
+def test_the_cases_for_french_come_with_the_package_and_a_path_stays_a_path():
+    assert EvaluationConfig(must_rank="./fr").must_rank == "./fr"
+    names = [case.name for case in load_cases(EvaluationConfig(must_rank="fr").must_rank)]
+    assert len(names) >= 40
+    assert "IDM n'est pas IRM" in names
 
 
 def test_the_example_of_the_documentation_is_valid():
