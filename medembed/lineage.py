@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from medembed.facts import Searched, Start, TextFacts
+from medembed.facts import Searched, Start, TextFacts, Vocabulary
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
@@ -247,12 +247,14 @@ class ExportManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class StartManifest(Manifest):
-    """A model that was turned to the principal axes of a corpus, which a training begins with."""
+    """A model that was turned to the principal axes of a corpus, or whose vocabulary was cut to it,
+    which a training begins with.
+    """
 
     kind = "start of a training"
     on_erasure = "keep"
 
-    start: Start
+    start: Start | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +272,7 @@ class CheckpointManifest(Manifest):
     dimensions: tuple[int, ...] = ()
     dev: dict[str, float] = field(default_factory=dict)
     start: Start | None = None
+    vocabulary: Vocabulary | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
