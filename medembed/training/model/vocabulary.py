@@ -111,11 +111,13 @@ def plan_vocabulary(dataset: Dataset, model: str, config: TrainingConfig) -> Voc
     return VocabularyPlan(tuple(pieces), facts)
 
 
-def needed_pieces(settings: dict[str, Any], used: set[int], letters: Iterable[str]) -> list[int]:
+def needed_pieces(
+    settings: dict[str, Any], used: set[int], letters: Iterable[str], frequent: int = _FREQUENT
+) -> list[int]:
     """Return the numbers of the pieces of a tokenizer.json that are kept, in order.
 
-    Beside those in use: single characters and frequent pieces of the letters' scripts, and special
-    tokens.
+    Beside those in use: special tokens, and of the letters' scripts single characters and the
+    first `frequent` pieces.
     """
     model = settings["model"]
     numbers = _number_pieces(model)
@@ -125,7 +127,7 @@ def needed_pieces(settings: dict[str, Any], used: set[int], letters: Iterable[st
     kept.update(entry["id"] for entry in settings["added_tokens"])
     for piece, number in numbers.items():
         bare = piece.removeprefix(prefix).lstrip(_BEGIN_OF_WORD)
-        is_common = len(bare) <= 1 or number < _FREQUENT
+        is_common = len(bare) <= 1 or number < frequent
         # The pieces of most BPE vocabularies are bytes, whatever they look like.
         if is_common and (model["type"] == "BPE" or _scripts(bare) <= scripts):
             kept.add(number)
