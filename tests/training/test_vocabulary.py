@@ -114,7 +114,7 @@ def test_the_plan_has_what_training_reads_behind_its_prompts_and_says_how_much_i
 
 @pytest.mark.parametrize(
     ("rate", "level", "words"),
-    [(10.0, logging.INFO, "less"), (0.01, logging.WARNING, "from the whole model")],
+    [(10.0, logging.INFO, "times the pieces"), (0.01, logging.WARNING, "from the whole model")],
 )
 def test_a_cut_model_keeps_its_pieces_and_warns_of_texts_that_need_others(
     dataset: Dataset,

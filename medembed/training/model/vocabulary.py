@@ -32,10 +32,10 @@ TOKENIZER = "tokenizer.json"
 _KINDS = ("Unigram", "WordPiece", "BPE")
 # The most frequent pieces of the texts' scripts stay too, so that new texts are read much as
 # before. Vocabularies begin with them.
-_FREQUENT = 20_000
+_FREQUENT = 50_000
 _BEGIN_OF_WORD = "▁Ġ"
 _TEXTS_AT_ONCE = 4096
-_MUCH_FINER = 0.02  # more pieces for the same characters: many words of the texts were cut away
+_MUCH_FINER = 1.05  # times the pieces for a character: many words of the texts were cut away
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def check_vocabulary(model: str) -> None:
     """Raise ModelError for a tokenizer that cannot be cut."""
     folder = _tokenizer_folder(fetch_model(model))
     settings = read_json(folder / TOKENIZER)
-    kind = settings["model"].get("type") if settings else None
+    kind = settings.get("model", {}).get("type") if settings else None
     if kind not in _KINDS:
         what = f"of kind {kind}" if settings else f"without {TOKENIZER}"
         raise ModelError(
@@ -84,16 +84,7 @@ def plan_vocabulary(dataset: Dataset, model: str, config: TrainingConfig) -> Voc
         return VocabularyPlan()
     use = _read_use(dataset, folder, config)
     if cut_before is not None:
-        finer = use.pieces_per_character / cut_before.pieces_per_character - 1
-        log = logger.warning if finer > _MUCH_FINER else logger.info
-        log(
-            "vocabulary: the model was cut to %s of %s pieces before; these texts take %.1f%% more "
-            "pieces than those that it was cut for%s",
-            f"{cut_before.kept:,}",
-            f"{cut_before.whole:,}",
-            100 * finer,
-            ": to take in their words, train from the whole model again" * (finer > _MUCH_FINER),
-        )
+        _compare(use, cut_before)
         return VocabularyPlan(facts=cut_before)
     settings = read_json(_tokenizer_folder(folder) / TOKENIZER)
     pieces = needed_pieces(settings, use.pieces, use.letters)
@@ -109,6 +100,19 @@ def plan_vocabulary(dataset: Dataset, model: str, config: TrainingConfig) -> Voc
         facts.whole * row_bytes / 2**20,
     )
     return VocabularyPlan(tuple(pieces), facts)
+
+
+def _compare(use: _Use, cut_before: Vocabulary) -> None:
+    """Log how much finer a cut model splits these texts than those that it was cut for."""
+    finer = use.pieces_per_character / cut_before.pieces_per_character
+    line = (
+        f"vocabulary: the model was cut to {cut_before.kept:,} of {cut_before.whole:,} pieces; "
+        f"a character of these texts takes {finer:.2f} times the pieces of those it was cut for"
+    )
+    if finer > _MUCH_FINER:
+        logger.warning("%s; to take in their words, train from the whole model again", line)
+    else:
+        logger.info("%s", line)
 
 
 def needed_pieces(
@@ -262,7 +266,7 @@ def _read_use(dataset: Dataset, folder: Path, config: TrainingConfig) -> _Use:
     for texts in _read_texts(dataset, _prompts(folder, config)):
         letters.update(*texts)
         characters += sum(map(len, texts))
-        for encoding in tokenizer.encode_batch(texts):
+        for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
             pieces.update(encoding.ids)
             count += len(encoding.ids)
     return _Use(pieces, letters, tokenizer.get_vocab_size(), count / max(characters, 1))
