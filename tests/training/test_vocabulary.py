@@ -71,8 +71,6 @@ def test_new_words_are_split_into_known_pieces(make: Callable[[Path], Path], tmp
     assert ids
     assert not any(small.unk_token_id in text for text in ids)
     assert sum(map(len, ids)) > sum(map(len, whole(NEW)["input_ids"]))
-    decoded = small.batch_decode(ids, skip_special_tokens=True)
-    assert decoded == whole.batch_decode(whole(NEW)["input_ids"], skip_special_tokens=True)
 
 
 def test_letters_and_frequent_pieces_stay_if_their_script_is_one_of_the_texts():
