@@ -4,10 +4,10 @@ A training passes these files, in this order; each names its helpers among its i
 
     run/inputs.py                       checks data, model and config, and fingerprints them
     record/dev_sample.py                draws what checkpoints are measured on
+    model/vocabulary.py                 chooses the pieces of a vocabulary that is cut
     run/fit.py                          has Ray Train start the workers, and start them again
     run/worker.py                       what each worker does: the rest, but for the last line
-    model/vocabulary.py                 cuts the vocabulary to the pieces of the corpus
-    model/principal_axes.py             turns the model to its principal axes
+    model/principal_axes.py             turns the model to its principal axes, and cuts it
     rows/columns.py, rows/order.py      make columns of the examples, and a plan of the steps
     run/build.py, losses/by_name.py     make the trainer and its loss
     run/sentence_transformer_trainer.py takes the steps

@@ -19,9 +19,10 @@ from medembed.errors import ModelError
 from medembed.facts import Vocabulary
 from medembed.lineage import CheckpointManifest
 from medembed.training.config import TrainingConfig
+from medembed.training.model.pieces import needed_pieces
 from medembed.training.model.principal_axes import write_start
 from medembed.training.model.trainable import check_trainable
-from medembed.training.model.vocabulary import needed_pieces, plan_vocabulary
+from medembed.training.model.vocabulary import plan_vocabulary
 from medembed.training.options import PromptsConfig
 from medembed.training.train import train
 from tests.tiny import SIGNS, SUBJECTS, make_encoder, make_roberta, make_xlm_roberta

@@ -22,8 +22,8 @@ from medembed.encoding.model_files import fetch_model, read_card
 from medembed.facts import Start
 from medembed.lineage import StartManifest
 from medembed.training.config import TrainingConfig
+from medembed.training.model.pieces import cut_table, cut_tokenizer
 from medembed.training.model.prompts import set_prompts
-from medembed.training.model.vocabulary import cut_table, cut_tokenizer
 from medembed.training.record.checkpoint import write_folder
 
 # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
