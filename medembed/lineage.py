@@ -223,9 +223,7 @@ class TableManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationManifest(Manifest):
-    """An evaluation: means, and the values of every query, text and pair. Its `encoder` was
-    measured.
-    """
+    """An evaluation: means, and the values of each query, text and pair, of model `encoder`."""
 
     kind = "evaluation"
     layouts = (frozenset(BEST.names),)
@@ -247,9 +245,7 @@ class ExportManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class StartManifest(Manifest):
-    """A model that was turned to the principal axes of a corpus, or whose vocabulary was cut to it,
-    which a training begins with.
-    """
+    """A model that a training begins with: turned to a corpus, or with its vocabulary alone."""
 
     kind = "start of a training"
     on_erasure = "keep"
