@@ -96,7 +96,6 @@ def train(
     )
     with watch(examples_read, "train", "examples") as progress:
         fitted = fit(replace(work, progress=progress), trial)
-
     with tempfile.TemporaryDirectory() as folder:
         manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
         checkpoint = publish(Path(folder), output, key, manifest, config)
