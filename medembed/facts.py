@@ -27,6 +27,17 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """How many pieces a cut tokenizer kept of how many, and how many each character of the texts
+    that it was cut for takes.
+    """
+
+    kept: int
+    whole: int
+    pieces_per_character: float
+
+
+@dataclass(frozen=True)
 class Start:
     """How a model was turned before its training.
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from medembed.facts import Searched, Start, TextFacts
+from medembed.facts import Searched, Start, TextFacts, Vocabulary
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
@@ -223,9 +223,7 @@ class TableManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationManifest(Manifest):
-    """An evaluation: means, and the values of every query, text and pair. Its `encoder` was
-    measured.
-    """
+    """An evaluation: means, and the values of each query, text and pair, of model `encoder`."""
 
     kind = "evaluation"
     layouts = (frozenset(BEST.names),)
@@ -247,12 +245,12 @@ class ExportManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class StartManifest(Manifest):
-    """A model that was turned to the principal axes of a corpus, which a training begins with."""
+    """A model that a training begins with: turned to a corpus, or with its vocabulary alone."""
 
     kind = "start of a training"
     on_erasure = "keep"
 
-    start: Start
+    start: Start | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +268,7 @@ class CheckpointManifest(Manifest):
     dimensions: tuple[int, ...] = ()
     dev: dict[str, float] = field(default_factory=dict)
     start: Start | None = None
+    vocabulary: Vocabulary | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
     @property

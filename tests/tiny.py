@@ -105,6 +105,51 @@ def make_xlm_roberta(folder: Path) -> Path:
     return _save_encoder(folder, raw, prompts=None)
 
 
+def make_roberta(folder: Path) -> Path:
+    """Save a 2-layer random RoBERTa with a byte-level BPE vocabulary of the subjects and signs."""
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import (
+        PreTrainedTokenizerFast,
+        RobertaConfig,
+        RobertaModel,
+        set_seed,
+    )
+
+    set_seed(0)
+    signs = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = ByteLevelBPETokenizer()
+    words = [*SUBJECTS, *SIGNS]
+    tokenizer.train_from_iterator(
+        [f"{first} {second}" for first in words for second in words],
+        vocab_size=400,
+        min_frequency=1,
+        special_tokens=signs,
+        show_progress=False,
+    )
+    fast = tokenizer._tokenizer
+    fast.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    raw = folder.with_name(folder.name + "-roberta")
+    raw.mkdir(parents=True)
+    PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    ).save_pretrained(raw)
+    shape = RobertaConfig(
+        vocab_size=fast.get_vocab_size(),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+    )
+    RobertaModel(shape).save_pretrained(raw)
+    return _save_encoder(folder, raw, prompts=None)
+
+
 def _save_encoder(folder: Path, raw: Path, prompts: dict[str, str] | None) -> Path:
     """Save a transformer as an encoder with mean pooling and unit vectors."""
     from sentence_transformers import SentenceTransformer

@@ -76,6 +76,12 @@ class TrainingOptions(Config):
         "of the documents' vectors: full width ranks as before, few dimensions far better; adds "
         "one square matrix behind the model; a model with trained dimensions keeps its axes",
     )
+    vocabulary: Literal["whole", "corpus"] = Field(
+        default="whole",
+        description="corpus: before training, cut the tokenizer and the embedding table to the "
+        "pieces of the training texts, frequent pieces and characters of their scripts; these "
+        "texts get the same vectors, from a smaller model. A model that was cut keeps what it has",
+    )
     adapter: AdapterConfig = AdapterConfig()
     average: float | None = Field(
         default=None,

@@ -4,9 +4,10 @@ A training passes these files, in this order; each names its helpers among its i
 
     run/inputs.py                       checks data, model and config, and fingerprints them
     record/dev_sample.py                draws what checkpoints are measured on
+    model/vocabulary.py                 chooses the pieces of a vocabulary that is cut
     run/fit.py                          has Ray Train start the workers, and start them again
     run/worker.py                       what each worker does: the rest, but for the last line
-    model/principal_axes.py             turns the model to its principal axes
+    model/principal_axes.py             turns the model to its principal axes, and cuts it
     rows/columns.py, rows/order.py      make columns of the examples, and a plan of the steps
     run/build.py, losses/by_name.py     make the trainer and its loss
     run/sentence_transformer_trainer.py takes the steps
@@ -32,6 +33,7 @@ from medembed.schema import fingerprint
 from medembed.training.config import TrainingConfig
 from medembed.training.model.adapters import check_adapter
 from medembed.training.model.principal_axes import find_start, read_start
+from medembed.training.model.vocabulary import plan_vocabulary
 from medembed.training.record.card import describe_checkpoint
 from medembed.training.record.checkpoint import Checkpoint, download_model, publish
 from medembed.training.record.dev_sample import draw_dev_sample
@@ -89,11 +91,11 @@ def train(
         attempt=begin(run, key, inputs, trial),
         logs=logs,
         is_turned=inputs["turned"],
+        vocabulary=plan_vocabulary(dataset, model, config),
         rungs=rungs,
     )
     with watch(examples_read, "train", "examples") as progress:
         fitted = fit(replace(work, progress=progress), trial)
-
     with tempfile.TemporaryDirectory() as folder:
         manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
         checkpoint = publish(Path(folder), output, key, manifest, config)
@@ -144,6 +146,7 @@ def _finish(
         dimensions=tuple(sorted(config.dimensions, reverse=True)),
         dev=fitted.metrics,
         start=read_start(work.run),
+        vocabulary=work.vocabulary.facts,
     )
     save_card(folder, manifest)
     describe_checkpoint(

@@ -5,6 +5,7 @@ A stock model's prefixes are arbitrary axes. Turned to the principal axes of the
 better before the first step.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from medembed.encoding.model_files import fetch_model, read_card
 from medembed.facts import Start
 from medembed.lineage import StartManifest
 from medembed.training.config import TrainingConfig
+from medembed.training.model.pieces import cut_table, cut_tokenizer
 from medembed.training.model.prompts import set_prompts
 from medembed.training.record.checkpoint import write_folder
 
@@ -43,7 +45,7 @@ def turns(model: str, config: TrainingConfig) -> bool:
 
 
 def find_start(run: str) -> str | None:
-    """Return the turned model of an unfinished training; None if it has none yet."""
+    """Return the start of an unfinished training; None if it has none yet."""
     for name in sorted(storage.list_files(run)):
         folder, _, file = name.partition("/")
         if folder.startswith(_PREFIX) and file == MANIFEST:
@@ -52,7 +54,7 @@ def find_start(run: str) -> str | None:
 
 
 def place_start(run: str, attempt: str) -> str:
-    """Return where an attempt writes the turned model.
+    """Return where an attempt writes the model that training starts with.
 
     In a folder of its own, since the attempt before may not be quite dead.
     """
@@ -60,22 +62,34 @@ def place_start(run: str, attempt: str) -> str:
 
 
 def write_start(
-    model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str
+    model: str,
+    vectors: npt.NDArray[np.float32] | None,
+    pieces: Sequence[int] | None,
+    config: TrainingConfig,
+    output: str,
 ) -> None:
-    """Write the model turned to the principal axes of `vectors` [N, D].
+    """Write the model turned to the principal axes of `vectors` [N, D], its vocabulary cut to
+    `pieces`; None: as it is.
 
     The manifest says what prefixes then hold.
     """
-    axes, shares = principal_axes(vectors)
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
-    turned = load_model(fetch_model(model), encoding, "cpu")
-    set_prompts(turned, config.prompts)
-    turn(turned, axes)
-    held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
+    start = load_model(fetch_model(model), encoding, "cpu")
+    set_prompts(start, config.prompts)
+    facts = None
+    if vectors is not None:
+        axes, shares = principal_axes(vectors)
+        turn(start, axes)
+        held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
+        facts = Start(len(vectors), held)
+    if pieces is not None:
+        cut_table(start, pieces)
     with TemporaryDirectory() as scratch, NewOutput(output, "") as target:
-        turned.save_pretrained(scratch, create_model_card=False)
+        start.save_pretrained(scratch, create_model_card=False)
+        if pieces is not None:
+            cut_tokenizer(Path(scratch), pieces)
         write_folder(target, Path(scratch))
-        target.commit(StartManifest(start=Start(len(vectors), held)))
+        target.commit(StartManifest(start=facts))
 
 
 def read_start(run: str) -> Start | None:

@@ -4,6 +4,7 @@ from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
+from medembed.training.model.vocabulary import check_vocabulary
 
 
 def check_trainable(model: str, config: TrainingConfig) -> None:
@@ -21,6 +22,7 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     leaves_out_prompt = any(map(_leaves_out_prompt, modules))
     refused = {
         "adapter": config.adapter.kind is not None and (is_routed or is_static),
+        "vocabulary=corpus": config.vocabulary == "corpus" and (is_routed or is_static),
         "loss.guide": bool(loss.guide) and loss.traits.ranks and (is_routed or is_static),
         "loss.mini_batch_size": loss.mini_batch_size is not None and is_static,
         f"loss.name={loss.name}": loss.traits.is_taught and (is_routed or leaves_out_prompt),
@@ -37,6 +39,8 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
                 "out, or choose a model that is one transformer and reads queries and documents "
                 "alike."
             )
+    if config.vocabulary == "corpus":
+        check_vocabulary(model)
 
 
 def _leaves_out_prompt(module: Module) -> bool:

@@ -25,6 +25,7 @@ from medembed.training.model.principal_axes import (
     place_start,
     write_start,
 )
+from medembed.training.model.vocabulary import VocabularyPlan
 from medembed.training.record.progress_state import TrainingState, is_over, read_state, reseed
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
@@ -63,6 +64,7 @@ class Work:
     # where Ray watches for nodes that are about to be taken away
     is_ray_shared: bool = field(default_factory=is_ray_shared)
     is_turned: bool = False  # whether it starts at principal axes
+    vocabulary: VocabularyPlan = field(default_factory=VocabularyPlan)
     rungs: Rungs | None = None  # of a search: when it is measured, and by what
 
 
@@ -159,7 +161,7 @@ def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> 
 
 
 def _load_model_to_train(work: Work, device: "torch.device") -> Student:
-    """Return the model to train, turned to principal axes if the work says so.
+    """Return the model to train, turned to principal axes and cut as the work says.
 
     All ranks encode the documents for the axes, and rank 0 writes the turned model, once. They
     agree or refuse.
@@ -167,20 +169,24 @@ def _load_model_to_train(work: Work, device: "torch.device") -> Student:
     from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
 
     student = agreed(lambda: load_student(work.model, work.config), device)
-    if not work.is_turned:
+    if not work.is_turned and work.vocabulary.pieces is None:
         return student
     start = name_from_rank_zero(lambda: find_start(work.run), device)
     if start is None:
-        texts = draw_documents(open_dataset(work.dataset), work.config.seed)
-        if not texts:
+        texts: list[str] = []
+        if work.is_turned:
+            texts = draw_documents(open_dataset(work.dataset), work.config.seed)
+        if not texts and work.vocabulary.pieces is None:
             return student
         start = place_start(work.run, work.attempt)
-        vectors = encode_in_shares(student.encoder.encode, texts, "document", device)
+        vectors = None
+        if texts:
+            vectors = encode_in_shares(student.encoder.encode, texts, "document", device)
 
         def write() -> None:
             if world()[0] == 0:
                 check_claim(work.run, work.attempt)
-                write_start(work.model, vectors, work.config, start)
+                write_start(work.model, vectors, work.vocabulary.pieces, work.config, start)
 
         agreed(write, device)
     del student  # memory for the next one
