@@ -9,6 +9,8 @@ float32 score is its best chunk's, which lies within e of its true score; the ch
 true score lies within 2e of the document's best.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -51,6 +53,23 @@ def best_rows(
         again = _search_crowded(queries[part], matrix, k, document, nominees.floor[part])
         best[part], scores[part] = again
     return best, scores
+
+
+class Candidates(NamedTuple):
+    """Rows [P] and the line of the query of each, sorted by line, then row."""
+
+    lines: Numbers
+    rows: Numbers
+
+
+class Limits(NamedTuple):
+    """The k-th largest score of each query [L], and what each row must reach in its document.
+
+    Where rows are chunks, the k-th largest score is that of documents.
+    """
+
+    kth: Floats
+    in_document: Floats
 
 
 class Nominees:
@@ -106,8 +125,8 @@ class Nominees:
         self.rows.ravel()[places] = rows
         self.count += new
 
-    def finish(self) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all that may be best, sorted; none of crowded queries."""
+    def finish(self) -> Candidates:
+        """Return all rows that may be best, except those of crowded queries."""
         nothing = np.zeros(0, dtype=np.int64)
         self._compact(
             np.flatnonzero(~self.crowded),
@@ -117,7 +136,7 @@ class Nominees:
             self.size,
         )
         lines, places = np.nonzero(self.values > -np.inf)
-        return lines, self.rows[lines, places].astype(np.int64)
+        return Candidates(lines, self.rows[lines, places].astype(np.int64))
 
     def _compact(
         self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int
@@ -153,13 +172,10 @@ class Nominees:
         self.values[places] = wide[lines, columns]
         self.rows[places] = wide_rows[lines, columns]
 
-    def _limits_of(self, wide: Floats, wide_rows: npt.NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Return the k-th largest score [L], and what each row must reach in its document.
-
-        Where rows are chunks, the k-th largest score is that of documents.
-        """
+    def _limits_of(self, wide: Floats, wide_rows: npt.NDArray[np.int32]) -> Limits:
+        """Return what these scores [L, n] and their rows must reach."""
         if self.document is None:
-            return _kth(wide, self.k), np.full((1, 1), -np.inf, dtype=np.float32)
+            return Limits(_kth(wide, self.k), np.full((1, 1), -np.inf, dtype=np.float32))
         owners = np.where(wide > -np.inf, self.document[wide_rows], -1)
         is_first = np.ones(wide.shape, dtype=np.bool_)
         is_first[:, 1:] = owners[:, 1:] != owners[:, :-1]
@@ -171,7 +187,7 @@ class Nominees:
         of_documents = np.full(wide.shape, -np.inf, dtype=np.float32)
         of_documents[is_first] = best
         limit = _below(best, self.window)[is_first.ravel().cumsum() - 1].reshape(wide.shape)
-        return _kth(of_documents, self.k), limit
+        return Limits(_kth(of_documents, self.k), limit)
 
 
 def _search_crowded(

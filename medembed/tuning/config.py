@@ -12,7 +12,7 @@ from medembed.evaluation.config import RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
-from medembed.tuning.space import Axis, Point, read_axes, settings
+from medembed.tuning.space import Axis, Point, Settings, read_axes, settings
 
 # how many examples a step reads, and how often
 _STEP = ("training.batch_size", "training.accumulation_steps")
@@ -147,7 +147,7 @@ class TuneConfig(Config):
         """Return what is searched, in the order of `search`."""
         return read_axes(self.search, self.training, self.mining)
 
-    def settings(self, point: Point) -> tuple[TrainingConfig, MiningConfig]:
+    def settings(self, point: Point) -> Settings:
         """Return the configs of a trial."""
         return settings(point, self.training, self.mining)
 
@@ -187,7 +187,7 @@ def _typed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_typed(inner) for inner in value]
+        return list(map(_typed, value))
     if not isinstance(value, str):
         return value
     for kind in (int, float):

@@ -38,7 +38,7 @@ def small(tmp_path: Path, encoder_folder: Path) -> tuple[Dataset, Table, str]:
     ("settings", "message"),
     [
         ({"dimensions": 64}, r"dimensions: found \[64\], but the model has 32"),
-        ({"window": 2}, "no training pair, as none of 0 training queries has a positive"),
+        ({"window": 2}, "no training pair; its 0 training queries have no positive"),
         ({"window": 3}, "mining.window: found 3, but .* has 3 rows, .* choose at most 2"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medembed.search import corpus as searching
 from medembed.search import nominate
-from medembed.search.corpus import Corpus, search_corpus
+from medembed.search.corpus import SortedCorpus, search_corpus
 from medembed.search.float64_scores import error_bound, unit_rows
 from medembed.search.multiply import Library, NumpyMatrix, NumpyProducts, Products, TorchMatrix
 from medembed.search.nominate import Nominees, best_rows
@@ -50,7 +50,7 @@ def search(
     asked, width = unit_rows(queries, queries.shape[1])[0], vectors.shape[1]
     best = None
     for part in np.array_split(np.arange(len(ids)), shards):
-        corpus = Corpus.of(
+        corpus = SortedCorpus.of(
             [([ids[row] for row in part], vectors[part])], [width], by_document=chunks
         )
         worst = None if shards == 2 else best
