@@ -1,4 +1,4 @@
-"""Applying the changes to the table gives the corpus, whatever both were."""
+"""Check that the changes, applied to the table, give the corpus."""
 
 from typing import Any
 

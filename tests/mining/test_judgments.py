@@ -30,7 +30,7 @@ VECTORS = {
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """VECTORS in two fragments."""
+    """Return a table of VECTORS in two fragments."""
     uri, names = str(tmp_path / "t.lance"), list(VECTORS)
     parts = [
         write_fragment(

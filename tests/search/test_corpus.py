@@ -1,4 +1,4 @@
-"""Search in memory: what is found by value, and which rows and pairs have no place."""
+"""Search in memory, compared by value; check rows and pairs that have no place."""
 
 import numpy as np
 import pytest

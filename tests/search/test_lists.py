@@ -1,4 +1,4 @@
-"""Lists of stripes: merged in a tree, recorded as they are, and found again by a rerun."""
+"""Merge lists of stripes in a tree, record them, and find them again in a rerun."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ from tests.search.by_hand import Reader, draw, draw_corpus
 
 
 def joined(answers: list[Answer]) -> list[object]:
-    """What a caller would write: ids, rows and the bits of scores, query by query and pair by
-    pair.
-    """
+    """Return ids, rows and the bits of scores, query by query and pair by pair."""
     written: list[object] = []
     for answer in answers:
         for ranking in [*answer.rankings.values(), *answer.pairs.values()]:
@@ -27,7 +25,7 @@ def joined(answers: list[Answer]) -> list[object]:
 
 
 class Counting(Reader):
-    """Counts how often a shard is read."""
+    """A reader that counts how often a shard is read."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -41,7 +39,7 @@ class Counting(Reader):
 def draw_lists(
     folder: Path, stripes: int, *, chunks: bool = False
 ) -> tuple[Lists, SearchStripe, Counting]:
-    """A search of 3 queries in so many stripes of 41 rows and more, whose worker is at hand."""
+    """Draw a search of 3 queries in stripes of 41 rows and more, and a worker for it."""
     ids, vectors = draw_corpus(700, 16, 7, chunks=chunks)
     read = Counting(ids, vectors, (700 - 41 * (stripes - 1), *[41] * (stripes - 1)))
     plan = SearchPlan([[[stripe]] for stripe in range(stripes)], [(0, 3)])
