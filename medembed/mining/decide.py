@@ -81,7 +81,9 @@ def _read_rows(
 ) -> CorpusRows:
     """Read the rows of all windows, known positives and judged negatives."""
     row_ids: set[str] = set()
-    documents = {negative.document_id for negative in judged}
+    documents: set[str] = set()
+    for negative in judged:
+        documents.add(negative.document_id)
     for query_id, window in windows.items():
         row_ids.update(window.rows)
         documents.update(known[query_id])

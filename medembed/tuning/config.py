@@ -14,9 +14,6 @@ from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
 from medembed.tuning.space import Axis, Point, Settings, read_axes, settings
 
-# how many examples a step reads, and how often
-_STEP = ("training.batch_size", "training.accumulation_steps")
-
 
 class TuneConfig(Config):
     """A base configuration, the keys that are searched, the budget, the objective."""
@@ -153,9 +150,13 @@ class TuneConfig(Config):
 
     def check_budget(self) -> None:
         """Raise ValueError if the largest batches allow no step, or none by the first rung."""
-        highest = {axis.name: max(axis.values) for axis in self.axes() if axis.name in _STEP}
-        batch_size = highest.get("training.batch_size", self.training.batch_size)
-        steps = highest.get("training.accumulation_steps", self.training.accumulation_steps)
+        batch_size = self.training.batch_size
+        steps = self.training.accumulation_steps
+        for axis in self.axes():
+            if axis.name == "training.batch_size":
+                batch_size = max(axis.values)
+            elif axis.name == "training.accumulation_steps":
+                steps = max(axis.values)
         rows = batch_size * steps * self.training.most_workers
         if rows > self.pairs:
             raise ValueError(

@@ -217,8 +217,7 @@ def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConf
 
 def _add_points(figure: Any, points: Sequence[Point], **look: Any) -> None:
     """Add a trace through these points to a figure, with what says how it looks."""
-    xs = [point[0] for point in points]
-    ys = [point[1] for point in points]
+    xs, ys = zip(*points, strict=True)
     figure.add_scatter(x=xs, y=ys, **look)
 
 
