@@ -82,9 +82,9 @@ class CrossEncoder:
         broken = int((~np.isfinite(scores)).sum())
         if broken:
             raise ModelError(
-                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are no "
-                "numbers (NaN or infinite); its weights are damaged, or training diverged: take "
-                "another checkpoint."
+                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are "
+                "not numbers (NaN or infinite); its weights are damaged, or training diverged: "
+                "take another checkpoint."
             )
         return scores
 

@@ -179,13 +179,14 @@ class Encoder:
 
 
 def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return unit rows of a backend's vectors. Raises ModelError if one is no number."""
+    """Return unit rows of a backend's vectors. Raises ModelError if one is not a number."""
     embeddings = normalize(embeddings)
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
         raise ModelError(
-            f"the model gives {broken} of {len(embeddings)} texts vectors that are no numbers (NaN "
-            "or infinite); its weights are damaged, or training diverged: take another checkpoint."
+            f"the model gives {broken} of {len(embeddings)} texts vectors that are not numbers "
+            "(NaN or infinite); its weights are damaged, or training diverged: take another "
+            "checkpoint."
         )
     return embeddings
 

@@ -132,7 +132,7 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Return whether a model is no sentence-transformers model: never trained for vectors."""
+    """Return whether a model is a plain transformer, which was never trained for vectors."""
     return not (folder / "modules.json").is_file()
 
 

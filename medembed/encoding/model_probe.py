@@ -34,7 +34,7 @@ def check_parts(model: Any, folder: Path) -> None:
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raise ModelError for a tensor that is missing, left aside, or no number.
+    """Raise ModelError for a tensor that is missing, left aside, or not a number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
@@ -147,7 +147,7 @@ def _check_vectors(model: Any, folder: Path) -> None:
             "model."
         )
     if not np.isfinite(vectors).all():
-        fault = "vectors that are no numbers (NaN or infinite)"
+        fault = "vectors that are not numbers (NaN or infinite)"
     elif not vectors.any():
         fault = "vectors of zeros"
     elif np.ptp(vectors, axis=0).max() < _SMALLEST_DIFFERENCE:

@@ -62,8 +62,8 @@ def verify(
     results = spread(shard_items(table), CheckShard, {}, workers=config.workers)
     rows = list(track_rows(results, table.rows, "verify", "documents"))
     faults = [
-        *_name_broken(rows, "nan", "are no numbers"),
-        *_name_broken(rows, "norm", "have no unit norm"),
+        *_name_broken(rows, "nan", "are not numbers"),
+        *_name_broken(rows, "norm", "are not of unit length"),
     ]
     repeated = count_repeated(table.keys())
     if repeated:

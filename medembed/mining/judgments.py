@@ -55,7 +55,7 @@ def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
 def judged_negatives(
     qrels: Judgments, known: Mapping[str, Collection[str]], queries: Iterable[str]
 ) -> list[JudgedDocument]:
-    """Return what is judged not to answer these queries, and is no `known` positive of theirs.
+    """Return what is judged not to answer these queries, without their `known` positives.
 
     They are in the order of the queries, then of document ids.
     """

@@ -132,7 +132,8 @@ def open_previous(
     mined_from = manifest.origin.table
     if searched is None or mined_from is None or mined_from.version is None:
         raise DataError(
-            f"mining.previous {previous.uri}: has no search to go on from; leave it out."
+            f"mining.previous {previous.uri}: lacks its search, from which this run goes on; leave "
+            "it out."
         )
     before = asdict(searched) | {"table": mined_from.uri}
     asked = asdict(describe_search(table, dimensions)) | {"table": table.uri}

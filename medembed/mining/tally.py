@@ -175,10 +175,10 @@ def advise(counted: Mapping[str, Any]) -> str | None:
     counts = counted["counts"]
     keys = [f"mining.{key}={'null' if value is None else value}" for key, value in margins.items()]
     return (
-        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have none, as all "
-        f"of their candidates lie above the margin; {' '.join(keys)} would keep some. If the model "
-        "ranks the positives badly, that is what it needs; else look at likely_false_negatives in "
-        "mining.json first."
+        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have no negative, "
+        f"as all of their candidates lie above the margin; {' '.join(keys)} would keep some. If "
+        "the model ranks the positives badly, that is what it needs; else look at "
+        "likely_false_negatives in mining.json first."
     )
 
 

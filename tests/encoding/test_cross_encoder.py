@@ -124,7 +124,7 @@ DAMAGED = {
     ),
     "a head without bounds": (
         lambda weights: weights | {"classifier.weight": torch.full((1, 32), 3e38)},
-        "gives 6 made-up pairs the same score|scores that are no numbers",
+        "gives 6 made-up pairs the same score|scores that are not numbers",
     ),
 }
 

@@ -145,7 +145,9 @@ def test_a_sound_table_verifies_and_each_fault_is_named(
     broken = VECTORS.copy()
     broken[2, 0] = np.nan
     broken[5] *= 2
-    faults = "1 vectors are no numbers, e.g. id 'd2'; 1 vectors have no unit norm, e.g. id 'd5'"
+    faults = (
+        "1 vectors are not numbers, e.g. id 'd2'; 1 vectors are not of unit length, e.g. id 'd5'"
+    )
     with pytest.raises(StorageError, match=faults):
         verify(write_table(tmp_path / "b.lance", dataset, broken), None, None, config)
 
