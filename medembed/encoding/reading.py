@@ -100,7 +100,7 @@ class Reader:
 
 
 def find_prompt_name(role: Role, prompts: Mapping[str, str]) -> str | None:
-    """Return the first name of the role's prompt that has one; None without any."""
+    """Return the first of a role's names under which there is a prompt; None without one."""
     for name in PROMPT_NAMES[role]:
         if prompts.get(name):
             return name

@@ -81,8 +81,8 @@ class RowsInMemory:
         """
         funnel.check(k, queries.shape[1])
         asked = truncate(queries, funnel.dimensions)
-        places, _ = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
-        lines, rows = self._rows_beside(places)
+        nominated = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
+        lines, rows = self._rows_beside(nominated.rows)
         if among is not None:
             lines = lines[among[rows]]
             rows = rows[among[rows]]
@@ -90,7 +90,7 @@ class RowsInMemory:
         return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
 
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
-        """Return (rows, scores) [Q, k] of the k best documents, as `best_rows` does."""
+        """Return the rows of the k best documents, as `best_rows` does."""
         check_dimensions([dimensions], self.width)
         asked = truncate(queries, dimensions)
         matrix = self._matrix(dimensions, among)
@@ -102,7 +102,7 @@ class RowsInMemory:
             places[block], scores[block] = best_rows(
                 asked[block], matrix, k, self.rows.document, floor
             )
-        return places, scores
+        return Best(places, scores)
 
     def _rows_beside(self, places: Numbers) -> Candidates:
         """Return all rows of the documents of these rows [Q, n]."""

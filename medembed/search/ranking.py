@@ -127,8 +127,7 @@ def merge(first: Ranking, second: Ranking, k: int, *, by_document: bool) -> Rank
     order = np.argsort(places, axis=1, kind="stable")
     places = np.take_along_axis(places, order, axis=1)
     scores = np.take_along_axis(np.hstack([first.scores, second.scores]), order, axis=1)
-    best, best_scores = keep_best(places, scores, k, rows.document if len(names) else None)
-    return rows.rank(best, best_scores)
+    return rows.rank(*keep_best(places, scores, k, rows.document if len(names) else None))
 
 
 def stack(rankings: Sequence[Ranking]) -> Ranking:
