@@ -52,6 +52,17 @@ def track(
             yield item
 
 
+def track_rows(
+    results: Iterable[dict[str, Any]],
+    total: int,
+    name: str,
+    unit: str,
+    tokens: Callable[[dict[str, Any]], int] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """`track` results that say in `rows` how many units each finishes."""
+    return track(((int(row["rows"]), row) for row in results), total, name, unit, tokens)
+
+
 def _token_rate(tokens: int, bar: Any, units: int) -> str:
     """Return tokens per second: those of an average unit, at the bar's rate of units."""
     state = bar.format_dict

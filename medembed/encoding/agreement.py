@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medembed.encoding.reading import PROMPT_NAMES, ROLES, Role
+from medembed.encoding.reading import ROLES, Role, find_prompt_name
 from medembed.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
     A document's prompt under another name counts, though `encode_document` reads `document` first,
     which is never missing: sentence-transformers gives every model an empty one.
     """
-    prompts = model.prompts or {}
-    name = next((name for name in PROMPT_NAMES[role] if prompts.get(name)), role)
+    name = find_prompt_name(role, model.prompts or {}) or role
     options: dict[str, Any] = {} if name == role else {"prompt_name": name}
     if options:
         logger.info(

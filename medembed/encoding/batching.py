@@ -77,10 +77,11 @@ class Tokens:
 
     def join(self, others: Sequence["Tokens"]) -> "Tokens":
         """Return these texts and, behind them, those of others that fit."""
-        columns = {name: list(column) for name, column in self.columns.items()}
-        for other in others:
-            for name, column in columns.items():
-                column += other.columns[name]
+        columns = {}
+        for name, column in self.columns.items():
+            columns[name] = list(column)
+            for other in others:
+                columns[name] += other.columns[name]
         return Tokens(columns, self.layout, self.shared)
 
     def batch(self, rows: list[int]) -> Batch:
@@ -133,10 +134,10 @@ def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
 
 def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
     """Count the tokens that batches of texts of these lengths are filled up with."""
-    return sum(
-        max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
-        for rows in batch_by_tokens(lengths, max_tokens)
-    )
+    padded = 0
+    for rows in batch_by_tokens(lengths, max_tokens):
+        padded += lengths[rows[0]] * len(rows)  # its first text is its longest
+    return padded - sum(lengths)
 
 
 def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:

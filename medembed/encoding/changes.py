@@ -4,10 +4,10 @@ DuckDB joins the keys of both, on disk where they outgrow a fixed share of memor
 driver's memory does not grow with the corpus.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ SELECT (SELECT count(*) FROM fresh ANTI JOIN held USING (id)),
        (SELECT count(*) FROM corpus) - (SELECT count(*) FROM fresh),
        (SELECT count(*) FROM firsts)
 """
+_DEAD = "SELECT fragment, list(id ORDER BY id) AS ids FROM dead GROUP BY fragment ORDER BY fragment"
 
 
 class NewRows(NamedTuple):
@@ -74,20 +75,19 @@ class Changes:
 
     def describe(self) -> str:
         """Return the counts as a phrase."""
-        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+        return describe_counts(self.counts)
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (place of a fragment in the table, ids of its rows to delete)."""
-        rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
-        for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
-            yield fragment, [row["id"] for row in of_one]
+        for row in self._read(_DEAD):
+            yield row["fragment"], row["ids"]
 
     def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
         """Yield items {number, rows} of at most so many texts, with the work of each.
 
-        To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row,
-        document_id}] that share the text of the item's `row`; to copy: `ids` and `hashes`. A file's
-        rows stay together where they fit.
+        To encode: `parts` [{file, ranges: [[start, end)]}] of new rows, and `twin_ids` of rows that
+        share the texts of the item's `twin_rows`; to copy: `ids` and `hashes`. A file's rows stay
+        together where they fit.
         """
         for number, item in enumerate(chain(self._deal_new(files, most), self._deal_copies(most))):
             yield {"number": number} | item
@@ -97,16 +97,22 @@ class Changes:
         twin = next(twins, None)
         for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"], most)):
             places = np.concatenate([rows.places for rows in item])
-            named = []
+            twin_rows = []
+            twin_ids = []
             while twin is not None and twin["first"] <= places[-1]:
-                row = int(np.searchsorted(places, twin["first"]))
-                named.append({"row": row, "document_id": twin["id"]})
+                twin_rows.append(int(np.searchsorted(places, twin["first"])))
+                twin_ids.append(twin["id"])
                 twin = next(twins, None)
             parts = []
             for rows in item:
                 ranges = _runs(rows.places - rows.start)
                 parts.append({"file": files[rows.file][0], "ranges": ranges})
-            yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
+            yield {
+                "rows": len(places) + len(twin_ids),
+                "parts": parts,
+                "twin_ids": twin_ids,
+                "twin_rows": twin_rows,
+            }
 
     def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[NewRows]:
         """Yield the new rows of each file that has some."""
@@ -131,10 +137,11 @@ class Changes:
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
         while block := list(islice(rows, most)):
+            keys = pa.Table.from_pylist(block)
             yield {
                 "rows": len(block),
-                "ids": [row["id"] for row in block],
-                "hashes": [row["hash"] for row in block],
+                "ids": keys["id"].to_pylist(),
+                "hashes": keys["hash"].to_pylist(),
             }
 
     def _read(self, query: str) -> Iterator[dict[str, Any]]:
@@ -154,6 +161,11 @@ def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
         _check_ids(database)
         _fill_held(database, table)
         yield Changes(database)
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Return {"added": 1200} as "1,200 added", joined by commas."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def count_repeated(table: Iterable[Keys]) -> int:
@@ -224,5 +236,7 @@ def _pack(files: Iterable[NewRows], rows_per_item: int) -> Iterator[list[NewRows
 
 def _runs(rows: Places) -> list[list[int]]:
     """Return [start, end) of each run of consecutive numbers."""
-    cuts = np.flatnonzero(np.diff(rows) > 1) + 1
-    return [[int(run[0]), int(run[-1]) + 1] for run in np.split(rows, cuts)]
+    last = np.append(np.flatnonzero(np.diff(rows) > 1), len(rows) - 1)
+    first = np.append(0, last[:-1] + 1)
+    runs: list[list[int]] = np.column_stack((rows[first], rows[last] + 1)).tolist()
+    return runs

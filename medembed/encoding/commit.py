@@ -124,7 +124,8 @@ def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
     """Return the operation that makes a table of these fragments alone."""
     import lance
 
-    facts = {name: value for name, value in asdict(info).items() if name != "dataset"}
+    facts = asdict(info)
+    del facts["dataset"]
     metadata = {METADATA_KEY: json.dumps(facts).encode()}
     metadata |= {RANGES_KEY: json.dumps(ranges.to_json()).encode()} if ranges else {}
     columns = schema.embeddings(info.width, TYPES[info.storage]).with_metadata(metadata)

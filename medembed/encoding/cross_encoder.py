@@ -1,6 +1,7 @@
 """`CrossEncoder`: pairs of query and document -> scores, as sentence-transformers gives them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from medembed.encoding.backends import TorchBackend
 from medembed.encoding.batching import Tokens, make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_stock
-from medembed.encoding.form import Form
+from medembed.encoding.form import Form, ReadTokens
 from medembed.encoding.model_files import fetch_model, model_fingerprint, unchanged
 from medembed.encoding.model_layout import read_json
 from medembed.encoding.model_probe import MADE_UP, check_parts, explain
@@ -26,7 +27,7 @@ _PROBE = (("a", "b"), ("a dry cough", "fever and pain in the chest"))
 # Of several lengths, so that a batch has padding; capitals and two lines, which a tokenizer may
 # read in its own way.
 _PAIRS = (
-    *((MADE_UP[0], text) for text in MADE_UP),
+    *product(MADE_UP[:1], MADE_UP),
     ("HER2 positive,\nand 39 degrees", "A dry Cough."),
 )
 
@@ -65,10 +66,10 @@ class CrossEncoder:
 
     def score(self, pairs: Sequence[Pair]) -> Scores:
         """Return float32 [len(pairs)]; of a pair that is too long the longer text is cut."""
-        return self.encode_tokens(self.tokenize(pairs)[0])[:, 0]
+        return self.encode_tokens(self.tokenize(pairs).tokens)[:, 0]
 
-    def tokenize(self, pairs: Sequence[Pair]) -> tuple[Tokens, list[bool]]:
-        """Return (pairs as the model reads them; whether each was cut at the maximum length)."""
+    def tokenize(self, pairs: Sequence[Pair]) -> ReadTokens:
+        """Return the pairs as the model reads them, cut at the maximum length."""
         return self.form.read(pairs)
 
     def encode_tokens(self, tokens: Tokens) -> Scores:
@@ -81,9 +82,9 @@ class CrossEncoder:
         broken = int((~np.isfinite(scores)).sum())
         if broken:
             raise ModelError(
-                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are no "
-                "numbers (NaN or infinite); its weights are damaged, or training diverged: take "
-                "another checkpoint."
+                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are "
+                "not numbers (NaN or infinite); its weights are damaged, or training diverged: "
+                "take another checkpoint."
             )
         return scores
 

@@ -40,9 +40,7 @@ NO_DELTA = Delta([], [])
 
 def list_files(table: Table) -> dict[str, str]:
     """Return {data files of a fragment: its deletions}, by names that no two writes share."""
-    return dict(
-        files_of(fragment) for fragment in open_lance(table.uri, table.version).get_fragments()
-    )
+    return dict(map(files_of, open_lance(table.uri, table.version).get_fragments()))
 
 
 def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta:
@@ -65,15 +63,13 @@ def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta
 def _only_lost(table: Table, fragment: Any, names: str, version: int) -> bool:
     """Return whether each row of the fragment was there in that version already."""
     try:
-        before = {
-            files_of(earlier)[0]: earlier
-            for earlier in open_lance(table.uri, version).get_fragments()
-        }
+        before = open_lance(table.uri, version)
     except StorageError:
         return False
-    if names not in before:
-        return False
-    return bool(pc.all(pc.is_in(_ids(fragment), value_set=_ids(before[names]))).as_py())
+    for earlier in before.get_fragments():
+        if files_of(earlier).data == names:
+            return bool(pc.all(pc.is_in(_ids(fragment), value_set=_ids(earlier))).as_py())
+    return False
 
 
 def _ids(fragment: Any) -> pa.Array:

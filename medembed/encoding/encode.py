@@ -28,7 +28,7 @@ from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.target import Target, check_new, check_same
 from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows
-from medembed.progress import track
+from medembed.progress import track_rows
 from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
@@ -158,15 +158,15 @@ class _Work:
         return TableInfo(**asdict(facts), encoder=encoder, dataset=dataset, storage=target.storage)
 
     def describe(self, table: Table, counts: dict[str, int]) -> Encoded:
-        return Encoded(
-            table,
-            counts,
-            self.resumed,
-            tokens=sum(finished.tokens for finished in self.new),
-            padding=sum(finished.padding for finished in self.new),
-            seconds=sum(finished.seconds for finished in self.new),
-            beyond=sum(finished.beyond for finished in self.records),
-        )
+        tokens = 0
+        padding = 0
+        seconds = 0.0
+        for finished in self.new:
+            tokens += finished.tokens
+            padding += finished.padding
+            seconds += finished.seconds
+        beyond = sum(finished.beyond for finished in self.records)
+        return Encoded(table, counts, self.resumed, tokens, padding, seconds, beyond)
 
 
 def _reuse(table: Table) -> Encoded:
@@ -200,8 +200,8 @@ def _measure_ranges(
     """Return the int8 ranges of a sample's vectors, measured once: a rerun takes those it finds."""
 
     def measure() -> Arrays:
-        _, texts = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
-        vectors = encode_texts({"document": texts}, model, config)["document"]
+        sample = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
+        vectors = encode_texts({"document": sample.texts}, model, config)["document"]
         ranges = calibrate(vectors).widen(_MARGIN)
         return {"low": ranges.low, "high": ranges.high, "count": np.asarray(ranges.count)}
 
@@ -218,9 +218,14 @@ def _encode(
 ) -> _Work:
     """Do the items that no earlier run has finished."""
     done = read_finished(staging)
-    todo = [item for item in items if item["number"] not in done]
-    total = sum(item["rows"] for item in items)
-    left = sum(item["rows"] for item in todo)
+    todo = []
+    total = 0
+    left = 0
+    for item in items:
+        total += item["rows"]
+        if item["number"] not in done:
+            todo.append(item)
+            left += item["rows"]
     if left < total:
         logger.info("%d of %d rows were finished by an earlier run", total - left, total)
     new: dict[int, Finished] = {}
@@ -240,10 +245,10 @@ def _encode(
             cpus=config.cpus_per_worker,
             gpus=config.gpus_per_worker,
         )
-        counted = ((int(row["rows"]), row) for row in results)
-        for row in track(
-            counted, left, "encode corpus", "documents", tokens=lambda row: int(row["tokens"])
+        for row in track_rows(
+            results, left, "encode corpus", "documents", tokens=lambda row: int(row["tokens"])
         ):
             new[row["number"]] = Finished.from_json(json.loads(row["record"]))
-    records = [(done | new)[item["number"]] for item in items]
+    finished = done | new
+    records = [finished[item["number"]] for item in items]
     return _Work(records, list(new.values()), total - left)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from medembed.encoding.backends import (
 )
 from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.form import ReadTokens
 from medembed.encoding.model_files import model_fingerprint, read_card, unchanged
 from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
@@ -33,6 +34,13 @@ from medembed.privacy import silence_telemetry
 # only take time from the computing.
 _TEXTS_PER_WINDOW = 4096
 _TEXTS_PER_WINDOW_ON_GPU = 256
+
+
+class CountedEmbeddings(NamedTuple):
+    """Embeddings float32 [n, width], unit rows, and the number of tokens of each text."""
+
+    embeddings: npt.NDArray[np.float32]
+    tokens: list[int]
 
 
 class Encoder:
@@ -107,12 +115,12 @@ class Encoder:
 
         `steadily`: no bit of a vector depends on the other texts, for which few texts take longer.
         """
-        return self.encode_and_count(texts, role, steadily=steadily)[0]
+        return self.encode_and_count(texts, role, steadily=steadily).embeddings
 
     def encode_and_count(
         self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
-    ) -> tuple[npt.NDArray[np.float32], list[int]]:
-        """Return (what `encode` gives, tokens of each text after truncation)."""
+    ) -> CountedEmbeddings:
+        """Encode as `encode` does, and count the tokens of each text after truncation."""
         embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
@@ -120,7 +128,7 @@ class Encoder:
             batches = make_batches(tokens, self.config.batch_tokens)
             self.backend.embed(make_steady_batches(tokens) if steadily else batches, window)
             lengths += tokens.lengths
-        return _finish(embeddings), lengths
+        return CountedEmbeddings(_finish(embeddings), lengths)
 
     def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]:
         """Return float32 [len(tokens), width], unit rows, of texts from `tokenize`."""
@@ -137,12 +145,12 @@ class Encoder:
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> Tokens:
         """Return each text behind its role's prompt, cut at the maximum length."""
-        return self.tokenize_and_mark(texts, role)[0]
+        return self.tokenize_and_mark(texts, role).tokens
 
     def tokenize_and_mark(
         self, texts: Sequence[str], role: Role = "document", prompt_name: str | None = None
-    ) -> tuple[Tokens, list[bool]]:
-        """Return (what `tokenize` gives, whether each text was cut).
+    ) -> ReadTokens:
+        """Tokenize as `tokenize` does, and say which texts were cut.
 
         `prompt_name`: a prompt of the model, not the role's.
         """
@@ -154,7 +162,8 @@ class Encoder:
         size = _TEXTS_PER_WINDOW_ON_GPU if self.config.gpus_per_worker else _TEXTS_PER_WINDOW
         windows = [texts[start : start + size] for start in range(0, len(texts), size)]
         if len(windows) < 2:  # most calls: no thread for a request
-            yield from (self.tokenize(window, role) for window in windows)
+            for window in windows:
+                yield self.tokenize(window, role)
             return
         with ThreadPoolExecutor(max_workers=1) as ahead:
             upcoming = ahead.submit(self.tokenize, windows[0], role)
@@ -170,13 +179,14 @@ class Encoder:
 
 
 def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return unit rows of a backend's vectors. Raises ModelError if one is no number."""
+    """Return unit rows of a backend's vectors. Raises ModelError if one is not a number."""
     embeddings = normalize(embeddings)
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
         raise ModelError(
-            f"the model gives {broken} of {len(embeddings)} texts vectors that are no numbers (NaN "
-            "or infinite); its weights are damaged, or training diverged: take another checkpoint."
+            f"the model gives {broken} of {len(embeddings)} texts vectors that are not numbers "
+            "(NaN or infinite); its weights are damaged, or training diverged: take another "
+            "checkpoint."
         )
     return embeddings
 

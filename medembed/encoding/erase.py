@@ -38,7 +38,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
     for entry in dataset.versions():
         try:
             for fragment in open_lance(uri, entry["version"]).get_fragments():
-                files = files_of(fragment)[0]
+                files = files_of(fragment).data
                 if files not in read:  # the same file has the same rows
                     rows = fragment.scanner(
                         columns=["document_id"], with_row_id=True, include_deleted_rows=True

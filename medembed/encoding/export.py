@@ -6,11 +6,11 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.table import Table, read_shard, shard_items
 from medembed.errors import StorageError
 from medembed.lineage import ExportManifest, Origin
 from medembed.matryoshka import check_dimensions, truncate
-from medembed.progress import track
+from medembed.progress import track_rows
 from medembed.schema import fingerprint
 from medembed.spread import spread
 
@@ -50,19 +50,12 @@ def export(table: Table, output: str, dimensions: int | None, workers: int) -> s
     output = place(output, key)
     if find_output(output, ExportManifest, key) is not None:
         return output
-    items = [
-        {"number": number, "shard": shard, "rows": shard["rows"]}
-        for number, shard in enumerate(table.shards())
-    ]
     arguments = {"output": output, "dimensions": dimensions}
     with NewOutput(output, key) as target:
-        results = (
-            (int(row["rows"]), row)
-            for row in spread(items, ExportShard, arguments, workers=workers)
-        )
-        target.files += sorted(
-            row["name"] for row in track(results, table.rows, "export", "documents")
-        )
+        results = spread(shard_items(table), ExportShard, arguments, workers=workers)
+        for row in track_rows(results, table.rows, "export", "documents"):
+            target.files.append(row["name"])
+        target.files.sort()
         target.commit(
             ExportManifest(
                 origin=Origin(table=table.as_source), dimensions=dimensions, rows=table.rows

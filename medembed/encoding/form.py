@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from medembed.encoding.batching import Layout, Tokens
 
@@ -11,6 +11,13 @@ Inputs = Sequence[Input]
 UNBOUNDED = 1 << 20  # the maximum length of a model that states none
 # far above any language's average; only guards the tokenizer from a 10 MB text
 _CHARACTERS_PER_TOKEN = 32
+
+
+class ReadTokens(NamedTuple):
+    """Inputs as a model reads them, and whether each was cut at the maximum length."""
+
+    tokens: Tokens
+    is_cut: list[bool]
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Form:
                 pads[name] = int(column[~own][0]) if not own.all() else 0
         return cls(model, task, prompt, Layout(pads, is_left=not bool(own[0, 0])), shared)
 
-    def read(self, inputs: Inputs, max_length: int | None = None) -> tuple[Tokens, list[bool]]:
-        """Return the inputs behind the prompt, and whether each was cut at the maximum length.
+    def read(self, inputs: Inputs, max_length: int | None = None) -> ReadTokens:
+        """Return the inputs behind the prompt, cut at the maximum length.
 
         A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills
         the maximum counts.
@@ -72,25 +79,28 @@ class Form:
         limit = (max_length or self.max_length) * _CHARACTERS_PER_TOKEN
         tokens, cut = self._read([_shorten(each, limit) for each in inputs], max_length)
         # So many spaces, or one word without end, may be few tokens.
-        is_long = [_is_longer(each, limit) for each in inputs]
-        rest = [number for number in range(len(inputs)) if is_long[number] and not cut[number]]
+        rest = []
+        for number, given in enumerate(inputs):
+            if not cut[number] and _is_longer(given, limit):
+                rest.append(number)
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
             for position, number in enumerate(rest):
                 cut[number] = marks[position]
                 for name, column in tokens.columns.items():
                     column[number] = whole.columns[name][position]
-        return tokens, cut
+        return ReadTokens(tokens, cut)
 
-    def _read(self, inputs: Inputs, max_length: int | None) -> tuple[Tokens, list[bool]]:
+    def _read(self, inputs: Inputs, max_length: int | None) -> ReadTokens:
         features = self.preprocess(inputs, max_length=max_length)
         tokens = Tokens(self.columns(features), self.layout, self.shared)
         if self.layout.is_flat:
-            return tokens, [False] * len(tokens)
+            return ReadTokens(tokens, [False] * len(tokens))
         marks = getattr(features, "encodings", None)
         if marks is not None:
-            return tokens, [bool(mark.overflowing) for mark in marks]
-        return tokens, [length >= (max_length or self.max_length) for length in tokens.lengths]
+            return ReadTokens(tokens, [bool(mark.overflowing) for mark in marks])
+        most = max_length or self.max_length
+        return ReadTokens(tokens, [length >= most for length in tokens.lengths])
 
     def preprocess(
         self, inputs: Inputs, options: dict[str, Any] | None = None, max_length: int | None = None

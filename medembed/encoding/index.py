@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.encoding.commit import tag_version
+from medembed.encoding.corpus import evenly
 from medembed.encoding.lance_dataset import is_conflict, open_lance, reason_of
 from medembed.encoding.table import Table, find_table
 from medembed.errors import ConfigError, StorageError
@@ -131,9 +132,7 @@ def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
 
     Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
     """
-    places = np.unique(
-        np.linspace(0, table.rows - 1, min(sample, table.rows)).astype(np.int64)
-    ).tolist()
+    places = evenly(table.rows, sample)
     dataset = open_lance(table.uri, table.version)
     queries = table.lookup(dataset.take(places, columns=["document_id"])["document_id"].to_pylist())
     exact = _nearest(dataset, queries, k, {"use_index": False})

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from medembed import storage
 from medembed.errors import StorageError
@@ -64,6 +64,11 @@ def is_conflict(error: Exception) -> bool:
     return isinstance(error, CommitConflictError) or "/0.manifest" in str(error)
 
 
+def list_numbers(dataset: Any) -> list[int]:
+    """Return the numbers of all versions of a data set, rising."""
+    return sorted(entry["version"] for entry in dataset.versions())
+
+
 def read_properties(dataset: Any, key: str) -> dict[str, str]:
     """Return the properties of the last commit up to this version that has `key`.
 
@@ -96,11 +101,19 @@ def read_properties(dataset: Any, key: str) -> dict[str, str]:
     return {}
 
 
-def files_of(fragment: Any) -> tuple[str, str]:
-    """Return a fragment's data files and its deletions, "" for none.
+class FragmentFiles(NamedTuple):
+    """Names of a fragment's data files, and of its deletions, "" without any."""
+
+    data: str
+    deletions: str
+
+
+def files_of(fragment: Any) -> FragmentFiles:
+    """Return the names of a fragment's files.
 
     Lance draws these names by chance for each write: the same names mean the same rows.
     """
     files = " ".join(file.path for file in fragment.metadata.files)
     deletions = fragment.metadata.deletion_file
-    return files, f"{deletions.read_version}-{deletions.id}" if deletions else ""
+    deleted = f"{deletions.read_version}-{deletions.id}" if deletions else ""
+    return FragmentFiles(files, deleted)

@@ -48,7 +48,7 @@ def _load_again(transformer: Any, module: Module) -> LoadReport:
     )
     missing = [name for name in outcome["missing_keys"] if _is_used(name, transformer)]
     # Those of a head, such as a cross-encoder's, and those of the model below it.
-    layers = {name for name, _ in (*shell.named_children(), *shell.base_model.named_children())}
+    layers = dict(shell.named_children()) | dict(shell.base_model.named_children())
     unexpected = []
     for name in outcome["unexpected_keys"]:
         layer = name.removeprefix(f"{shell.base_model_prefix}.").partition(".")[0]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from medembed import storage
 from medembed.encoding.commit import commit_table, show, tag_version
@@ -75,8 +76,15 @@ def settle(uri: str) -> Table:
     return newest if newest == find_table(uri) else rollback(uri, newest.version)
 
 
-def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
-    """Join small fragments, drop deleted rows and old versions; return the table and counts.
+class Compacted(NamedTuple):
+    """A table after `compact`, and what was removed and added."""
+
+    table: Table
+    counts: dict[str, int]
+
+
+def compact(uri: str, keep_days: float) -> Compacted:
+    """Join small fragments, drop deleted rows and old versions.
 
     Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and
     encoder moves to the new version. Let no run write to the table meanwhile: what it has not
@@ -104,4 +112,4 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
         "versions_removed": int(removed.old_versions),
         "bytes_removed": int(removed.bytes_removed),
     }
-    return open_table(uri), counts
+    return Compacted(open_table(uri), counts)

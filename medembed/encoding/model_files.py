@@ -5,7 +5,6 @@ References: a folder (local path, s3://, gs://), package://name/folder for a mod
 package carries, or hf://organisation/name[@revision] for the Hugging Face hub.
 """
 
-import fnmatch
 import hashlib
 import json
 import time
@@ -23,6 +22,7 @@ from medembed.encoding.model_layout import (
     check_file,
     check_settings,
     list_modules,
+    matches,
     read_json,
     shared_settings,
 )
@@ -42,6 +42,8 @@ _VOLATILE_KEYS = {  # that say who saved the model rather than what it computes
     "truncation",
     "padding",
 }
+# What a module's settings call the dimension of what it gives; the first that is there counts.
+_WIDTHS = ("out_features", "word_embedding_dimension", "embedding_dimension", "hidden_size")
 # Of a model on storage or the hub. Nothing in the folders left out is loaded, and they may be
 # large.
 _FETCHED = [
@@ -121,8 +123,10 @@ def model_width(folder: Path) -> int | None:
     width: int | None = None
     for module in list_modules(folder):
         settings = read_json(module.folder / "config.json") or {}
-        names = ("out_features", "word_embedding_dimension", "embedding_dimension", "hidden_size")
-        width = next((int(settings[name]) for name in names if name in settings), width)
+        for name in _WIDTHS:
+            if name in settings:
+                width = int(settings[name])
+                break
     return width
 
 
@@ -133,11 +137,14 @@ def model_fingerprint(folder: Path) -> str:
     normalisation, prompts and maximum length by their files; numeric class "full" (float32). Files
     that loading does not read do not count.
     """
-    files: dict[str, Any] = {path.name: _read_settings(path) for path in shared_settings(folder)}
-    weights: list[_Weights] = []
+    files = {}
+    for path in shared_settings(folder):
+        files[path.name] = _read_settings(path)
+    weights = []
     for module in list_modules(folder):
-        weights.append(_Weights(module.path, tuple(_look_at(path) for path in module.weights)))
-        files |= {f"{module.path}/{path.name}": _read_settings(path) for path in module.settings}
+        weights.append(_Weights(module.path, tuple(map(_look_at, module.weights))))
+        for path in module.settings:
+            files[f"{module.path}/{path.name}"] = _read_settings(path)
     return fingerprint(
         {"weights": _hash_weights(tuple(weights)), "files": files, "numeric": "full"}
     )
@@ -173,7 +180,8 @@ def _hash_weights(weights: tuple[_Weights, ...]) -> str:
     """
     newest_ns = 0
     for module in weights:
-        newest_ns = max([newest_ns, *(file.changed_ns for file in module.files)])
+        for file in module.files:
+            newest_ns = max(newest_ns, file.changed_ns)
     is_fresh = time.time_ns() - newest_ns < _SETTLES_NS
     return _read_hash.__wrapped__(weights) if is_fresh else _read_hash(weights)
 
@@ -237,8 +245,7 @@ def _fetch_from_hub(reference: str) -> Path:
 
 
 def _is_fetched(name: str) -> bool:
-    is_left_out = any(fnmatch.fnmatch(name, pattern) for pattern in _LEFT_OUT)
-    return not is_left_out and any(fnmatch.fnmatch(name, pattern) for pattern in _FETCHED)
+    return matches(name, _FETCHED) and not matches(name, _LEFT_OUT)
 
 
 def _check_module(module: Module) -> None:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,16 +114,15 @@ class Module:
         parts = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(parts, dict) or not parts:
             raise ModelError(f"{self.folder / INDEX}: no weight_map; the model folder is damaged.")
-        names = sorted({str(file) for file in parts.values()})
-        strange = [
-            name for name in names if Path(name).name != name or not name.endswith(".safetensors")
-        ]
-        if strange:
-            raise ModelError(
-                f"{self.folder / INDEX}: names {strange[0]!r}; expected .safetensors files "
-                "beside it."
-            )
-        missing = [name for name in names if not (self.folder / name).is_file()]
+        names = sorted(set(map(str, parts.values())))
+        missing = []
+        for name in names:
+            if Path(name).name != name or not name.endswith(".safetensors"):
+                raise ModelError(
+                    f"{self.folder / INDEX}: names {name!r}; expected .safetensors files beside it."
+                )
+            if not (self.folder / name).is_file():
+                missing.append(name)
         if missing:
             raise ModelError(
                 f"{self.folder / INDEX}: {len(missing)} of the {len(names)} files that it names "
@@ -132,7 +132,7 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Return whether a model is no sentence-transformers model: never trained for vectors."""
+    """Return whether a model is a plain transformer, which was never trained for vectors."""
     return not (folder / "modules.json").is_file()
 
 
@@ -194,6 +194,11 @@ def check_settings(module: Module) -> None:
             _check_keys(path)
 
 
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a file's name fits one of these patterns."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
 def check_file(path: Path) -> None:
     """Raise ModelError for a file that is empty, or a pointer of Git LFS."""
     with path.open("rb") as stream:
@@ -252,10 +257,10 @@ def _check_keys(path: Path) -> None:
             f"{path}: the weights are quantised (quantization_config); take the model's float "
             "weights."
         )
-    nested = [value for value in settings.values() if isinstance(value, dict)]
     leading: set[str] = set()
-    for values in (settings, *nested):
-        leading |= {key for key in _ELSEWHERE & values.keys() if values[key]}
+    for values in (settings, *settings.values()):
+        if isinstance(values, dict):
+            leading.update(filter(values.get, _ELSEWHERE))
     if leading:
         raise ModelError(
             f"{path}: {min(leading)} leads to other files; save the model again with "
@@ -269,7 +274,5 @@ def _reads_bytes(module: Module) -> bool:
 
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    names = [path for path in sorted(folder.glob("*")) if path.is_file()]
-    return [
-        path for path in names if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)
-    ]
+    paths = sorted(folder.glob("*"))
+    return [path for path in paths if path.is_file() and matches(path.name, patterns)]

@@ -34,7 +34,7 @@ def check_parts(model: Any, folder: Path) -> None:
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raise ModelError for a tensor that is missing, left aside, or no number.
+    """Raise ModelError for a tensor that is missing, left aside, or not a number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
@@ -68,21 +68,21 @@ def explain(error: Exception, folder: Path) -> str:
 def _misshapen(folder: Path) -> str:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    transformers = [
-        module.folder for module in list_modules(folder) if module.kind == "Transformer"
-    ]
-    for path, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
+    kinds = (AutoModel, AutoModelForSequenceClassification)
+    for module, kind in product(list_modules(folder), kinds):
+        if module.kind != "Transformer":
+            continue
         _, outcome = kind.from_pretrained(
-            path,
+            module.folder,
             device_map="meta",
             output_loading_info=True,
             use_safetensors=True,
             local_files_only=True,
             ignore_mismatched_sizes=True,
         )
-        names = [
-            f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])
-        ]
+        names = []
+        for name, in_file, _ in sorted(outcome["mismatched_keys"]):
+            names.append(f"{name} {tuple(in_file)}")
         if names:
             return f": {', '.join(names[:_SHOWN])}"
     return ""
@@ -99,13 +99,12 @@ def _check_tokenizer(model: Any, folder: Path) -> None:
             )
         elif isinstance(module, Transformer) and module.tokenizer is not None:
             tokenizer = module.tokenizer
-            added = [
-                number
-                for number, token in tokenizer.added_tokens_decoder.items()
-                if not token.special
-            ]
+            last = tokenizer.vocab_size - 1
+            for number, token in tokenizer.added_tokens_decoder.items():
+                if not token.special:
+                    last = max(last, number)
             rows = int(module.model.get_input_embeddings().weight.shape[0])
-            _check_rows(max([tokenizer.vocab_size - 1, *added]), rows, folder)
+            _check_rows(last, rows, folder)
             _check_words(tokenizer, folder)
 
 
@@ -148,7 +147,7 @@ def _check_vectors(model: Any, folder: Path) -> None:
             "model."
         )
     if not np.isfinite(vectors).all():
-        fault = "vectors that are no numbers (NaN or infinite)"
+        fault = "vectors that are not numbers (NaN or infinite)"
     elif not vectors.any():
         fault = "vectors of zeros"
     elif np.ptp(vectors, axis=0).max() < _SMALLEST_DIFFERENCE:

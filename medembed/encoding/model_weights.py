@@ -68,7 +68,7 @@ def _read_header(path: Path) -> list[Tensor]:
         length = int.from_bytes(stream.read(_LENGTH), "little")
         if size < _LENGTH or length > min(size - _LENGTH, _LARGEST_HEADER):
             raise ModelError(
-                f"{path}: cut off, or no safetensors file ({size:,} bytes); copy it again."
+                f"{path}: cut off, or not a safetensors file ({size:,} bytes); copy it again."
             )
         header = stream.read(length)
     data = _LENGTH + length

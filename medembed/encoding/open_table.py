@@ -1,7 +1,7 @@
 """Find an embedding table: by its place, by its encoder in a folder, by a version or tag."""
 
 from medembed import artifact, storage
-from medembed.encoding.lance_dataset import open_lance
+from medembed.encoding.lance_dataset import list_numbers, open_lance
 from medembed.encoding.table import REPAIR, Table, check_encoder, find_table
 from medembed.errors import StorageError
 
@@ -14,8 +14,7 @@ def find_newest(uri: str) -> Table | None:
     last = find_table(uri)
     if last is None or not last.is_unseen:
         return last
-    numbers = [entry["version"] for entry in open_lance(uri).versions()]
-    for number in sorted(numbers, reverse=True):
+    for number in reversed(list_numbers(open_lance(uri))):
         table = find_table(uri, number)
         if table is not None and not table.is_unseen:
             return table
@@ -98,7 +97,7 @@ def _check_files(table: Table) -> None:
 def _resolve(uri: str, version: int | str) -> int:
     """Return a version's number. Raises StorageError for a version or tag that is not there."""
     dataset = open_lance(uri)
-    numbers = sorted(entry["version"] for entry in dataset.versions())
+    numbers = list_numbers(dataset)
     tags = dataset.tags.list()
     text = str(version)
     number = int(text) if text.isdecimal() else tags.get(text, {"version": 0})["version"]

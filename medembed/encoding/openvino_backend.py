@@ -83,7 +83,8 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
             return self.model(features)["sentence_embedding"]
 
     inputs = {
-        name: torch.from_numpy(example.features[name]) for name in ("input_ids", "attention_mask")
+        "input_ids": torch.from_numpy(example.features["input_ids"]),
+        "attention_mask": torch.from_numpy(example.features["attention_mask"]),
     }
     with warnings.catch_warnings(), _logging_kept(), torch.no_grad():
         # the tracer's, about branches; `choose_backend` compares the vectors

@@ -18,7 +18,6 @@ and cosines down to 0.993, as texts to come may lie outside. Bits are for a firs
 exact search's best 10, the best 10 by bits hold 6 or 7, the best 100 by bits 98%.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -177,6 +176,7 @@ def _check(vectors: Vectors, width: int) -> None:
 
 
 def _bounds(values: Sequence[float]) -> Vectors:
-    if not all(math.isfinite(value) for value in values):
+    bounds = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(bounds).all():
         raise ValueError("not finite")
-    return np.asarray(values, dtype=np.float32)
+    return bounds

@@ -1,11 +1,11 @@
 """How a model reads queries and documents, each behind its role's prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal
 
 from medembed.encoding.batching import Tokens
-from medembed.encoding.form import UNBOUNDED, Form
+from medembed.encoding.form import UNBOUNDED, Form, ReadTokens
 from medembed.encoding.modules import has_router, input_modules, leaves_out_prompt
 
 Role = Literal["query", "document"]
@@ -31,20 +31,21 @@ class Reader:
         self.tells_roles_apart = has_router(model) or leaves_out_prompt(model)
         # All now: threads that tokenise may not meet at the tokenizer's settings for padding.
         prompts = {"", *(model.prompts or {}).values()}
-        self._forms = {
-            (role, prompt): Form.look(
+        self._forms: dict[tuple[Role, str], Form] = {}
+        for role, prompt in product(ROLES, prompts):
+            self._forms[role, prompt] = Form.look(
                 model, _PROBE, task=role, prompt=prompt, is_apart=self.tells_roles_apart
             )
-            for role, prompt in product(ROLES, prompts)
-        }
 
     @property
     def vocabulary(self) -> int:
         """How many token ids the model knows; with several tokenizers, those that all know."""
-        tokenizers = [module.tokenizer for module in input_modules(self.model)]
-        return min(
-            len(each) if hasattr(each, "__len__") else each.get_vocab_size() for each in tokenizers
-        )
+        sizes = []
+        for module in input_modules(self.model):
+            tokenizer = module.tokenizer
+            is_sized = hasattr(tokenizer, "__len__")
+            sizes.append(len(tokenizer) if is_sized else tokenizer.get_vocab_size())
+        return int(min(sizes))
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -54,9 +55,9 @@ class Reader:
     def prompt(self, role: Role, name: str | None = None) -> str:
         """Return the prompt of a role, or the one of this name; often empty."""
         prompts: dict[str, str] = self.model.prompts or {}
-        if name is not None:
-            return prompts[name]
-        return next((prompts[name] for name in PROMPT_NAMES[role] if prompts.get(name)), "")
+        if name is None:
+            name = find_prompt_name(role, prompts)
+        return "" if name is None else prompts[name]
 
     def read(
         self,
@@ -64,8 +65,8 @@ class Reader:
         role: Role,
         max_length: int | None = None,
         prompt_name: str | None = None,
-    ) -> tuple[Tokens, list[bool]]:
-        """Return the texts behind their prompt, and whether each was cut at the maximum length.
+    ) -> ReadTokens:
+        """Return the texts behind their prompt, cut at the maximum length.
 
         `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one
         does not say what it cut: there, a text that fills the maximum counts.
@@ -91,15 +92,24 @@ class Reader:
     def given(self, ids: list[list[int]], role: Role) -> Tokens:
         """Return texts given as token ids, taken as they are: no prompt, no special tokens."""
         form = self._forms[role, ""]
-        columns = {name: [[0] * len(text) for text in ids] for name in form.layout.pads} | {
-            "input_ids": ids
-        }
+        columns = {}
+        for name in form.layout.pads:
+            columns[name] = [[0] * len(text) for text in ids]
+        columns["input_ids"] = ids
         return Tokens(columns, form.layout, form.shared)
+
+
+def find_prompt_name(role: Role, prompts: Mapping[str, str]) -> str | None:
+    """Return the first of a role's names under which there is a prompt; None without one."""
+    for name in PROMPT_NAMES[role]:
+        if prompts.get(name):
+            return name
+    return None
 
 
 def _count_pieces(first: Any) -> int:
     """Count the tokens of an encoding and its cut-off pieces, special tokens once."""
-    pieces = [first, *first.overflowing]
-    return sum(first.special_tokens_mask) + sum(
-        piece.special_tokens_mask.count(0) for piece in pieces
-    )
+    tokens = int(sum(first.special_tokens_mask))
+    for piece in (first, *first.overflowing):
+        tokens += piece.special_tokens_mask.count(0)
+    return tokens

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from medembed.encoding.changes import describe_counts
 from medembed.encoding.encode import Encoded
 from medembed.encoding.index import find_index
 from medembed.encoding.maintain import TableVersion
@@ -11,7 +12,7 @@ from medembed.encoding.maintain import TableVersion
 def describe_encoded(encoded: Encoded, seconds: float, workers: int) -> list[str]:
     """Return lines on the table, what changed, and how the time was spent."""
     table = encoded.table
-    counts = ", ".join(f"{count:,} {name}" for name, count in encoded.counts.items())
+    counts = describe_counts(encoded.counts)
     if encoded.resumed:
         counts += f"; {encoded.resumed:,} of them by an earlier run"
     size = f"{table.rows:,} rows x {table.info.width}"

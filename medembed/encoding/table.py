@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +119,8 @@ class Table:
         """Yield ids and content hashes of each fragment's rows, in table order."""
         for fragment in open_lance(self.uri, self.version).get_fragments():
             with _reading(self.uri):
-                rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
-            yield Keys(*(_joined(rows[name]) for name in ("document_id", "content_hash")))
+                rows = fragment.to_table(columns=["document_id", "content_hash"])
+            yield Keys(rows["document_id"].combine_chunks(), rows["content_hash"].combine_chunks())
 
     def codec(self) -> Codec:
         """Return what turns vectors into this table's column and back."""
@@ -149,25 +149,46 @@ def check_encoder(table: Table, encoder: str) -> None:
         )
 
 
-def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Return (document ids, embeddings float32 [n, width]) of one fragment."""
+def with_rows(shards: Iterable[Shard]) -> list[tuple[Shard, int]]:
+    """Return the shards, each with the number of its rows, as `search_shards` takes them."""
+    return [(shard, shard["rows"]) for shard in shards]
+
+
+def shard_items(table: Table) -> list[dict[str, Any]]:
+    """Return {number, shard, rows} of each fragment, as `spread` takes them."""
+    items = []
+    for number, shard in enumerate(table.shards()):
+        items.append({"number": number, "shard": shard, "rows": shard["rows"]})
+    return items
+
+
+class ShardRows(NamedTuple):
+    """The rows of a shard: document ids, and embeddings float32 [n, width]."""
+
+    ids: list[str]
+    embeddings: npt.NDArray[np.float32]
+
+
+def read_shard(shard: Shard) -> ShardRows:
+    """Return the rows of one fragment."""
     dataset = open_lance(shard["uri"], shard["version"])
     with _reading(shard["uri"]):
         rows = dataset.get_fragment(shard["fragment"]).to_table(
             columns=["document_id", "embedding"]
         )
-    return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
+    embeddings = _codec_of(dataset).read(rows["embedding"])
+    return ShardRows(rows["document_id"].to_pylist(), embeddings)
 
 
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
     """Return the vectors of these content hashes as the table, which has them all, keeps them."""
-    quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
     with _reading(uri):
         rows = open_lance(uri, version).to_table(
-            columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
+            columns=["content_hash", "embedding"],
+            filter=_is_among("content_hash", sorted(set(hashes))),
         )
     row_of = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
-    return _joined(rows["embedding"]).take(pa.array([row_of[name] for name in hashes]))
+    return rows["embedding"].combine_chunks().take(pa.array([row_of[name] for name in hashes]))
 
 
 def _reading(uri: str) -> AbstractContextManager[None]:
@@ -201,10 +222,9 @@ def _codec_of(dataset: Any) -> Codec:
 
 def among(document_ids: Sequence[str]) -> str:
     """Return the filter of rows with these ids, in Lance's SQL."""
-    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in document_ids)
-    return f"document_id IN ({quoted})"
+    return _is_among("document_id", document_ids)
 
 
-def _joined(column: pa.ChunkedArray) -> pa.Array:
-    """Return one array of a column's chunks, which may be none."""
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+def _is_among(column: str, values: Sequence[str]) -> str:
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
-from medembed.progress import track
+from medembed.progress import track_rows
 from medembed.spread import spread
 
 _TEXTS_PER_ITEM = 1024
@@ -34,20 +34,21 @@ def encode_texts(
     As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and
     the model anew.
     """
+    embeddings: dict[Role, npt.NDArray[np.float32]] = {}
     total = sum(map(len, texts.values()))
     if 0 < total <= _TEXTS_PER_ITEM and not config.gpus_per_worker:
         encoder = Encoder.load(model, config.suited_to(total))
-        return {
-            role: encoder.encode(of_role, role, steadily=steadily)
-            for role, of_role in texts.items()
-        }
+        for role, of_role in texts.items():
+            embeddings[role] = encoder.encode(of_role, role, steadily=steadily)
+        return embeddings
     items = []
     for role, of_role in texts.items():
+        embeddings[role] = np.zeros((0, 0), np.float32)
         for start in range(0, len(of_role), _TEXTS_PER_ITEM):
             block = list(of_role[start : start + _TEXTS_PER_ITEM])
             items.append({"role": role, "number": start, "texts": block})
     if not items:
-        return {role: np.zeros((0, 0), np.float32) for role in texts}
+        return embeddings
     results = spread(
         items,
         EncodeTexts,
@@ -56,14 +57,12 @@ def encode_texts(
         cpus=config.cpus_per_worker,
         gpus=config.gpus_per_worker,
     )
-    counted = ((int(row["rows"]), row) for row in results)
-    done: dict[tuple[Role, int], npt.NDArray[np.float32]] = {}
-    for row in track(counted, total, "encode texts", "texts"):
-        done[row["role"], row["number"]] = row["embeddings"]
-    embeddings: dict[Role, npt.NDArray[np.float32]] = {}
-    for role in texts:
-        blocks = [done[key] for key in sorted(done) if key[0] == role]
-        embeddings[role] = np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+    for row in track_rows(results, total, "encode texts", "texts"):
+        role = row["role"]
+        block = row["embeddings"]
+        if not len(embeddings[role]):
+            embeddings[role] = np.empty((len(texts[role]), block.shape[1]), np.float32)
+        embeddings[role][row["number"] : row["number"] + len(block)] = block
     return embeddings
 
 

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from medembed.encoding.changes import compare, count_repeated
+from medembed.encoding.changes import compare, count_repeated, describe_counts
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.table import Table, read_shard, shard_items
 from medembed.encoding.texts import encode_texts
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
 from medembed.privacy import show_id
-from medembed.progress import track
+from medembed.progress import track_rows
 from medembed.spread import spread
 
 _SAMPLE = 200  # documents encoded again
@@ -46,8 +47,8 @@ class CheckShard:
         return {
             "rows": item["rows"],
             "read": len(ids),
-            "nan": [str(name) for name in names[broken]],
-            "norm": [str(name) for name in names[off]],
+            "nan": names[broken].tolist(),
+            "norm": names[off].tolist(),
         }
 
 
@@ -58,28 +59,30 @@ def verify(
 
     The sample is encoded again, if all else is sound. Raises StorageError that names all faults.
     """
-    items = [{"shard": shard, "rows": shard["rows"]} for shard in table.shards()]
-    results = spread(items, CheckShard, {}, workers=config.workers)
-    counted = ((int(row["rows"]), row) for row in results)
-    rows = list(track(counted, table.rows, "verify", "documents"))
+    results = spread(shard_items(table), CheckShard, {}, workers=config.workers)
+    rows = list(track_rows(results, table.rows, "verify", "documents"))
     faults = [
-        *_name_broken(rows, "nan", "are no numbers"),
-        *_name_broken(rows, "norm", "have no unit norm"),
+        *_name_broken(rows, "nan", "are not numbers"),
+        *_name_broken(rows, "norm", "are not of unit length"),
     ]
     repeated = count_repeated(table.keys())
     if repeated:
         faults.append(f"{repeated} rows have an id that another row has")
     if corpus is not None:
         with compare(read_keys(corpus), table.keys()) as changes:
-            differing = [name for name in ("added", "changed", "deleted") if changes.counts[name]]
+            differing = {}
+            for name in ("added", "changed", "deleted"):
+                if changes.counts[name]:
+                    differing[name] = changes.counts[name]
         if differing:
-            counts = ", ".join(f"{changes.counts[name]:,} {name}" for name in differing)
-            faults.append(f"against the data set: {counts}")
+            faults.append(f"against the data set: {describe_counts(differing)}")
 
     again = 0
     cosine = None
     if corpus is not None and model is not None and not faults:
-        again, cosine = _encode_again(table, corpus, model, config)
+        cosines = _encode_again(table, corpus, model, config)
+        again = len(cosines)
+        cosine = float(cosines.min())
         expected = _COSINES[table.info.storage]
         if cosine < expected:
             faults.append(
@@ -100,9 +103,10 @@ def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[st
 
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
-) -> tuple[int, float]:
-    """Return (documents encoded again, the lowest cosine to their vectors)."""
-    ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
-    vectors = encode_texts({"document": texts}, model, config)["document"]
+) -> npt.NDArray[np.float32]:
+    """Return the cosines of some documents, encoded again, to their vectors."""
+    sample = sample_texts(corpus, _SAMPLE, _FILES)
+    vectors = encode_texts({"document": sample.texts}, model, config)["document"]
     kept = truncate(vectors, table.info.width)
-    return len(ids), float((kept * table.lookup(ids)).sum(axis=1).min())
+    cosines: npt.NDArray[np.float32] = (kept * table.lookup(sample.ids)).sum(axis=1)
+    return cosines

@@ -72,9 +72,8 @@ class EncodeRows:
             name = find_failing(self.encoder.encode_and_count, corpus)
             raise DataError(_explain(name, error)) from None  # its own message might show the text
 
-        twins = [twin["row"] for twin in work["twins"]]
-        places = pa.array([*range(len(corpus)), *twins], pa.int64())
-        names = pa.array([twin["document_id"] for twin in work["twins"]], pa.string())
+        places = pa.array([*range(len(corpus)), *work["twin_rows"]], pa.int64())
+        names = pa.array(work["twin_ids"], pa.string())
         rows = pa.table(
             {
                 "document_id": pa.chunked_array([*corpus["document_id"].chunks, names]),

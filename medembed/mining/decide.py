@@ -8,7 +8,7 @@ from medembed.errors import DataError
 from medembed.mining.candidates import Candidates, Outcome, gather_candidates, make_example
 from medembed.mining.inputs import MiningInputs
 from medembed.mining.judgments import (
-    Judged,
+    JudgedDocument,
     Positive,
     ScoredRow,
     judged_negatives,
@@ -18,7 +18,7 @@ from medembed.mining.pairs import Pair
 from medembed.mining.previous_search import QuerySearch
 from medembed.mining.rules import Window, take_window
 from medembed.mining.second_opinion import SecondOpinion, score_again
-from medembed.mining.texts import CorpusRows, gather_rows
+from medembed.mining.texts import CorpusRows, gather_rows, number_names
 
 
 class Decided(NamedTuple):
@@ -37,6 +37,7 @@ class Answered(NamedTuple):
 
 def decide_pairs(
     pairs: Sequence[Pair],
+    queries: Mapping[str, str],
     search: QuerySearch,
     known: Mapping[str, Collection[str]],
     inputs: MiningInputs,
@@ -44,23 +45,21 @@ def decide_pairs(
 ) -> Decided:
     """Decide for each pair; a pair whose positive the table lacks has no outcome.
 
-    `known` {query id: its known positives}. Raises DataError if the table lacks all positives.
+    `queries` {query id: text} are those of the pairs, `known` {query id: its known positives}.
+    Raises DataError if the table lacks all positives.
     """
     config = inputs.config
-    query_ids = list(dict.fromkeys(pair.query_id for pair in pairs))
-    judged = judged_negatives(inputs.dataset.qrels(), known, query_ids) if config.judged else []
+    judged = judged_negatives(inputs.dataset.qrels(), known, queries) if config.judged else []
     windows = {}
-    for query_id, near in zip(query_ids, search.nearest, strict=True):
+    for query_id, near in zip(queries, search.nearest, strict=True):
         windows[query_id] = take_window(
             near.documents, near.rows, near.scores, known[query_id], config.window
         )
     rows = _read_rows(windows, known, judged, inputs, scratch)
 
-    asked = [Judged(pair.query_id, pair.positive_id) for pair in pairs] + judged
-    line_of = {query_id: line for line, query_id in enumerate(query_ids)}
-    lines = [line_of[entry.query_id] for entry in asked]
-    names = [entry.document_id for entry in asked]
-    best = nearest_rows(search.vectors, lines, names, rows, inputs.table, inputs.dimensions)
+    asked = [JudgedDocument(pair.query_id, pair.positive_id) for pair in pairs] + judged
+    line_of = number_names(queries)
+    best = nearest_rows(search.vectors, line_of, asked, rows, inputs.table, inputs.dimensions)
     answered = _find_answered(pairs, best[: len(pairs)], inputs.table.uri)
     negatives = _by_query(judged, best[len(pairs) :])
 
@@ -69,20 +68,22 @@ def decide_pairs(
         positives = rows.present(rows.rows_of(sorted(known[query_id])))
         of_query = negatives.get(query_id, [])
         candidates[query_id] = gather_candidates(window, positives, of_query, rows)
-    second = _ask_second_opinion(answered, candidates, rows, inputs, scratch)
+    second = _ask_second_opinion(answered, queries, candidates, rows, inputs, scratch)
     return Decided(_make_examples(answered, candidates, second, inputs), rows)
 
 
 def _read_rows(
     windows: Mapping[str, Window],
     known: Mapping[str, Collection[str]],
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedDocument],
     inputs: MiningInputs,
     scratch: Path,
 ) -> CorpusRows:
     """Read the rows of all windows, known positives and judged negatives."""
     row_ids: set[str] = set()
-    documents = {negative.document_id for negative in judged}
+    documents: set[str] = set()
+    for negative in judged:
+        documents.add(negative.document_id)
     for query_id, window in windows.items():
         row_ids.update(window.rows)
         documents.update(known[query_id])
@@ -100,7 +101,7 @@ def _find_answered(
             answered.append(Answered(pair, Positive(row.row_id, row.score)))
     if not answered:
         raise DataError(
-            f"{table}: has the positive of none of {len(pairs)} pairs; encode the data set."
+            f"{table}: lacks the positives of all {len(pairs)} pairs; encode the data set."
         )
     return answered
 
@@ -117,7 +118,7 @@ def _make_examples(
 
 
 def _by_query(
-    judged: Sequence[Judged], best: Sequence[ScoredRow | None]
+    judged: Sequence[JudgedDocument], best: Sequence[ScoredRow | None]
 ) -> dict[str, list[ScoredRow]]:
     """Return {query id: rows of its judged negatives}, without queries that have none."""
     rows: dict[str, list[ScoredRow]] = {}
@@ -129,6 +130,7 @@ def _by_query(
 
 def _ask_second_opinion(
     answered: Sequence[Answered],
+    queries: Mapping[str, str],
     candidates: Mapping[str, Candidates],
     rows: CorpusRows,
     inputs: MiningInputs,
@@ -138,17 +140,14 @@ def _ask_second_opinion(
     config = inputs.config
     if config.second_opinion is None:
         return {}
-    asked: dict[str, dict[str, None]] = {}
-    queries = {}
+    asked: dict[str, list[str]] = {}
     for pair, positive in answered:
         if pair.query_id not in asked:
-            queries[pair.query_id] = pair.query
-            asked[pair.query_id] = dict.fromkeys(candidates[pair.query_id].to_score(config))
-        asked[pair.query_id][positive.row_id] = None
-    row_ids = {query_id: list(names) for query_id, names in asked.items()}
+            asked[pair.query_id] = candidates[pair.query_id].to_score(config)
+        if positive.row_id not in asked[pair.query_id]:
+            asked[pair.query_id].append(positive.row_id)
     opinion = SecondOpinion(config.second_opinion, inputs.encoding, inputs.records)
-    scores = score_again(row_ids, queries, rows, opinion, scratch)
-    return {
-        query_id: dict(zip(row_ids[query_id], of_query.tolist(), strict=True))
-        for query_id, of_query in scores.items()
-    }
+    second = {}
+    for query_id, scores in score_again(asked, queries, rows, opinion, scratch).items():
+        second[query_id] = dict(zip(asked[query_id], scores.tolist(), strict=True))
+    return second

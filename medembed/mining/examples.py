@@ -16,6 +16,14 @@ from medembed.mining.texts import CorpusRows
 from medembed.schema import EXAMPLE_ROWS, EXAMPLES
 
 COUNTS = "mining.json"
+LISTS = (
+    "negative_ids",
+    "negatives",
+    "negative_scores",
+    "negative_ranks",
+    "negative_judged",
+    "negative_second_scores",
+)
 _ROWS_PER_FILE = 8192  # examples; so many texts are in memory at once
 
 
@@ -89,18 +97,17 @@ def write_examples(
 
 def _to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
     """Return an example as `schema.EXAMPLES` has it."""
-    negatives = example.negatives
-    seconds = None
-    if example.positive.second is not None:
-        seconds = [negative.second for negative in negatives]
-    return _pair(example, rows) | {
-        "negative_ids": [negative.row_id for negative in negatives],
-        "negatives": [rows.text(negative.row_id) for negative in negatives],
-        "negative_scores": [negative.score for negative in negatives],
-        "negative_ranks": [negative.rank for negative in negatives],
-        "negative_judged": [negative.judged for negative in negatives],
-        "negative_second_scores": seconds,
-    }
+    lists: dict[str, Any] = {name: [] for name in LISTS}
+    for negative in example.negatives:
+        lists["negative_ids"].append(negative.row_id)
+        lists["negatives"].append(rows.text(negative.row_id))
+        lists["negative_scores"].append(negative.score)
+        lists["negative_ranks"].append(negative.rank)
+        lists["negative_judged"].append(negative.judged)
+        lists["negative_second_scores"].append(negative.second)
+    if example.positive.second is None:
+        lists["negative_second_scores"] = None
+    return _pair(example, rows) | lists
 
 
 def _to_rows(example: Example, rows: CorpusRows) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from medembed.encoding.table import Table
 from medembed.mining.texts import CorpusRows
 from medembed.schema import own_document
-from medembed.search.corpus import Corpus, Pairs, score_pairs
+from medembed.search.corpus import Pairs, SortedCorpus, score_pairs
 from medembed.search.float64_scores import Vectors, unit_rows
 
 _PAIRS = 16_384  # judged pairs whose vectors are in memory together
@@ -27,7 +27,7 @@ class Positive:
     second: float | None = None
 
 
-class Judged(NamedTuple):
+class JudgedDocument(NamedTuple):
     """A query and a document that is judged for it."""
 
     query_id: str
@@ -58,8 +58,8 @@ def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
 
 def judged_negatives(
     qrels: Judgments, known: Mapping[str, Collection[str]], queries: Iterable[str]
-) -> list[Judged]:
-    """Return what is judged not to answer these queries, and is no `known` positive of theirs.
+) -> list[JudgedDocument]:
+    """Return what is judged not to answer these queries, without their `known` positives.
 
     They are in the order of the queries, then of document ids.
     """
@@ -67,33 +67,36 @@ def judged_negatives(
     for query_id in queries:
         for document_id, grade in sorted(qrels.get(query_id, {}).items()):
             if grade <= 0 and document_id not in known[query_id]:
-                negatives.append(Judged(query_id, document_id))
+                negatives.append(JudgedDocument(query_id, document_id))
     return negatives
 
 
 def nearest_rows(
     queries: Vectors,
-    lines: Sequence[int],
-    documents: Sequence[str],
+    line_of: Mapping[str, int],
+    asked: Sequence[JudgedDocument],
     rows: CorpusRows,
     table: Table,
     dimensions: int,
 ) -> list[ScoredRow | None]:
     """Return the row of each document that its query scores highest; ties go to the smaller row id.
 
-    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a
-    document. Scores are those of the search to the last bit. None for a document of which the table
-    has no row: it crashes the encoder.
+    queries float32 [Q, D]; `line_of` {query id: its line there}. Scores are those of the search to
+    the last bit. None for a document of which the table has no row: it crashes the encoder.
     """
     nearest: list[ScoredRow | None] = []
-    for start in range(0, len(documents), _PAIRS):
-        names = documents[start : start + _PAIRS]
+    for start in range(0, len(asked), _PAIRS):
+        names = []
+        lines = []
+        for query_id, document_id in asked[start : start + _PAIRS]:
+            names.append(document_id)
+            lines.append(line_of[query_id])
         embeddings = table.find(rows.rows_of(names))
         parts = [([*embeddings], np.stack([*embeddings.values()]))] if embeddings else []
-        corpus = Corpus.of(parts, [dimensions], by_document=True)
-        asked = unit_rows(queries[np.asarray(lines[start : start + _PAIRS])], dimensions)[0]
+        corpus = SortedCorpus.of(parts, [dimensions], by_document=True)
+        of_queries = unit_rows(queries[np.asarray(lines)], dimensions).rows
         pairs = Pairs(np.arange(len(names)), np.asarray(names, dtype=np.str_))
-        ranking = score_pairs(asked, corpus, pairs)
+        ranking = score_pairs(of_queries, corpus, pairs)
         scores = ranking.scores[:, 0].tolist()
         for name, score in zip(ranking.row_ids[:, 0].tolist(), scores, strict=True):
             nearest.append(ScoredRow(name, score) if name else None)

@@ -120,8 +120,8 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
     pairs = select_pairs(dataset, config, inputs.only)
     if not pairs:
         raise DataError(
-            f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a "
-            "positive; add pairs, or lower splits.dev and splits.test."
+            f"{dataset.uri}: no training pair; its {len(asked)} training queries have no positive: "
+            "add pairs, or lower splits.dev and splits.test."
         )
 
     qrels = dataset.qrels()
@@ -130,7 +130,7 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
     search = search_queries(queries, known, inputs, scratch)
     write_search(queries, search, target)
 
-    decided = decide_pairs(pairs, search, known, inputs, scratch)
+    decided = decide_pairs(pairs, queries, search, known, inputs, scratch)
     tally = Tally(config)
     examples = []
     for outcome in decided.outcomes:
@@ -140,8 +140,7 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
 
     unanswered = 0
     for query_id in asked:
-        grades = qrels.get(query_id, {}).values()
-        unanswered += all(grade <= 0 for grade in grades)
+        unanswered += max(qrels.get(query_id, {}).values(), default=0) <= 0
     counted = tally.to_json(unanswered, absent=len(pairs) - len(examples))
     target.write_bytes(COUNTS, json.dumps(counted, indent=2, ensure_ascii=False).encode())
     return counted

@@ -11,7 +11,7 @@ import numpy as np
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import Delta
-from medembed.encoding.table import Shard, Table, read_shard
+from medembed.encoding.table import Shard, Table, read_shard, with_rows
 from medembed.mining.rules import Floats
 from medembed.records import Records
 from medembed.schema import document_of
@@ -93,7 +93,7 @@ def find_nearest(
         )
         for line, added in _search(queries, sorted(usable), depths, delta.added, scope):
             nearest[line] = join(usable[line], added, depths[line])
-    missing = [line for line in range(len(needs)) if line not in usable]
+    missing = sorted(set(range(len(needs))) - usable.keys())
     nearest |= dict(_search(queries, missing, depths, scope.table.shards(), scope))
     return [nearest[line] for line in range(len(needs))]
 
@@ -119,18 +119,18 @@ def join(known: EarlierList, more: Nearest, depth: int) -> Nearest:
 
     It ends where a document that neither has seen may stand.
     """
+    last = None
+    if not known.nearest.is_whole and known.last is not None:
+        last = (-known.last[0], known.last[1])
     best: dict[str, _Entry] = {}
     for entry in sorted([*_entries(known.nearest), *_entries(more)]):
-        best.setdefault(entry.document, entry)
-    entries = list(best.values())
-    if not known.nearest.is_whole and known.last is not None:
-        last = -known.last[0], known.last[1]
-        entries = [entry for entry in entries if entry[:2] <= last]
-    is_whole = known.nearest.is_whole and more.is_whole and len(entries) <= depth
-    entries = entries[:depth]
-    documents = [entry.document for entry in entries]
+        if last is None or entry[:2] <= last:
+            best.setdefault(entry.document, entry)
+    is_whole = known.nearest.is_whole and more.is_whole and len(best) <= depth
+    entries = list(best.values())[:depth]
     rows = [entry.row for entry in entries]
-    return Nearest(documents, rows, np.array([-entry[0] for entry in entries]), is_whole)
+    scores = -np.array([entry.negative_score for entry in entries])
+    return Nearest(list(best)[:depth], rows, scores, is_whole)
 
 
 def _entries(nearest: Nearest) -> Iterator[_Entry]:
@@ -147,13 +147,15 @@ def trim_list(nearest: Nearest, unchanged: frozenset[str]) -> EarlierList | None
     if nearest.rows and not nearest.is_whole:
         last = (float(nearest.scores[-1]), nearest.documents[-1])
     left = []
+    documents = []
+    rows = []
     for rank, row in enumerate(nearest.rows):
         if row in unchanged:
             left.append(rank)
+            documents.append(nearest.documents[rank])
+            rows.append(row)
         elif document_of(row) != row:
             return None
-    documents = [nearest.documents[rank] for rank in left]
-    rows = [nearest.rows[rank] for rank in left]
     return EarlierList(Nearest(documents, rows, nearest.scores[left], nearest.is_whole), last)
 
 
@@ -168,7 +170,7 @@ def _search(
     of_depth: dict[int, list[int]] = defaultdict(list)
     for line in lines:
         of_depth[depths[line]].append(line)
-    sized = [(shard, shard["rows"]) for shard in shards]
+    sized = with_rows(shards)
     total = sum(rows for _, rows in sized)
     for depth, group in sorted(of_depth.items()):
         is_all = len(group) == len(queries)

@@ -54,21 +54,20 @@ def choose_negatives(
 
     verdicts [n] are `sift`'s; `seconds` float64 [n] the second opinion's scores.
     """
-    first = first_judged(judged, config)
+    negatives = first_judged(judged, config)
     kept = np.flatnonzero(verdicts == KEPT).tolist()
-    chosen = choose(kept, window.rows, query_id, config, config.negatives - len(first))
-    return (*first, *(_make_negative(window, rank, seconds) for rank in chosen))
+    room = config.negatives - len(negatives)
+    for rank in choose(kept, window.rows, query_id, config, room):
+        second = None if seconds is None else float(seconds[rank])
+        score = float(window.scores[rank])
+        negatives.append(Negative(window.rows[rank], score, rank, second=second))
+    return tuple(negatives)
 
 
 def first_judged(judged: Sequence[Negative], config: MiningConfig) -> list[Negative]:
     """Take as many of a query's judged negatives as are asked for, the highest score first."""
     ordered = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))
     return ordered[: config.negatives]
-
-
-def _make_negative(window: Window, rank: int, seconds: Floats | None) -> Negative:
-    second = None if seconds is None else float(seconds[rank])
-    return Negative(window.rows[rank], float(window.scores[rank]), rank, second=second)
 
 
 def _draw(seed: int, query_id: str, row_id: str) -> bytes:

@@ -30,7 +30,7 @@ def select_pairs(
     has first. A query without a positive gives none; logs how many those are.
     """
     qrels = dataset.qrels()
-    ordered = []
+    order: dict[Pair, tuple[bool, str]] = {}
     unanswered = 0
     for row in dataset.queries("train").to_pylist():
         query_id = row["query_id"]
@@ -38,13 +38,12 @@ def select_pairs(
             continue
         positives = _order_positives(query_id, qrels.get(query_id, {}), config)
         unanswered += not positives
-        for order, document_id in positives:
-            key = (config.prefer_tag not in row["tags"], order)
-            ordered.append((key, Pair(query_id, row["text"], document_id)))
+        for place, document_id in positives:
+            pair = Pair(query_id, row["text"], document_id)
+            order[pair] = (config.prefer_tag not in row["tags"], place)
     if unanswered:
         logger.info("%d training queries without a positive are not mined", unanswered)
-    ordered.sort(key=lambda entry: entry[0])
-    return [pair for _, pair in ordered[: config.max_pairs]]
+    return sorted(order, key=order.__getitem__)[: config.max_pairs]
 
 
 def _order_positives(

@@ -7,7 +7,7 @@ one that is computed again by another backend may differ in its last bits, and s
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from medembed.errors import DataError
 from medembed.facts import Searched
 from medembed.mining.examples import Examples
 from medembed.mining.nearest import EarlierList, Nearest, trim_list
+from medembed.mining.texts import number_names
 from medembed.schema import content_hash, document_of
 from medembed.search.float64_scores import Vectors
 
@@ -75,7 +76,7 @@ class PreviousSearch:
         row_ids = self.rows["rows"][row].as_py()
         scores = np.asarray(self.rows["scores"][row].values, dtype=np.float64)
         is_whole = self.rows["is_whole"][row].as_py()
-        return Nearest([document_of(name) for name in row_ids], row_ids, scores, is_whole)
+        return Nearest(list(map(document_of, row_ids)), row_ids, scores, is_whole)
 
 
 def describe_search(table: Table, dimensions: int) -> Searched:
@@ -93,20 +94,24 @@ def describe_search(table: Table, dimensions: int) -> Searched:
 def write_search(queries: Mapping[str, str], search: QuerySearch, target: NewOutput) -> None:
     """Write the search of the queries {id: text} as Arrow files, in this order."""
     names = list(queries)
-    hashes = [content_hash(text) for text in queries.values()]
+    hashes = list(map(content_hash, queries.values()))
     width = search.vectors.shape[1]
     for number, start in enumerate(range(0, len(names), _QUERIES_PER_FILE)):
         part = slice(start, start + _QUERIES_PER_FILE)
         embeddings = pa.array(np.ascontiguousarray(search.vectors[part]).ravel())
-        lists = search.nearest[part]
+        lists: dict[str, list[Any]] = {"rows": [], "scores": [], "is_whole": []}
+        for near in search.nearest[part]:
+            lists["rows"].append(near.rows)
+            lists["scores"].append(near.scores)
+            lists["is_whole"].append(near.is_whole)
         rows = pa.table(
             {
                 "query_id": pa.array(names[part], pa.string()),
                 "content_hash": pa.array(hashes[part], pa.string()),
                 "embedding": pa.FixedSizeListArray.from_arrays(embeddings, width),
-                "rows": pa.array([near.rows for near in lists], pa.list_(pa.string())),
-                "scores": pa.array([near.scores for near in lists], pa.list_(pa.float64())),
-                "is_whole": pa.array([near.is_whole for near in lists], pa.bool_()),
+                "rows": pa.array(lists["rows"], pa.list_(pa.string())),
+                "scores": pa.array(lists["scores"], pa.list_(pa.float64())),
+                "is_whole": pa.array(lists["is_whole"], pa.bool_()),
             }
         )
         sink = pa.BufferOutputStream()
@@ -127,7 +132,8 @@ def open_previous(
     mined_from = manifest.origin.table
     if searched is None or mined_from is None or mined_from.version is None:
         raise DataError(
-            f"mining.previous {previous.uri}: has no search to go on from; leave it out."
+            f"mining.previous {previous.uri}: lacks its search, from which this run goes on; leave "
+            "it out."
         )
     before = asdict(searched) | {"table": mined_from.uri}
     asked = asdict(describe_search(table, dimensions)) | {"table": table.uri}
@@ -143,7 +149,7 @@ def open_previous(
             path = scratch / f"previous-{len(parts)}.arrow"
             parts.append(_map(storage.join(previous.uri, name), path))
     rows = pa.concat_tables(parts)
-    line = {name: number for number, name in enumerate(rows["query_id"].to_pylist())}
+    line = number_names(rows["query_id"].to_pylist())
     delta = changes_since(table, manifest.table_files, mined_from.version)
     listed = pc.unique(pc.list_flatten(rows["rows"])).to_pylist()
     return PreviousSearch(rows, line, delta, delta.still_there(listed))

@@ -56,7 +56,7 @@ def _find_vectors(
     remembered = previous.find_vectors(queries) if previous else {}
     for line, vector in remembered.items():
         vectors[line] = vector
-    missing = [line for line in range(len(texts)) if line not in remembered]
+    missing = sorted(set(range(len(texts))) - remembered.keys())
     for start in range(0, len(missing), _AT_ONCE):
         lines = missing[start : start + _AT_ONCE]
         encoded = _encode([texts[line] for line in lines], inputs)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
 from medembed.mining.rules import Floats
-from medembed.mining.texts import CorpusRows
-from medembed.progress import track
+from medembed.mining.texts import CorpusRows, number_names
+from medembed.progress import track_rows
 from medembed.records import Records
 from medembed.schema import content_hash
 from medembed.spread import spread
@@ -67,11 +68,11 @@ def _cosines(
     """Encode each text once; the vectors of documents lie on disk."""
     query_ids = sorted(asked)
     row_ids = sorted(set[str]().union(*asked.values()))
-    line_of = {row_id: line for line, row_id in enumerate(row_ids)}
+    line_of = number_names(row_ids)
     query_texts = [queries[query_id] for query_id in query_ids]
     of_queries = of_documents = np.zeros((0, 0), np.float32)
     for start in range(0, len(row_ids), _TEXTS_AT_ONCE):
-        texts = [rows.text(row_id) for row_id in row_ids[start : start + _TEXTS_AT_ONCE]]
+        texts = list(map(rows.text, row_ids[start : start + _TEXTS_AT_ONCE]))
         if start == 0:  # queries go with the first documents, so that actors start once less
             encoded = _encode({"query": query_texts, "document": texts}, opinion)
             of_queries = encoded["query"]
@@ -109,12 +110,13 @@ def _cross_scores(
     rows: CorpusRows,
     opinion: SecondOpinion,
 ) -> dict[str, Floats]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
+    ends = []
     for query_id in sorted(asked):
-        pairs += [(query_id, row_id) for row_id in asked[query_id]]
+        pairs += product([query_id], asked[query_id])
+        ends.append(len(pairs))
     scores = np.concatenate([np.zeros(0), *_score_pairs(pairs, queries, rows, opinion)])
-    ends = np.cumsum([len(asked[query_id]) for query_id in sorted(asked)])[:-1]
-    return dict(zip(sorted(asked), np.split(scores, ends), strict=True))
+    return dict(zip(sorted(asked), np.split(scores, ends[:-1]), strict=True))
 
 
 def _score_pairs(
@@ -146,19 +148,22 @@ def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> dict[str
         cpus=encoding.cpus_per_worker,
         gpus=encoding.gpus_per_worker,
     )
-    counted = ((len(row["scores"]), row) for row in results)
-    done = {}
-    for row in track(counted, len(texts), "second opinion", "pairs"):
-        done[row["number"]] = row["scores"]
-    return {"scores": np.concatenate([done[number] for number in sorted(done)])}
+    scores = np.empty(len(texts))
+    for row in track_rows(results, len(texts), "second opinion", "pairs"):
+        scores[row["number"] : row["number"] + row["rows"]] = row["scores"]
+    return {"scores": scores}
 
 
 class ScorePairs:
-    """Turns {number, queries, texts} into {number, scores float64} with a CrossEncoder."""
+    """Turns {number, queries, texts} into {number, rows, scores float64} with a CrossEncoder."""
 
     def __init__(self, model: str, config: EncodingConfig) -> None:
         self.model = CrossEncoder.load(model, config)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         scores = self.model.score(list(zip(item["queries"], item["texts"], strict=True)))
-        return {"number": item["number"], "scores": scores.astype(np.float64)}
+        return {
+            "number": item["number"],
+            "rows": len(scores),
+            "scores": scores.astype(np.float64),
+        }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +11,10 @@ from medembed.artifact import NewOutput, find_output, place
 from medembed.errors import DataError
 from medembed.lineage import ExamplesManifest
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import Examples
+from medembed.mining.examples import LISTS, Examples
 from medembed.mining.rules import highest_score
 from medembed.schema import EXAMPLES, fingerprint
 
-_LISTS = [name for name in EXAMPLES.names if name.startswith("negative")]
 MOST = 64  # negatives that a pool may hold for each pair
 
 
@@ -61,12 +61,10 @@ def _cut(pool: Examples, config: MiningConfig) -> Iterator[dict[str, Any]]:
     for row in pool.read():
         most = highest_score(row[f"positive_{judged_by}score"], config)
         scores = row[f"negative_{judged_by}scores"]
-        kept = []
-        for number, is_judged in enumerate(row["negative_judged"]):
-            if is_judged or scores[number] <= most:
-                kept.append(number)
-        cut = dict(row)
-        for name in _LISTS:
+        is_kept = []
+        for is_judged, score in zip(row["negative_judged"], scores, strict=True):
+            is_kept.append(is_judged or score <= most)
+        for name in LISTS:
             if row[name]:
-                cut[name] = [row[name][number] for number in kept[: config.negatives]]
-        yield cut
+                row[name] = list(compress(row[name], is_kept))[: config.negatives]
+        yield row

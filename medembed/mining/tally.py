@@ -13,7 +13,7 @@ from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RU
 
 SUSPECTS = 50  # likely false negatives that are listed
 _IDS = 1000  # queries with too few negatives that are listed
-_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SHARES = {"5%": 0.05, "25%": 0.25, "50%": 0.5, "75%": 0.75, "95%": 0.95}
 
 
 class Tally:
@@ -23,9 +23,11 @@ class Tally:
         self.config = config
         self.counts: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        # by the model, and by the second opinion
-        self.positives: list[tuple[float, float | None]] = []
-        self.negatives: list[tuple[float, float | None]] = []
+        self.positives: list[float] = []
+        self.negatives: list[float] = []
+        # by the second opinion, None without one
+        self.positive_seconds: list[float | None] = []
+        self.negative_seconds: list[float | None] = []
         self.suspects: dict[tuple[str, str], dict[str, Any]] = {}
         self.too_few: set[str] = set()
         # (positive's score, lowest score that a margin refused) of pairs left without a negative
@@ -37,6 +39,11 @@ class Tally:
         verdicts = outcome.verdicts
         passed = outcome.window.positives_passed
         negatives = example.negatives
+        judged = 0
+        for negative in negatives:
+            judged += negative.judged
+            self.negatives.append(negative.score)
+            self.negative_seconds.append(negative.second)
         is_short = len(negatives) < self.config.negatives
         self.counts.update(
             {
@@ -45,7 +52,7 @@ class Tally:
                 "kept": int((verdicts == KEPT).sum()),
                 "judged": int((verdicts == JUDGED).sum()),
                 "negatives": len(negatives),
-                "judged negatives": sum(negative.judged for negative in negatives),
+                "judged negatives": judged,
                 "pairs with fewer candidates than the window": int(
                     len(verdicts) < self.config.window
                 ),
@@ -57,8 +64,8 @@ class Tally:
             self.dropped[name] += int((verdicts == rule).sum())
         if is_short:
             self.too_few.add(example.query_id)
-        self.positives.append((example.positive.score, example.positive.second))
-        self.negatives += [(negative.score, negative.second) for negative in negatives]
+        self.positives.append(example.positive.score)
+        self.positive_seconds.append(example.positive.second)
         if self.config.negatives and not negatives:
             self._keep_refused(outcome)
         self._keep_suspects(outcome)
@@ -109,14 +116,13 @@ class Tally:
         """
         if 2 * len(self.refused) <= self.counts["pairs"]:
             return {}
-        gaps = {
-            "margin": [(positive - score) / abs(positive or 1) for positive, score in self.refused],
-            "margin_absolute": [positive - score for positive, score in self.refused],
-        }
+        positives, scores = np.array(self.refused).T
+        gaps = positives - scores
+        sizes = np.where(positives == 0, 1, np.abs(positives))
         margins = {}
-        for key, values in gaps.items():
+        for key, values in {"margin": gaps / sizes, "margin_absolute": gaps}.items():
             if getattr(self.config, key) is not None:
-                middle = sorted(values)[len(values) // 2]
+                middle = float(np.sort(values)[len(values) // 2])
                 # three digits, rounded down; no config may have a margin below 0
                 margins[key] = math.floor(middle * 1000) / 1000 if middle >= 0 else None
         return margins
@@ -133,12 +139,12 @@ class Tally:
             "pairs_without_vector": absent,
             "dropped": dict(self.dropped),
             "scores": {
-                "positives": _quantiles([score for score, _ in self.positives]),
-                "negatives": _quantiles([score for score, _ in self.negatives]),
+                "positives": _quantiles(self.positives),
+                "negatives": _quantiles(self.negatives),
             },
             "second_scores": {
-                "positives": _quantiles([second for _, second in self.positives]),
-                "negatives": _quantiles([second for _, second in self.negatives]),
+                "positives": _quantiles(self.positive_seconds),
+                "negatives": _quantiles(self.negative_seconds),
             },
             "likely_false_negatives": self._worst(),
             "margins_that_keep_some": self._margins(),
@@ -169,17 +175,18 @@ def advise(counted: Mapping[str, Any]) -> str | None:
     counts = counted["counts"]
     keys = [f"mining.{key}={'null' if value is None else value}" for key, value in margins.items()]
     return (
-        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have none, as all "
-        f"of their candidates lie above the margin; {' '.join(keys)} would keep some. If the model "
-        "ranks the positives badly, that is what it needs; else look at likely_false_negatives in "
-        "mining.json first."
+        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have no negative, "
+        f"as all of their candidates lie above the margin; {' '.join(keys)} would keep some. If "
+        "the model ranks the positives badly, that is what it needs; else look at "
+        "likely_false_negatives in mining.json first."
     )
 
 
 def _quantiles(scores: Sequence[float | None]) -> dict[str, float]:
     """Return {"5%": ..., "50%": ..., "95%": ...}; empty without a score."""
-    known = [score for score in scores if score is not None]
-    if not known:
+    known = np.array(scores, dtype=np.float64)  # NaN for None
+    known = known[~np.isnan(known)]
+    if not len(known):
         return {}
-    values = np.quantile(known, _SHARES)
-    return {f"{share:.0%}": float(value) for share, value in zip(_SHARES, values, strict=True)}
+    values = np.quantile(known, list(_SHARES.values()))
+    return dict(zip(_SHARES, values.tolist(), strict=True))

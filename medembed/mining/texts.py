@@ -92,7 +92,7 @@ def gather_rows(
                 words += [content_hash(words_key(text.as_py())) for text in batch["text"]]
     batches = _map(path)
     return CorpusRows(
-        {name: line for line, name in enumerate(ids)},
+        number_names(ids),
         _number(pa.chunked_array(content, pa.string())),
         _number(pa.chunked_array([pa.array(words, pa.string())])),
         _group_chunks(ids),
@@ -101,10 +101,14 @@ def gather_rows(
     )
 
 
+def number_names(names: Iterable[str]) -> dict[str, int]:
+    """Return {name: its place}."""
+    return {name: place for place, name in enumerate(names)}
+
+
 def _map(path: str) -> list[Any]:
     """Map an Arrow file's batches; the system reads their pages when they are looked at."""
-    reader = pa.ipc.open_file(pa.memory_map(path))
-    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    return list(pa.ipc.open_file(pa.memory_map(path)).read_all().to_batches())
 
 
 def _number(hashes: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -33,7 +33,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class SortedCorpus:
     """Rows in the order in which ties fall, and their `unit_rows` at some dimensions."""
 
     rows: Rows
@@ -46,7 +46,7 @@ class Corpus:
         dimensions: Sequence[int],
         *,
         by_document: bool,
-    ) -> "Corpus":
+    ) -> "SortedCorpus":
         """Sort and truncate rows (ids, embeddings [n, D]). Raises StorageError for a bad row."""
         names: list[str] = []
         blocks = {dimension: [np.zeros((0, dimension), np.float32)] for dimension in dimensions}
@@ -55,9 +55,10 @@ class Corpus:
                 blocks[dimension].append(_check(ids, *unit_rows(vectors, dimension)))
             names += ids
         rows = Rows.of(np.asarray(names, dtype=np.str_), by_document=by_document)
-        return cls(
-            rows, {dimension: _sort(blocks.pop(dimension), rows) for dimension in dimensions}
-        )
+        ordered = {}
+        for dimension in dimensions:
+            ordered[dimension] = _sort(blocks.pop(dimension), rows)
+        return cls(rows, ordered)
 
 
 def top_k(
@@ -74,13 +75,13 @@ def top_k(
     queries [Q, D] and vectors [N, D]; None takes all dimensions.
     """
     dimensions = dimensions or vectors.shape[1]
-    corpus = Corpus.of([(ids, vectors)], [dimensions], by_document=by_document)
-    return search_corpus(unit_rows(queries, dimensions)[0], corpus, k)
+    corpus = SortedCorpus.of([(ids, vectors)], [dimensions], by_document=by_document)
+    return search_corpus(unit_rows(queries, dimensions).rows, corpus, k)
 
 
 def search_corpus(
     queries: Vectors,
-    corpus: Corpus,
+    corpus: SortedCorpus,
     k: int,
     *,
     worst: Ranking | None = None,
@@ -103,7 +104,7 @@ def search_corpus(
     return corpus.rows.rank(places, scores)
 
 
-def score_pairs(queries: Vectors, corpus: Corpus, pairs: Pairs) -> Ranking:
+def score_pairs(queries: Vectors, corpus: SortedCorpus, pairs: Pairs) -> Ranking:
     """Return the best row of each pair's document, as a ranking [P, 1]; ties to smaller ids.
 
     queries [Q, d] are `unit_rows` of a dimension that the corpus has. A document that is not here

@@ -1,5 +1,7 @@
 """Score pairs in float64, in one order of addition; bound the error of a float32 multiply."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,8 +28,15 @@ def error_bound(dimensions: int) -> float:
     return 1.01 * error / (1 - error)
 
 
-def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
-    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of useless ones.
+class UnitRows(NamedTuple):
+    """Rows float32 [n, d] of unit length, and the numbers of those that are useless."""
+
+    rows: Vectors
+    useless: Numbers
+
+
+def unit_rows(vectors: Vectors, dimensions: int) -> UnitRows:
+    """Return the `truncate`d rows [n, dimensions], and which of them are useless.
 
     Those are rows that hold NaN or infinity anywhere, or numbers so large or small that their
     length cannot be computed. Rows of zeros are fine and stay zeros.
@@ -40,7 +49,7 @@ def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
     is_zero = ~vectors[doubtful, :dimensions].any(axis=1)
     is_finite = np.isfinite(vectors).all(axis=1)
     is_unit[doubtful] = is_zero
-    return rows, np.flatnonzero(~(is_unit & is_finite))
+    return UnitRows(rows, np.flatnonzero(~(is_unit & is_finite)))
 
 
 def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numbers) -> Scores:

@@ -21,7 +21,7 @@ from medembed.matryoshka import check_dimensions, truncate
 from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.multiply import BLOCK, Floats, NumpyProducts, Products
-from medembed.search.nominate import Best, best_of, best_rows, ranks
+from medembed.search.nominate import Best, Candidates, best_of, best_rows, ranks
 from medembed.search.ranking import Ranking, Rows
 
 # [N], in the order of `RowsInMemory.rows`: whether a row may be found
@@ -81,8 +81,8 @@ class RowsInMemory:
         """
         funnel.check(k, queries.shape[1])
         asked = truncate(queries, funnel.dimensions)
-        places, _ = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
-        lines, rows = self._rows_beside(places)
+        nominated = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
+        lines, rows = self._rows_beside(nominated.rows)
         if among is not None:
             lines = lines[among[rows]]
             rows = rows[among[rows]]
@@ -90,7 +90,7 @@ class RowsInMemory:
         return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
 
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
-        """Return (rows, scores) [Q, k] of the k best documents, as `best_rows` does."""
+        """Return the rows of the k best documents, as `best_rows` does."""
         check_dimensions([dimensions], self.width)
         asked = truncate(queries, dimensions)
         matrix = self._matrix(dimensions, among)
@@ -102,19 +102,20 @@ class RowsInMemory:
             places[block], scores[block] = best_rows(
                 asked[block], matrix, k, self.rows.document, floor
             )
-        return places, scores
+        return Best(places, scores)
 
-    def _rows_beside(self, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all rows of the documents of these rows [Q, n], sorted."""
+    def _rows_beside(self, places: Numbers) -> Candidates:
+        """Return all rows of the documents of these rows [Q, n]."""
         places = np.sort(places, axis=1)
         lines, columns = np.nonzero(places >= 0)
         rows = places[lines, columns]
         document = self.rows.document
         if document is None:
-            return lines, rows
+            return Candidates(lines, rows)
         first = np.searchsorted(document, document[rows], "left")
         counts = np.searchsorted(document, document[rows], "right") - first
-        return np.repeat(lines, counts), np.repeat(first, counts) + ranks(counts)
+        rows = np.repeat(first, counts) + ranks(counts)
+        return Candidates(np.repeat(lines, counts), rows)
 
     def _matrix(self, dimensions: int, among: Among | None) -> "Prefixes":
         blocks = []

@@ -63,8 +63,8 @@ def _to_ranking(best: Sequence[Sequence[_Hit]], k: int, *, has_rows: bool) -> Ra
     hits: list[_Hit] = []
     for of_query in best:
         hits += [*of_query, *[_NOTHING] * (k - len(of_query))]
-    shape = (len(best), k)
-    ids = np.array([hit.id for hit in hits], np.str_).reshape(shape)
-    rows = np.array([hit.row_id for hit in hits], np.str_).reshape(shape)
-    scores = np.array([hit.cosine for hit in hits]).reshape(shape)
+    fields = np.array(hits, dtype=object).reshape(len(best), k, len(_Hit._fields))
+    ids = fields[..., 0].astype(np.str_)
+    rows = fields[..., 1].astype(np.str_)
+    scores = fields[..., 2].astype(np.float64)
     return Ranking.of(ids, scores, rows if has_rows else None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medembed.records import Arrays, Records, pack
-from medembed.search.plan import Plan
+from medembed.search.plan import SearchPlan
 from medembed.search.ranking import Ranking, merge
 
 _BEST = "best"
@@ -44,7 +44,7 @@ class Lists:
 
     records: Records | None
     name: str
-    plan: Plan
+    plan: SearchPlan
     asked: Asked
 
     def has(self, block: int, first: int, last: int, names: set[str] | None = None) -> bool:

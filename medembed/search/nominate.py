@@ -9,23 +9,31 @@ float32 score is its best chunk's, which lies within e of its true score; the ch
 true score lies within 2e of the document's best.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from medembed.search.float64_scores import Numbers, Scores, Vectors, error_bound
 from medembed.search.multiply import Floats, Matrix
 
-Best = tuple[Numbers, Scores]
 _SLACK = 128  # places beyond 2 k for each query
 _CROWDED_AT_ONCE = 256
 _ROUNDINGS = 16  # of lengths that products are divided by, counted as dimensions of the error bound
 _LOWEST = np.finfo(np.float32).min  # a product of -inf is that of a row that must not be found
 
 
+class Best(NamedTuple):
+    """Rows int64 [Q, k] and their scores float64, best first; -1 and -inf for none."""
+
+    rows: Numbers
+    scores: Scores
+
+
 def best_rows(
     queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, worst: Scores
 ) -> Best:
-    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf for none.
+    """Return the k best rows of each query.
 
     queries [Q, d] and the matrix [n, d] are those of `unit_rows`. Equal scores stand in the order
     of their rows. Of rows with one number in `document` [n], which does not fall, only the best
@@ -34,7 +42,7 @@ def best_rows(
     scored as they come.
     """
     if not len(matrix):
-        return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf)
+        return Best(np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf))
     bound = error_bound(queries.shape[1] + _ROUNDINGS)
     nominees = Nominees(
         len(queries), k, 2 * bound, document, np.maximum(_below(worst, bound), _LOWEST)
@@ -44,13 +52,31 @@ def best_rows(
     for start in range(0, len(matrix), products.block):
         nominees.add(*products.above(start, nominees.limits()))
     lines, rows = nominees.finish()
-    best, scores = best_of(queries, matrix, lines, rows, k, document)
+    best = best_of(queries, matrix, lines, rows, k, document)
     crowded = np.flatnonzero(nominees.crowded)
     for start in range(0, len(crowded), _CROWDED_AT_ONCE):
         part = crowded[start : start + _CROWDED_AT_ONCE]
         again = _search_crowded(queries[part], matrix, k, document, nominees.floor[part])
-        best[part], scores[part] = again
-    return best, scores
+        best.rows[part] = again.rows
+        best.scores[part] = again.scores
+    return best
+
+
+class Candidates(NamedTuple):
+    """Rows [P] and the line of the query of each, sorted by line, then row."""
+
+    lines: Numbers
+    rows: Numbers
+
+
+class Limits(NamedTuple):
+    """The k-th largest score of each query [L], and what each row must reach in its document.
+
+    Where rows are chunks, the k-th largest score is that of documents.
+    """
+
+    kth: Floats
+    in_document: Floats
 
 
 class Nominees:
@@ -106,8 +132,8 @@ class Nominees:
         self.rows.ravel()[places] = rows
         self.count += new
 
-    def finish(self) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all that may be best, sorted; none of crowded queries."""
+    def finish(self) -> Candidates:
+        """Return all rows that may be best, except those of crowded queries."""
         nothing = np.zeros(0, dtype=np.int64)
         self._compact(
             np.flatnonzero(~self.crowded),
@@ -117,7 +143,7 @@ class Nominees:
             self.size,
         )
         lines, places = np.nonzero(self.values > -np.inf)
-        return lines, self.rows[lines, places].astype(np.int64)
+        return Candidates(lines, self.rows[lines, places].astype(np.int64))
 
     def _compact(
         self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int
@@ -153,13 +179,10 @@ class Nominees:
         self.values[places] = wide[lines, columns]
         self.rows[places] = wide_rows[lines, columns]
 
-    def _limits_of(self, wide: Floats, wide_rows: npt.NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Return the k-th largest score [L], and what each row must reach in its document.
-
-        Where rows are chunks, the k-th largest score is that of documents.
-        """
+    def _limits_of(self, wide: Floats, wide_rows: npt.NDArray[np.int32]) -> Limits:
+        """Return what these scores [L, n] and their rows must reach."""
         if self.document is None:
-            return _kth(wide, self.k), np.full((1, 1), -np.inf, dtype=np.float32)
+            return Limits(_kth(wide, self.k), np.full((1, 1), -np.inf, dtype=np.float32))
         owners = np.where(wide > -np.inf, self.document[wide_rows], -1)
         is_first = np.ones(wide.shape, dtype=np.bool_)
         is_first[:, 1:] = owners[:, 1:] != owners[:, :-1]
@@ -171,7 +194,7 @@ class Nominees:
         of_documents = np.full(wide.shape, -np.inf, dtype=np.float32)
         of_documents[is_first] = best
         limit = _below(best, self.window)[is_first.ravel().cumsum() - 1].reshape(wide.shape)
-        return _kth(of_documents, self.k), limit
+        return Limits(_kth(of_documents, self.k), limit)
 
 
 def _search_crowded(
@@ -189,7 +212,7 @@ def _search_crowded(
             np.hstack([rows, more]), np.hstack([scores, more_scores]), k, document
         )
         floor = np.maximum(floor, _below(scores[:, -1], bound))
-    return rows, scores
+    return Best(rows, scores)
 
 
 def best_of(
@@ -222,13 +245,13 @@ def keep_best(rows: Numbers, scores: Scores, k: int, document: Numbers | None) -
         rows[lines, columns] = -1
         scores[lines, columns] = -np.inf
         rows, scores = _sort(rows, scores)
-    return rows[:, :k], scores[:, :k]
+    return Best(rows[:, :k], scores[:, :k])
 
 
 def _sort(rows: Numbers, scores: Scores) -> Best:
     """Sort each line by falling score; equal scores stay in their order."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return Best(np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1))
 
 
 def _is_repeated(numbers: Numbers) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ _READ_COST = 5  # of a row, read and sorted: as much as so many candidates that 
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """Stripes of parts of shards, and the bounds of the query blocks."""
 
     stripes: list[list[list[Any]]]
@@ -27,7 +27,7 @@ class Plan:
 
 def plan_work(
     shards: Sequence[tuple[Any, int]], count: int, width: int, k: int, workers: int
-) -> Plan:
+) -> SearchPlan:
     """Cut up a search for the k best of `count` queries, by `width` values of each row.
 
     Each item reads its stripe, unless its worker still has it; each stripe scores k candidates of
@@ -45,16 +45,17 @@ def plan_work(
     )
     last = max(1, len(shards))
     choices = range(min(fewest, last), min(max(items, fewest), last) + 1)
-    sizes = {
-        stripes: min(most, max(_FEWEST_QUERIES, -(-count * stripes // items)))
-        for stripes in choices
-    }
-    reads = {stripes: stripes * -(-count // size) for stripes, size in sizes.items()}
-    if 1 in reads and rows <= part_rows:  # it stays with the workers
-        reads[1] = min(reads[1], workers)
-    stripes = min(choices, key=lambda n: reads[n] * rows / n * _READ_COST + count * k * n)
+    sizes = {}
+    costs = {}
+    for stripes in choices:
+        sizes[stripes] = min(most, max(_FEWEST_QUERIES, -(-count * stripes // items)))
+        reads = stripes * -(-count // sizes[stripes])
+        if stripes == 1 and rows <= part_rows:  # it stays with the workers
+            reads = min(reads, workers)
+        costs[stripes] = reads * rows / stripes * _READ_COST + count * k * stripes
+    stripes = min(choices, key=costs.__getitem__)
     size = sizes[stripes]
-    return Plan(
+    return SearchPlan(
         [_parts(group, part_rows) for group in cut(shards, -(-rows // stripes))],
         [(start, min(count, start + size)) for start in range(0, max(1, count), size)],
     )

@@ -40,10 +40,10 @@ def measure_search(
     return SearchQuality(recall_of(ranking, best), len(chosen), end - middle, middle - start)
 
 
-def recall_of(found: Ranking, exact: Ranking) -> float:
-    """Return the mean share of the exact ranking's ids that are found; 1 where it has none."""
+def recall_of(ranking: Ranking, exact: Ranking) -> float:
+    """Return the mean share of exact search's ids that a ranking has; 1 for a query without any."""
     shares = []
-    for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):
-        best = {name for name in wanted if name}
+    for names, wanted in zip(ranking.ids.tolist(), exact.ids.tolist(), strict=True):
+        best = set(wanted) - {""}
         shares.append(len(best & set(names)) / len(best) if best else 1.0)
     return float(np.mean(shares)) if shares else 1.0

@@ -127,21 +127,23 @@ def merge(first: Ranking, second: Ranking, k: int, *, by_document: bool) -> Rank
     order = np.argsort(places, axis=1, kind="stable")
     places = np.take_along_axis(places, order, axis=1)
     scores = np.take_along_axis(np.hstack([first.scores, second.scores]), order, axis=1)
-    best, best_scores = keep_best(places, scores, k, rows.document if len(names) else None)
-    return rows.rank(best, best_scores)
+    return rows.rank(*keep_best(places, scores, k, rows.document if len(names) else None))
 
 
 def stack(rankings: Sequence[Ranking]) -> Ranking:
     """Return the lists of different queries as one ranking, one below the other."""
-    starts = np.cumsum([0, *(len(ranking.names) for ranking in rankings)])
-    places = [
-        np.where(ranking.places >= 0, ranking.places + start, -1)
-        for ranking, start in zip(rankings, starts, strict=False)
-    ]
+    names = []
+    owners = []
+    places = []
+    start = 0
+    for ranking in rankings:
+        names.append(ranking.names)
+        owners.append(ranking.names if ranking.owners is None else ranking.owners)
+        places.append(np.where(ranking.places >= 0, ranking.places + start, -1))
+        start += len(ranking.names)
     is_plain = all(ranking.owners is None for ranking in rankings)
-    owners = [ranking.names if ranking.owners is None else ranking.owners for ranking in rankings]
     return Ranking(
-        np.concatenate([ranking.names for ranking in rankings]),
+        np.concatenate(names),
         np.concatenate(places).astype(np.int32),
         np.concatenate([ranking.scores for ranking in rankings]),
         None if is_plain else np.concatenate(owners),
@@ -158,4 +160,4 @@ def _owners(ids: Names) -> Names | None:
     """Return each row's document [N], or None if all rows are whole documents."""
     if not (np.char.find(ids, CHUNK_MARK) >= 0).any():
         return None
-    return np.asarray([document_of(name) for name in ids.tolist()], dtype=np.str_)
+    return np.asarray(list(map(document_of, ids.tolist())), dtype=np.str_)

@@ -24,7 +24,7 @@ from medembed.schema import content_hash
 from medembed.search.corpus import Pairs
 from medembed.search.float64_scores import Vectors
 from medembed.search.lists import Answer, Asked, Lists
-from medembed.search.plan import Plan, plan_work
+from medembed.search.plan import SearchPlan, plan_work
 from medembed.search.ranking import Ranking, nobody, stack
 from medembed.search.stripe import Block, ReadShard, SearchStripe, Shard
 from medembed.spread import Workers, spread
@@ -111,7 +111,7 @@ class Blocks:
 
     queries: Vectors
     pairs: Pairs
-    plan: Plan
+    plan: SearchPlan
 
     def __call__(self, number: int) -> Block:
         start, stop = self.plan.blocks[number]
@@ -132,7 +132,8 @@ def _search(
 ) -> Iterator[Answer]:
     plan = lists.plan
     if not plan.stripes:
-        yield from (_nobody(blocks(number), lists.asked) for number in range(len(plan.blocks)))
+        for number in range(len(plan.blocks)):
+            yield _nobody(blocks(number), lists.asked)
         return
     todo = lists.todo()
     left = [0] * len(plan.blocks)
@@ -159,7 +160,7 @@ def _search(
         pass
 
 
-def _count(item: dict[str, Any], plan: Plan) -> int:
+def _count(item: dict[str, Any], plan: SearchPlan) -> int:
     """Return how many queries an item is about."""
     start, stop = plan.blocks[item["block"]]
     return stop - start
@@ -168,8 +169,8 @@ def _count(item: dict[str, Any], plan: Plan) -> int:
 def _nobody(block: Block, asked: Asked) -> Answer:
     """Return empty lists for a block of queries."""
     count = len(block.queries)
-    rankings = {dimension: nobody(count, asked.k) for dimension in asked.dimensions}
-    pairs = {dimension: nobody(len(block.pairs.lines), 1) for dimension in asked.dimensions}
+    rankings = dict.fromkeys(asked.dimensions, nobody(count, asked.k))
+    pairs = dict.fromkeys(asked.dimensions, nobody(len(block.pairs.lines), 1))
     return Answer(block.start, block.start + count, rankings, pairs)
 
 
@@ -193,7 +194,10 @@ def _do_on_workers(
 
     if not todo:
         return iter(())
-    sent = {number: ray.put(blocks(number)) for number in sorted({item["block"] for item in todo})}
+    sent = {}
+    for item in todo:
+        if item["block"] not in sent:
+            sent[item["block"]] = ray.put(blocks(item["block"]))
     arguments = arguments | {"blocks": partial(_receive, sent)}
     return spread(todo, SearchStripe, arguments, workers=workers, gpus=gpus)
 

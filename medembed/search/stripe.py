@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from medembed.errors import DataError
-from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus
+from medembed.search.corpus import Pairs, SortedCorpus, score_pairs, search_corpus
 from medembed.search.float64_scores import Vectors, unit_rows
 from medembed.search.lists import Answer, Lists, parents
 from medembed.search.multiply import Library, NumpyMatrix, TorchMatrix
@@ -38,7 +38,7 @@ class SearchStripe:
             NumpyMatrix if device is None else partial(TorchMatrix, device=device)
         )
         self.shards: Sequence[Any] | None = None  # those of `corpus`, the part that was read last
-        self.corpus: Corpus | None = None
+        self.corpus: SortedCorpus | None = None
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         block = int(item["block"])
@@ -81,13 +81,13 @@ class SearchStripe:
             if not self.lists.has(block, first, last):
                 self.lists.keep(block, first, last, self.lists.read(block, first, last))
 
-    def _read(self, shards: Sequence[Any]) -> Corpus:
+    def _read(self, shards: Sequence[Any]) -> SortedCorpus:
         """Return a part of the corpus; the last one read is kept for the next item."""
         if self.corpus is None or self.shards is not shards:
             self.corpus = None  # two at a time are too many
             asked = self.lists.asked
             parts = map(self.read, shards)
-            self.corpus = Corpus.of(parts, asked.dimensions, by_document=asked.by_document)
+            self.corpus = SortedCorpus.of(parts, asked.dimensions, by_document=asked.by_document)
             self.shards = shards
         return self.corpus
 

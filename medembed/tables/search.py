@@ -16,7 +16,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.open_table import open_table_of
-from medembed.encoding.table import Table, TableInfo, read_shard
+from medembed.encoding.table import Table, TableInfo, read_shard, with_rows
 from medembed.encoding.texts import encode_queries
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
@@ -154,7 +154,7 @@ def _find(
     nearest = OpenIndex(table, config.probes, config.refine) if config.use_index else None
     vectors = encode_queries(queries, config.model, config.encoding)
     return find_documents(
-        SearchedTable([(shard, shard["rows"]) for shard in table.shards()], read_shard, nearest),
+        SearchedTable(with_rows(table.shards()), read_shard, nearest),
         truncate(vectors, table.info.width),
         config.k,
         way,

@@ -64,11 +64,11 @@ class Bookkeeper(Callback):
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
 
         before = self.trials.known[number].course
-        course = {reached.examples: reached for reached in before}
-        if course.get(measured.examples) == measured:
+        if measured in before:
             return  # a trial reports its course once more at its end
-        course[measured.examples] = measured
-        self.trials.change(number, course=tuple(course[examples] for examples in sorted(course)))
+        others = [reached for reached in before if reached.examples != measured.examples]
+        course = sorted([*others, measured], key=lambda reached: reached.examples)
+        self.trials.change(number, course=tuple(course))
         logger.info(
             "trial %d: dev score %.4f at %s of %s examples",
             number,
@@ -126,7 +126,7 @@ class Bookkeeper(Callback):
     def _describe(self, record: TrialRecord) -> str:
         """Return "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
         trials = self.config.trials
-        over = sum(trial.is_over for trial in self.trials.all())
+        over = self.trials.count_over()
         line = f"trial {record.number} ({over} of {trials}): "
         line += describe(record, self.config.examples)
         best = self.trials.best()

@@ -1,6 +1,6 @@
 """Count how many trials fit on a Ray cluster at a time; more would wait for each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from medembed.errors import ConfigError
 from medembed.tuning.config import TuneConfig
@@ -36,18 +36,22 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
             f"trials_per_gpu: found {config.trials_per_gpu} with {workers} workers a trial; only "
             "trials of one worker can share a GPU, as workers of one training cannot."
         )
-    free = [{**node, "CPU": node.get("CPU", 0.0) - spare_cpus} for node in nodes]
     places = 0
-    for node in free:
-        fitting = [node.get(name, 0.0) / amount for name, amount in each.items()]
-        places += int(min(fitting) + 1e-9)
+    there = []
+    for node in nodes:
+        free = {**node, "CPU": node.get("CPU", 0.0) - spare_cpus}
+        fitting = min(free.get(name, 0.0) / amount for name, amount in each.items())
+        places += int(fitting + 1e-9)
+        there.append(_describe(free, each))
     if places < workers:
-        there = [
-            ", ".join(f"{name} {node.get(name, 0.0):g}" for name in each) for node in free
-        ] or ["no node"]
-        needed = ", ".join(f"{name} {amount:g}" for name, amount in each.items())
         raise ConfigError(
-            f"a trial needs {workers} workers of {needed} each, but the cluster's nodes have: "
-            f"{'; '.join(there)}; lower training.workers or training.cpus_per_worker, or add nodes."
+            f"a trial needs {workers} workers of {_describe(each, each)} each, but the cluster's "
+            f"nodes have: {'; '.join(there) or 'no node'}; lower training.workers or "
+            "training.cpus_per_worker, or add nodes."
         )
     return min(places // workers, config.concurrent or places)
+
+
+def _describe(node: Node, names: Iterable[str]) -> str:
+    """Return "CPU 16, GPU 4": what a node has of these resources."""
+    return ", ".join(f"{name} {node.get(name, 0.0):g}" for name in names)

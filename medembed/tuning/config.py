@@ -12,10 +12,7 @@ from medembed.evaluation.config import RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
-from medembed.tuning.space import Axis, Point, read_axes, settings
-
-# how many examples a step reads, and how often
-_STEP = ("training.batch_size", "training.accumulation_steps")
+from medembed.tuning.space import Axis, Point, Settings, read_axes, settings
 
 
 class TuneConfig(Config):
@@ -147,15 +144,19 @@ class TuneConfig(Config):
         """Return what is searched, in the order of `search`."""
         return read_axes(self.search, self.training, self.mining)
 
-    def settings(self, point: Point) -> tuple[TrainingConfig, MiningConfig]:
+    def settings(self, point: Point) -> Settings:
         """Return the configs of a trial."""
         return settings(point, self.training, self.mining)
 
     def check_budget(self) -> None:
         """Raise ValueError if the largest batches allow no step, or none by the first rung."""
-        highest = {axis.name: max(axis.values) for axis in self.axes() if axis.name in _STEP}
-        batch_size = highest.get("training.batch_size", self.training.batch_size)
-        steps = highest.get("training.accumulation_steps", self.training.accumulation_steps)
+        batch_size = self.training.batch_size
+        steps = self.training.accumulation_steps
+        for axis in self.axes():
+            if axis.name == "training.batch_size":
+                batch_size = max(axis.values)
+            elif axis.name == "training.accumulation_steps":
+                steps = max(axis.values)
         rows = batch_size * steps * self.training.most_workers
         if rows > self.pairs:
             raise ValueError(
@@ -187,7 +188,7 @@ def _typed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_typed(inner) for inner in value]
+        return list(map(_typed, value))
     if not isinstance(value, str):
         return value
     for kind in (int, float):

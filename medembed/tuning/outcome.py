@@ -55,7 +55,7 @@ def publish(
     config = shared.config
     place = model_place(shared.output, best.number)
     checkpoint = Checkpoint(place, read_manifest(place, CheckpointManifest))
-    _, examples = shared.settle(best.point)
+    examples = shared.cut_pool(config.settings(best.point).mining)
     files = {
         REPORT: draw_report(records, best, axes, config, retention),
         BEST: _config_to_train(shared, best),
@@ -86,8 +86,8 @@ def publish(
 def _config_to_train(shared: Shared, best: TrialRecord) -> str:
     """Return a config of `medembed train` with the best settings; a comment says how to mine."""
     config = shared.config
-    training, examples = shared.settle(best.point)
-    _, mining = config.settings(best.point)
+    training, mining = config.settings(best.point)
+    examples = shared.cut_pool(mining)
     settings = {
         "model": config.model,
         "data": config.data,

@@ -23,12 +23,17 @@ logger = logging.getLogger(__name__)
 
 def plan_pool(config: TuneConfig, axes: Sequence[Axis]) -> MiningConfig | None:
     """Return what to mine for all trials, None where no loss reads examples."""
-    searched = {axis.name: axis.values for axis in axes}
-    losses = {config.training.loss.name, *searched.get("training.loss.name", ())}
+    losses = {config.training.loss.name}
+    margins = [config.mining.margin]
+    for axis in axes:
+        if axis.name == "training.loss.name":
+            losses.update(axis.values)
+        elif axis.name == "mining.margin":
+            margins = list(axis.values)
     if not any(TRAITS[loss].reads_examples for loss in losses):
         return None
     mining = config.mining.model_copy(update={"max_pairs": config.pairs})
-    return pool_of(mining, list(searched.get("mining.margin", [config.mining.margin])))
+    return pool_of(mining, margins)
 
 
 def fit_to_data(config: TuneConfig, dataset: Dataset, pool: MiningConfig) -> TuneConfig:

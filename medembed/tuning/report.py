@@ -11,9 +11,10 @@ from typing import Any
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.words import format_retention
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.space import Axis
-from medembed.tuning.trials import TrialRecord
+from medembed.tuning.space import Axis, list_distributions
+from medembed.tuning.trials import TrialRecord, count_states, list_complete
 
+Point = tuple[float, float]
 _COLOURS = {
     "complete": "#0f766e",
     "stopped": "#94a3b8",
@@ -62,7 +63,7 @@ def draw_report(
     from plotly.offline import get_plotlyjs
 
     objective = config.describe_objective()
-    complete = [record for record in records if record.state == "complete"]
+    complete = list_complete(records)
     study = _study(complete, axes)
     figures = [
         _figure(
@@ -78,15 +79,13 @@ def draw_report(
         ),
         _figure("Few dimensions against full width", _PARETO, _pareto(complete, best, config)),
     ]
-    states = [record.state for record in records]
-    counts = ", ".join(
-        f"{states.count(state)} {state}" for state in ("complete", "stopped", "failed")
-    )
+    states = count_states(records)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Search of "
         f"settings</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
         f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: "
-        f"{counts}.</p><p><b>{html.escape(_headline(records, best))}</b></p>"
+        f"{states['complete']} complete, {states['stopped']} stopped, {states['failed']} failed."
+        f"</p><p><b>{html.escape(_headline(records, best))}</b></p>"
         + _elsewhere(retention)
         + "".join(figures)
         + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
@@ -94,7 +93,7 @@ def draw_report(
 
 
 def _figure(title: str, note: str, figure: Any) -> str:
-    """Return a figure under its title; nothing where there is none."""
+    """Return a figure under its title; nothing without a figure."""
     if figure is None:
         return ""
     figure.update_layout(**_LAYOUT)
@@ -108,8 +107,8 @@ def _elsewhere(retention: Retention | None) -> str:
 
 
 def _headline(records: Sequence[TrialRecord], best: TrialRecord) -> str:
-    default = next((record for record in records if record.number == 0), None)
-    if default is None or default.state != "complete":
+    default = records[0]
+    if default.state != "complete":
         return f"Trial {best.number} has the highest dev score, {best.score:.4f}."
     if best.number == 0:
         return f"No trial has a higher dev score than the default configuration, {best.score:.4f}."
@@ -127,7 +126,7 @@ def _study(complete: Sequence[TrialRecord], axes: Sequence[Axis]) -> Any:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    distributions = {axis.name: axis.distribution() for axis in axes}
+    distributions = list_distributions(axes)
     for record in complete:
         trial = optuna.trial.create_trial(
             value=record.score, params=record.point, distributions=distributions
@@ -163,9 +162,9 @@ def _curves(records: Sequence[TrialRecord], best: TrialRecord, objective: str) -
     for record in records:
         if record.course:
             colour = _COLOURS["best" if record.number == best.number else record.state]
-            figure.add_scatter(
-                x=[measured.examples for measured in record.course],
-                y=[measured.objective for measured in record.course],
+            _add_points(
+                figure,
+                [(measured.examples, measured.objective) for measured in record.course],
                 mode="lines+markers",
                 name=f"trial {record.number}",
                 line={"color": colour},
@@ -184,44 +183,48 @@ def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConf
         few = min(config.training.dimensions)
     if few == full or not complete:
         return None
-    metrics = [f"{config.training.select_by}/{dimension}" for dimension in (few, full)]
+    x_metric = f"{config.training.select_by}/{few}"
+    y_metric = f"{config.training.select_by}/{full}"
     numbers = []
     points = []
+    colours = []
     for record in complete:
         if record.best:
-            numbers.append(record.number)
-            points.append((record.best.metrics[metrics[0]], record.best.metrics[metrics[1]]))
-    front = sorted(point for point in points if not _is_beaten(point, points))
+            numbers.append(str(record.number))
+            points.append((record.best.metrics[x_metric], record.best.metrics[y_metric]))
+            colours.append(_COLOURS["best" if record.number == best.number else "complete"])
 
     figure = go.Figure()
-    figure.add_scatter(
-        x=[point[0] for point in front],
-        y=[point[1] for point in front],
+    _add_points(
+        figure,
+        sorted(point for point in points if not _is_beaten(point, points)),
         mode="lines",
         name="front",
         line={"color": _COLOURS["complete"], "dash": "dot"},
     )
-    colours = [_COLOURS["best" if number == best.number else "complete"] for number in numbers]
-    figure.add_scatter(
-        x=[point[0] for point in points],
-        y=[point[1] for point in points],
+    _add_points(
+        figure,
+        points,
         mode="markers+text",
-        text=[str(number) for number in numbers],
+        text=numbers,
         textposition="top center",
         name="trials",
         marker={"color": colours, "size": 10},
     )
-    figure.update_layout(xaxis_title=metrics[0], yaxis_title=metrics[1])
+    figure.update_layout(xaxis_title=x_metric, yaxis_title=y_metric)
     return figure
 
 
-Point = tuple[float, float]
+def _add_points(figure: Any, points: Sequence[Point], **look: Any) -> None:
+    """Add a trace through these points to a figure, with what says how it looks."""
+    xs, ys = zip(*points, strict=True)
+    figure.add_scatter(x=xs, y=ys, **look)
 
 
 def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
     """Return whether another point is at least as good in both, and better in one."""
-    as_good = [other for other in others if other[0] >= point[0] and other[1] >= point[1]]
-    return any(other != point for other in as_good)
+    x, y = point
+    return any(other != point and other[0] >= x and other[1] >= y for other in others)
 
 
 def _table(records: Sequence[TrialRecord], best: TrialRecord, axes: Sequence[Axis]) -> str:

@@ -7,7 +7,7 @@ from medembed.evaluation.retention.words import format_retention
 from medembed.registry.config import RegistryConfig, command
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.outcome import Tuned
-from medembed.tuning.trials import describe
+from medembed.tuning.trials import count_states, describe
 
 
 def summarize(tuned: Tuned) -> dict[str, Any]:
@@ -38,12 +38,12 @@ def summarize(tuned: Tuned) -> dict[str, Any]:
 def describe_search(config: TuneConfig, tuned: Tuned) -> list[str]:
     """Return lines on the trials, the best settings, and what to do with them."""
     best = tuned.best
-    states = [record.state for record in tuned.records]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    states = count_states(tuned.records)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    default = tuned.records[0]
     gain = ""
-    for record in tuned.records:
-        if record.number == 0 and record.state == "complete" and record != best:
-            gain = f", {best.score - record.score:+.4f} to the default"
+    if default.state == "complete" and default != best:
+        gain = f", {best.score - default.score:+.4f} to the default"
     settings = []
     for key, value in best.point.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
@@ -53,7 +53,7 @@ def describe_search(config: TuneConfig, tuned: Tuned) -> list[str]:
     test = (f"model={model}", f"data={config.data}", f"output={evaluation}")
     return [
         *format_retention(tuned.retention),
-        f"trials:  {len(states)}: {counts}",
+        f"trials:  {len(tuned.records)}: {counts}",
         f"best:    trial {best.number}: {describe(best, tuned.examples)}{gain}",
         *settings,
         f"train:   {command(RegistryConfig(), 'train', tuned.best_config)}",

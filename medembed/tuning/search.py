@@ -10,7 +10,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.space import Axis, Point
+from medembed.tuning.space import Axis, Point, list_distributions
 from medembed.tuning.trials import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, TrialRecord
 
 Started = Callable[[int, Point], None]
@@ -45,7 +45,7 @@ class Search(Searcher):
         self.config = config
         self.started = started
         self.scheduler = scheduler
-        self.distributions = {axis.name: axis.distribution() for axis in axes}
+        self.distributions = list_distributions(axes)
         self.study = optuna.create_study(direction="maximize", pruner=optuna.pruners.NopPruner())
         self.trials: dict[str, Any] = {}  # Optuna's, by Ray's ids
         self.reported: set[tuple[str, int]] = set()
@@ -107,7 +107,7 @@ class Search(Searcher):
 
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if waiting:
-            return min(trial.number for trial in waiting)
+            return int(waiting[0].number)
         return len(self.study.get_trials(deepcopy=False))
 
     def _add(self, record: TrialRecord) -> None:

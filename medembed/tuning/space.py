@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import ValidationError
 
@@ -66,7 +66,6 @@ class Axis:
         return is_number and self.values[0] <= value <= self.values[1]
 
     def distribution(self) -> Any:
-        """Return Optuna's distribution of this axis."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.kind == "choice":
@@ -74,6 +73,13 @@ class Axis:
         low, high = self.values
         numbers = IntDistribution if "integer" in self.kind else FloatDistribution
         return numbers(low, high, log=self.kind.startswith("log"))
+
+
+class Settings(NamedTuple):
+    """How a trial trains, and how the negatives of its examples are mined."""
+
+    training: TrainingConfig
+    mining: MiningConfig
 
 
 def read_axes(
@@ -117,14 +123,17 @@ def read_axes(
     return tuple(axes)
 
 
+def list_distributions(axes: Sequence[Axis]) -> dict[str, Any]:
+    """Return Optuna's distribution of each axis by its name."""
+    return {axis.name: axis.distribution() for axis in axes}
+
+
 def default_point(axes: Sequence[Axis]) -> Point:
     """Return trial 0's point."""
     return {axis.name: axis.default for axis in axes}
 
 
-def settings(
-    point: Point, training: TrainingConfig, mining: MiningConfig
-) -> tuple[TrainingConfig, MiningConfig]:
+def settings(point: Point, training: TrainingConfig, mining: MiningConfig) -> Settings:
     """Return the configs at a point. Raises ValidationError for values that do not go together."""
     nested: dict[str, Any] = {"training": training.model_dump(), "mining": mining.model_dump()}
     weights: dict[str, float] = {}
@@ -137,8 +146,9 @@ def settings(
         _look_up(nested, path)[last] = value
     if weights:
         nested["training"]["weights"] = _to_weights(weights, training.dimensions)
-    return TrainingConfig.model_validate(nested["training"]), MiningConfig.model_validate(
-        nested["mining"]
+    return Settings(
+        TrainingConfig.model_validate(nested["training"]),
+        MiningConfig.model_validate(nested["mining"]),
     )
 
 

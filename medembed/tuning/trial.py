@@ -12,6 +12,7 @@ from medembed import storage
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
 from medembed.evaluation.retention.sets import RetentionSet
+from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.subset import cut_examples
 from medembed.privacy import silence_telemetry
@@ -44,14 +45,12 @@ class Shared:
     pool: str | None
     sets: tuple[RetentionSet, ...] = ()
 
-    def settle(self, point: Point) -> tuple[TrainingConfig, Examples | None]:
-        """Return the training config at a point, and its examples, cut from the pool."""
-        training, mining = self.config.settings(point)
+    def cut_pool(self, mining: MiningConfig) -> Examples | None:
+        """Return a trial's examples, cut from the pool; None without a pool."""
         if self.pool is None:
-            return training, None
+            return None
         place = storage.join(self.output, "examples", "{key}")
-        pool = open_examples(self.pool)
-        return training, cut_examples(pool, place, mining.negatives, mining.margin)
+        return cut_examples(open_examples(self.pool), place, mining.negatives, mining.margin)
 
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
@@ -89,7 +88,8 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     from medembed.tuning.rung_callback import RungCallback
 
     config = shared.config
-    training, examples = shared.settle(point)
+    training, mining = shared.config.settings(point)
+    examples = shared.cut_pool(mining)
     rungs = Rungs(config.rung_examples, config.weights)
     gpus = worker_resources(config).get("GPU", 1.0)
     return train(
@@ -107,7 +107,7 @@ def measurements(
     checkpoint: Checkpoint, point: Point, config: TuneConfig
 ) -> Iterator[dict[str, Any]]:
     """Yield what a trial reported at each rung and at its end, from its checkpoint's history."""
-    training, _ = config.settings(point)
+    training = config.settings(point).training
     for entry in json.loads(checkpoint.read(HISTORY)[HISTORY]):
         metrics = {}
         for name, value in entry.items():

@@ -1,6 +1,7 @@
 """Remember each trial of a search: what an interrupted search continues from."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -100,12 +101,28 @@ class Trials:
 
         Only one that was trained to its end counts.
         """
-        complete = [record for record in self.all() if record.state == "complete"]
-        return max(complete, key=lambda record: (record.score, -record.number), default=None)
+        return max(
+            list_complete(self.all()),
+            key=lambda record: (record.score, -record.number),
+            default=None,
+        )
+
+    def count_over(self) -> int:
+        return sum(record.is_over for record in self.known.values())
 
     def all(self) -> Sequence[TrialRecord]:
         """Return all trials in order of their numbers."""
-        return [self.known[number] for number in sorted(self.known)]
+        return sorted(self.known.values(), key=lambda record: record.number)
+
+
+def count_states(records: Iterable[TrialRecord]) -> Counter[State]:
+    """Count the trials in each state, in the order in which the states come."""
+    return Counter(record.state for record in records)
+
+
+def list_complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that were trained to their end."""
+    return [record for record in records if record.state == "complete"]
 
 
 def _name(number: int) -> str:

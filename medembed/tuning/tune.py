@@ -143,7 +143,7 @@ def _search(
 
     config = shared.config
     known = trials.all()
-    over = sum(record.is_over for record in known)
+    over = trials.count_over()
     logger.info("%d trials, %d over; %d at a time; %s", config.trials, over, room, config.plan)
     if over >= config.trials:
         return
@@ -182,7 +182,7 @@ def _find_best(trials: Trials, output: str) -> TrialRecord:
     if best is None:
         reasons = sorted({record.reason for record in trials.all() if record.reason})
         raise TrainingError(
-            f"{output}: none of {len(trials.known)} trials was trained to its end: "
+            f"{output}: no trial of {len(trials.known)} was trained to its end: "
             f"{'; '.join(reasons) or 'time was up'}"
         )
     return best
@@ -191,9 +191,9 @@ def _find_best(trials: Trials, output: str) -> TrialRecord:
 def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
     """Measure the winner against the base model on retention sets."""
     config = shared.config
-    training, _ = config.settings(best.point)
+    dimensions = config.settings(best.point).training.dimensions
     winner = NamedModel("winner", model_place(shared.output, best.number))
     models = (winner, NamedModel("base model", shared.model))
     return measure_retention(
-        shared.sets, models, shared.output, training.dimensions, config.retention, config.encoding
+        shared.sets, models, shared.output, dimensions, config.retention, config.encoding
     )

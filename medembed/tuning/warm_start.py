@@ -7,7 +7,7 @@ from medembed import storage
 from medembed.errors import StorageError
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.space import Axis, Point, default_point
-from medembed.tuning.trials import Trials
+from medembed.tuning.trials import Trials, list_complete
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     if config.warm_start is None:
         return []
     records = Trials.read(storage.absolute(config.warm_start)).all()
-    complete = [record for record in records if record.state == "complete"]
+    complete = list_complete(records)
     if not complete:
         raise StorageError(
-            f"warm_start: {config.warm_start} holds no search with a trial that came to its end."
+            f"warm_start: {config.warm_start}: found no trial there that was trained to its end."
         )
     points: list[Point] = []
     for record in sorted(complete, key=lambda record: -record.score):
@@ -35,6 +35,6 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
             points.append(point)
     if not points:
         logger.warning(
-            "warm_start: none of the best configurations there lies on what is searched here"
+            "warm_start: the best configurations there all lie outside what is searched here"
         )
     return points[:_MOST]

@@ -1,4 +1,4 @@
-"""Fixtures that several tests of encoding share."""
+"""Make the fixtures that several tests of encoding share."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from medembed.encoding.encoder import Encoder
 
 @pytest.fixture
 def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """A data set of 120 documents in three files, encoded in three items."""
+    """Return a data set of 120 documents in three files, encoded in three items."""
     monkeypatch.setattr("medembed.data.write_pass.ROWS_PER_FILE", 50)
     monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 50)
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
@@ -22,5 +22,5 @@ def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def model(encoder_folder: Path) -> Any:
-    """The tiny SentenceTransformer, computed by torch."""
+    """Return the tiny SentenceTransformer, computed by torch."""
     return Encoder.load(str(encoder_folder), EncodingConfig(backend="torch")).model

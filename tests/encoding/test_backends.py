@@ -33,14 +33,14 @@ TEXTS = [
 
 
 def with_module(model: Any, module: torch.nn.Module) -> Any:
-    """The model with one more module behind its last."""
+    """Return the model with one more module behind its last."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(modules=[*model, module], device="cpu").eval()
 
 
 class Bend(torch.nn.Module):
-    """Applies a function to the sentence vectors, given their mask too."""
+    """A module that applies a function to the sentence vectors, given their mask too."""
 
     def __init__(self, bend: Any) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ def test_auto_takes_what_was_faster_says_it_and_times_once_per_process(
 
 
 class Slow:
-    """Takes its time."""
+    """A backend that takes its time."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name, self.seconds = name, seconds

@@ -1,4 +1,4 @@
-"""Applying the changes to the table gives the corpus, whatever both were."""
+"""Check that the changes, applied to the table, give the corpus."""
 
 from typing import Any
 
@@ -76,7 +76,8 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
             assert len(here) <= rows_per_item
             encoded += [new[name] for name in here]
             rows = {name: new[name] for name in here}
-            rows |= {twin["document_id"]: new[here[twin["row"]]] for twin in item["twins"]}
+            for name, row in zip(item["twin_ids"], item["twin_rows"], strict=True):
+                rows[name] = new[here[row]]
         assert item["rows"] == len(rows)
         assert not written.keys() & rows.keys()
         written |= rows

@@ -1,4 +1,4 @@
-"""What a table keeps of a vector, and what is read back."""
+"""Check what a table keeps of a vector, and what is read back."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,6 +1,4 @@
-"""Pairs get the scores of stock sentence-transformers; a cross-encoder that is not whole is
-refused.
-"""
+"""Check that pairs get stock scores, and that a cross-encoder which is not whole is refused."""
 
 import json
 import shutil
@@ -38,7 +36,7 @@ def cross(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def save_with_identity(folder: Path, cross: Path) -> Path:
-    """As sentence-transformers saves one whose scores are logits."""
+    """Save a cross-encoder whose scores are logits, as sentence-transformers does."""
     stock = StockCrossEncoder(str(cross), device="cpu", activation_fn=torch.nn.Identity())
     stock.save_pretrained(str(folder))
     return folder
@@ -126,7 +124,7 @@ DAMAGED = {
     ),
     "a head without bounds": (
         lambda weights: weights | {"classifier.weight": torch.full((1, 32), 3e38)},
-        "gives 6 made-up pairs the same score|scores that are no numbers",
+        "gives 6 made-up pairs the same score|scores that are not numbers",
     ),
 }
 

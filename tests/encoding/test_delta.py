@@ -1,4 +1,4 @@
-"""What a table still has of an earlier time, by its files, whatever happened to it."""
+"""Check what a table still has of an earlier time, by its files."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ NAMES = [f"d{number}" for number in range(6)]
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """Six rows in fragments of two."""
+    """Return a table of six rows in fragments of two."""
     return remake(tmp_path)
 
 
@@ -40,7 +40,7 @@ def named(delta: Delta) -> list[str]:
 
 
 def since(now: Table, before: Table) -> tuple[list[str], list[str]]:
-    """(ids of the fragments that count as added, those of the six rows that are still there)."""
+    """Return the ids in added fragments, and those of the six rows that are still there."""
     delta = changes_since(now, list_files(before), before.version)
     return named(delta), sorted(delta.still_there(NAMES))
 

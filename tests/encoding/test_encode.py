@@ -100,7 +100,7 @@ def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
 
 
 def read_hashes(table: Table) -> dict[str, str]:
-    """{id: content hash} of a table in which no id stands twice."""
+    """Return {id: content hash} of a table in which no id stands twice."""
     hashes: dict[str, str] = {}
     fragments = table.keys()
     for keys in fragments:

@@ -1,4 +1,4 @@
-"""A table's versions: runs that overtake each other, rollbacks, another data set with the same corpus."""
+"""Check runs that overtake each other, rollbacks, and two data sets with the same corpus."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

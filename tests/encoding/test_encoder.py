@@ -103,7 +103,7 @@ def test_windows_of_texts_change_no_vector_and_no_count(
 def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
     next(encoder.model.parameters()).data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="gives 5 of 5 texts vectors that are no numbers"):
+    with pytest.raises(ModelError, match="gives 5 of 5 texts vectors that are not numbers"):
         encoder.encode(TEXTS)
 
 

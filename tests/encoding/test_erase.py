@@ -1,6 +1,4 @@
-"""Rows erased from a table: no version, file or index has them afterwards, and the rest is what it
-was.
-"""
+"""Check that no version, file or index has an erased row, and that the rest is what it was."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +25,9 @@ def among(*names: str) -> Callable[[str], bool]:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """The second version of a table of 90 rows, 30 to a fragment, without d1, which its files still
-    hold.
+    """Return the second version of a table of 90 rows, whose files still hold d1.
+
+    A fragment has 30 rows.
     """
     dataset = write_corpus(tmp_path / "data", [{"document_id": f"d{n}"} for n in range(90)], 30)
     first = write_table(tmp_path / "t.lance", dataset, VECTORS)
@@ -37,7 +36,7 @@ def table(tmp_path: Path) -> Table:
 
 
 def files_with(folder: str, vector: npt.NDArray[np.float32]) -> list[str]:
-    """Files below a folder that hold a vector's bytes."""
+    """Return the files below a folder that hold a vector's bytes."""
     return [
         str(path)
         for path in Path(folder).rglob("*")

@@ -1,4 +1,4 @@
-"""Half precision: taken where the vectors stay near those of full precision."""
+"""Check that half precision is taken where the vectors stay near those of full precision."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""A table's vector index: what it finds, also when the table has changed since; by hand-made
-vectors.
-"""
+"""Check what a table's vector index finds, also when the table has changed since."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,16 +58,14 @@ def exact(vectors: dict[str, Vectors], k: int = 8) -> list[list[str]]:
 
 
 def change(table: Table, dead: list[int], new: dict[str, Vectors]) -> Table:
-    """A version without the rows at these places and with new ones, as `medembed encode` commits
-    it.
-    """
+    """Commit a version without the rows at these places and with new ones, as an encoding does."""
     rows = pa.table({"document_id": [*new], "content_hash": [*new]})
     fragment = write_fragment(table.uri, rows, Codec(16).write(np.stack([*new.values()])))
     return commit_table(table.uri, [fragment], table.info, base=table, dead=rows_at(table, dead))
 
 
 def recode(table: Table, values: pa.DataType) -> Table:
-    """The table with its vectors as another type of number."""
+    """Return the table with its vectors as another type of number."""
     import lance
 
     rows = open_lance(table.uri).to_table()

@@ -1,4 +1,4 @@
-"""Models of all kinds give stock sentence-transformers' vectors, for queries and documents."""
+"""Check that models of all kinds give the vectors of stock sentence-transformers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Canaries: what Lance says in private is still what `lance_dataset` takes it for."""
+"""Check that what Lance says in private is still what `lance_dataset` takes it for."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ ROWS = pa.table({"document_id": ["a", "b"]})
 
 
 def commit(uri: str, version: int) -> None:
-    """Adds the rows to this version, as a run does that has seen no later one."""
+    """Add the rows to this version, as a run does that has seen no later one."""
     new = write_fragments(ROWS, uri, mode="append")
     if version:
         first = lance.dataset(uri, version=version).get_fragments()[0].metadata

@@ -1,6 +1,4 @@
-"""A table's versions: listed, gone back to, compacted, verified, exported; by hand-made vectors,
-without a model.
-"""
+"""List, go back to, compact, verify and export a table's versions, without a model."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +30,7 @@ VECTORS = truncate(np.random.default_rng(0).normal(size=(9, 8)).astype(np.float3
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Dataset, Table, Table]:
-    """(data set, the first version of its table, a second one without d1 and d4)."""
+    """Return a data set, the first version of its table, and a second one without d1 and d4."""
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in NAMES], 3)
     first = write_table(tmp_path / "t.lance", dataset, VECTORS)
     second = commit_table(first.uri, [], first.info, base=first, dead=[(0, ["d1"]), (1, ["d4"])])
@@ -60,7 +58,7 @@ def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(
 
 
 def rows_of(table: Table) -> tuple[pa.Table, pa.FixedSizeListArray]:
-    """What `write_fragment` takes to write a table's rows again."""
+    """Return what `write_fragment` takes to write a table's rows again."""
     fragments = table.keys()
     names = [name for keys in fragments for name in keys.ids.to_pylist()]
     return pa.table({"document_id": names, "content_hash": names}), Codec(8).write(
@@ -70,7 +68,7 @@ def rows_of(table: Table) -> tuple[pa.Table, pa.FixedSizeListArray]:
 
 @pytest.fixture
 def kept_back(written: tuple[Dataset, Table, Table]) -> tuple[Table, Table]:
-    """(what all see, 7 rows; a version behind it with 5, unseen)."""
+    """Return the version that all see, with 7 rows, and an unseen one behind it with 5."""
     _, _, seen = written
     info = replace(seen.info, dataset="not decided")
     return seen, commit_table(
@@ -147,7 +145,9 @@ def test_a_sound_table_verifies_and_each_fault_is_named(
     broken = VECTORS.copy()
     broken[2, 0] = np.nan
     broken[5] *= 2
-    faults = "1 vectors are no numbers, e.g. id 'd2'; 1 vectors have no unit norm, e.g. id 'd5'"
+    faults = (
+        "1 vectors are not numbers, e.g. id 'd2'; 1 vectors are not of unit length, e.g. id 'd5'"
+    )
     with pytest.raises(StorageError, match=faults):
         verify(write_table(tmp_path / "b.lance", dataset, broken), None, None, config)
 

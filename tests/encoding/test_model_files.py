@@ -115,7 +115,7 @@ def cut(file: Path, length: int) -> None:
         ),
         (
             lambda m: cut(m / "model.safetensors", 100),
-            r"model.safetensors: cut off, or no safetensors file",
+            r"model.safetensors: cut off, or not a safetensors file",
         ),
         (lambda m: cut(m / "model.safetensors", 0), r"model.safetensors: empty"),
         (lambda m: (m / "model.safetensors").unlink(), r"no .safetensors weights there"),

@@ -1,6 +1,4 @@
-"""Damage that only loading shows; each would give vectors without a word, or be laid on
-documents.
-"""
+"""Check that damage which only loading shows is named, before a document is blamed for it."""
 
 import json
 import shutil
@@ -28,7 +26,7 @@ WORDS = "embeddings.word_embeddings.weight"
 def copy(
     folder: Path, to: Path, change: Callable[[Tensors], Tensors], weights: str = "model.safetensors"
 ) -> Path:
-    """The model with other tensors."""
+    """Copy the model with other tensors."""
     shutil.copytree(folder, to)
     save_file(change(load_file(to / weights)), to / weights, metadata={"format": "pt"})
     return to

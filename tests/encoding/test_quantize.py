@@ -20,7 +20,7 @@ from medembed.matryoshka import truncate
 
 
 def draw(rows: int, width: int = 24, seed: int = 0) -> np.ndarray:
-    """Unit rows whose dimensions have unlike spreads and centres."""
+    """Draw unit rows whose dimensions have unlike spreads and centres."""
     generator = np.random.default_rng(seed)
     values = generator.normal(
         generator.normal(size=width), generator.uniform(0.1, 2, size=width), (rows, width)

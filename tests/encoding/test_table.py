@@ -1,4 +1,4 @@
-"""Reading an embedding table on the driver."""
+"""Read an embedding table on the driver."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ VECTORS = np.arange(28, dtype=np.float32).reshape(7, 4)
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """Seven rows in fragments of 3, 3 and 1."""
+    """Return a table of seven rows in fragments of 3, 3 and 1."""
     root = tmp_path_factory.mktemp("table")
     return write_table(
         root / "t.lance",
@@ -58,7 +58,7 @@ def _empty(file: Path) -> None:
 
 
 def _overwrite(file: Path) -> None:
-    """All but what the size says."""
+    """Overwrite a file but keep its size."""
     file.write_bytes(bytes(file.stat().st_size))
 
 

@@ -1,4 +1,4 @@
-"""Which document is named when the model fails on an item."""
+"""Check which document is named when the model fails on an item."""
 
 import pyarrow as pa
 import pytest

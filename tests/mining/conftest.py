@@ -1,4 +1,4 @@
-"""The data set of 240 pairs with its embedding table, for tests that mine as a user does."""
+"""Encode the data set of 240 pairs, for tests that mine as a user does."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,6 +1,4 @@
-"""Corpus rows as mining has them, made from texts in memory, and a slow obvious version of the
-rules.
-"""
+"""Make corpus rows from texts in memory, and apply the rules in a slow and obvious way."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from medembed.spelling import words_key
 
 
 def corpus_rows(texts: Mapping[str, str], scratch: Path) -> CorpusRows:
-    """{row id: text}, all of them wanted, by way of two Parquet files."""
+    """Return the rows of {row id: text}, all of them wanted, by way of two Parquet files."""
     names, files = list(texts), []
     for number, part in enumerate((names[::2], names[1::2])):
         rows = [
@@ -35,8 +33,9 @@ def slow_negatives(
     positive_score: float,
     config: MiningConfig,
 ) -> list[tuple[str, int | None, bool]]:
-    """(row, rank, is judged) for `choice=hardest`: every rule one after the other, as a person
-    would check them.
+    """Return the row, rank and `is judged` of each negative for `choice=hardest`.
+
+    It checks every rule one after the other, as a person would.
     """
     answers = [text for name, text in texts.items() if document_of(name) in positives]
 
@@ -75,7 +74,7 @@ def slow_negatives(
 
 
 def is_in_bounds(score: float, positive_score: float, config: MiningConfig) -> bool:
-    """Whether a score is within the margins and limits of the config, one after the other."""
+    """Return whether a score is within the margins and limits of the config."""
     if config.margin is not None and score > positive_score - config.margin * abs(positive_score):
         return False
     if config.margin_absolute is not None and score > positive_score - config.margin_absolute:

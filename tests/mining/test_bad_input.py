@@ -1,4 +1,4 @@
-"""What `mine` refuses, before any worker starts."""
+"""Check what `mine` refuses, before any worker starts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ ENCODING = EncodingConfig(workers=1)
 
 @pytest.fixture
 def small(tmp_path: Path, encoder_folder: Path) -> tuple[Dataset, Table, str]:
-    """Three documents with vectors by hand, under the encoder's name, and no query."""
+    """Return three documents with vectors by hand, under the encoder's name, and no query."""
     small = write_corpus(tmp_path / "small", [{"document_id": name} for name in "abc"], 2)
     encoder = model_fingerprint(encoder_folder)
     return (
@@ -38,7 +38,7 @@ def small(tmp_path: Path, encoder_folder: Path) -> tuple[Dataset, Table, str]:
     ("settings", "message"),
     [
         ({"dimensions": 64}, r"dimensions: found \[64\], but the model has 32"),
-        ({"window": 2}, "no training pair, as none of 0 training queries has a positive"),
+        ({"window": 2}, "no training pair; its 0 training queries have no positive"),
         ({"window": 3}, "mining.window: found 3, but .* has 3 rows, .* choose at most 2"),
     ],
 )

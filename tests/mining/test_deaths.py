@@ -1,6 +1,4 @@
-"""Mining after kill -9 of a worker; benchmarks/faults_mining.py kills drivers and nodes too, at
-many moments.
-"""
+"""Mine while workers are killed; benchmarks/faults_mining.py kills drivers and nodes too."""
 
 import threading
 import time
@@ -33,9 +31,7 @@ _END_S = 240
 
 @pytest.fixture(scope="module")
 def case(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Case:
-    """6,000 documents and 400 queries, and the files of a search in one item, by one worker, that
-    nobody disturbs.
-    """
+    """Return 6,000 documents, 400 queries, and the files of a search that nobody disturbs."""
     folder = tmp_path_factory.mktemp("deaths")
     case = make_case(folder, encoder_folder, 6000, 400)
     return replace(case, files=read_files(run(case, str(folder / "undisturbed"), workers=1)))
@@ -68,8 +64,9 @@ def test_a_run_that_loses_a_worker_ends_with_the_same_examples(
 
 
 def kill_a_searcher(output: str, killed: list[int]) -> None:
-    """Kills one of this run's two search actors when the first item is done; adds how many were
-    done then.
+    """Kill one of this run's two search actors when the first item is done.
+
+    Adds how many were done then.
     """
     started, others = time.time(), {each.pid for each in actors(psutil.Process())}
     while not leaves(output):

@@ -1,3 +1,4 @@
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,12 @@ from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
 from medembed.mining import judgments
-from medembed.mining.judgments import judged_negatives, known_positives, nearest_rows
+from medembed.mining.judgments import (
+    JudgedDocument,
+    judged_negatives,
+    known_positives,
+    nearest_rows,
+)
 from medembed.mining.texts import CorpusRows
 from tests.chunked import write_chunked
 from tests.mining.corpus import corpus_rows
@@ -24,7 +30,7 @@ VECTORS = {
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """VECTORS in two fragments."""
+    """Return a table of VECTORS in two fragments."""
     uri, names = str(tmp_path / "t.lance"), list(VECTORS)
     parts = [
         write_fragment(
@@ -75,21 +81,22 @@ def test_the_nearest_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
 ):
     monkeypatch.setattr(judgments, "_PAIRS", together)
     queries = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
-    nearest = nearest_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
+    asked = list(starmap(JudgedDocument, zip("xyzx", "aabc", strict=True)))
+    nearest = nearest_rows(queries, {"x": 0, "y": 1, "z": 2}, asked, rows, table, 2)
     assert [row_id for row_id, _ in nearest] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
     assert [score for _, score in nearest] == pytest.approx([1, 1, 1, -1])
 
 
 def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, rows: CorpusRows):
-    assert nearest_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [
-        ("b", pytest.approx(1))
-    ]
+    queries = np.array([[0.6, 0.8]], np.float32)
+    nearest = nearest_rows(queries, {"x": 0}, [JudgedDocument("x", "b")], rows, table, 1)
+    assert nearest == [("b", pytest.approx(1))]
 
 
 def test_a_document_without_a_row_in_the_table_has_no_best_one(table: Table, rows: CorpusRows):
     queries = np.array([[0.6, 0.8]], np.float32)
-    assert nearest_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [
-        None,
-        ("b", pytest.approx(1)),
-    ]
-    assert nearest_rows(queries, [0], ["gone"], rows, table, 2) == [None]
+    gone = JudgedDocument("x", "gone")
+    there = JudgedDocument("x", "b")
+    nearest = nearest_rows(queries, {"x": 0}, [gone, there], rows, table, 2)
+    assert nearest == [None, ("b", pytest.approx(1))]
+    assert nearest_rows(queries, {"x": 0}, [gone], rows, table, 2) == [None]

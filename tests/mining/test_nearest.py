@@ -1,4 +1,4 @@
-"""Lists of an earlier run, mended for what changed, against a look at the whole corpus."""
+"""Compare lists of an earlier run, mended for what changed, with a look at the whole corpus."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ Corpus = dict[str, float]  # row id -> score with the one query
 
 
 def look(corpus: Corpus, depth: int) -> Nearest:
-    """The nearest documents by brute force: each by its best row, ties by document, then row."""
+    """Return the nearest documents by brute force, each by its best row; ties by document, row."""
     best_of: dict[str, tuple[float, str, str]] = {}
     for score, document, row in sorted(
         (-score, document_of(row), row) for row, score in corpus.items()

@@ -39,9 +39,7 @@ def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_on
 
 @given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 10))
 def test_a_sample_knows_only_seed_query_and_documents(kept: set[int], room: int):
-    """Whatever stands at other ranks, and in whatever order queries come: of the same candidates
-    the same are drawn.
-    """
+    """Of the same candidates the same are drawn, whatever stands beside them."""
     config = MiningConfig(choice="sample")
     drawn = [ROWS[rank] for rank in choose(sorted(kept), ROWS, "q", config, room)]
     shifted = ["x", "y", *ROWS]

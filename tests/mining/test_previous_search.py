@@ -1,6 +1,4 @@
-"""After the corpus changed, what is mined with an earlier run's memory is what is mined anew, byte
-for byte.
-"""
+"""Check that mining with an earlier run's memory gives the bytes of mining anew."""
 
 import json
 import logging
@@ -35,9 +33,7 @@ QUESTIONS = {f"q{n}": f"{SUBJECTS[n % 7]} {SIGNS[n % 5]} {n}" for n in range(QUE
 def write_data(
     root: Path, texts: Mapping[str, str], questions: Mapping[str, str] = QUESTIONS
 ) -> Dataset:
-    """A data set with these documents, and training queries that the documents of the same number
-    answer.
-    """
+    """Write these documents, and training queries that the documents of the same number answer."""
     (root / "source/qrels").mkdir(parents=True)
     rows = [json.dumps({"_id": name, "text": text}) for name, text in texts.items()]
     (root / "source/corpus.jsonl").write_text("\n".join(rows))
@@ -63,8 +59,9 @@ def mined(
 
 
 def written(examples: Examples) -> dict[str, bytes]:
-    """What training and people read; not what the next run remembers, whose lists may be of other
-    lengths.
+    """Return what training and people read, not what the next run remembers.
+
+    Its lists may be of other lengths.
     """
     names = [name for name in examples.manifest.files if name.endswith((".parquet", ".json"))]
     return {name: Path(examples.uri, name).read_bytes() for name in names}
@@ -74,7 +71,7 @@ def written(examples: Examples) -> dict[str, bytes]:
 def first(
     encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
 ) -> tuple[Path, Table]:
-    """A folder with a table of 150 documents and examples from it."""
+    """Return a folder with a table of 150 documents and examples from it."""
     root = tmp_path_factory.mktemp("grow")
     dataset = write_data(root / "1", texts_of(150))
     table = encode_dataset(dataset, encoder_folder, root / "t.lance")
@@ -121,7 +118,7 @@ CHANGE = st.tuples(
 
 
 def change(texts: dict[str, str], questions: dict[str, str], kind: str, n: int) -> None:
-    """One change of the documents or the training queries; what a query needs stays."""
+    """Make one change of the documents or the training queries; what a query needs stays."""
     sign, subject = SIGNS[n % 6], SUBJECTS[n % 11]
     name, asked = sorted(texts)[n % len(texts)], sorted(questions)[n % len(questions)]
     free = sorted(texts.keys() - {f"d{query[1:]}" for query in questions})

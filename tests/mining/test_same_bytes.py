@@ -1,6 +1,4 @@
-"""One embedding table gives the same examples, byte for byte, however it is cut into fragments, on
-any workers.
-"""
+"""Check that fragments and workers do not change a byte of the examples."""
 
 from pathlib import Path
 
@@ -47,7 +45,7 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_counts(
 
 
 def recut(table: Table, uri: str, rows: int) -> Table:
-    """The same rows, in order, in fragments of so many."""
+    """Write the same rows, in order, in fragments of so many."""
     stored = open_lance(table.uri, table.version).to_table()
     fragments = [
         write_fragment(uri, part, part["embedding"].combine_chunks())

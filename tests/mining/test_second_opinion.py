@@ -1,4 +1,4 @@
-"""A whole mining run with every choice that is not a default, against stock models."""
+"""Mine with every choice that is not a default, against stock models."""
 
 from pathlib import Path
 
@@ -18,9 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")
 
 
 def mine_some(minable: Minable, second: Path, output: Path) -> Examples:
-    """Of 8 pairs, with a window as large as the corpus, one negative to a row, at fewer
-    dimensions.
-    """
+    """Mine 8 pairs at fewer dimensions, with a window as large as the corpus, in rows."""
     config = MiningConfig(
         negatives=3,
         window=minable.table.rows - 1,

@@ -30,7 +30,7 @@ def outcome(
     seconds: list[float] | None = None,
     known: int = 1,
 ) -> Outcome:
-    """`decided` are {document: (score, verdict)}, best first."""
+    """Return an outcome of `decided`, {document: (score, verdict)}, best first."""
     scores = np.array([score for score, _ in decided.values()])
     verdicts = np.array([verdict for _, verdict in decided.values()], np.int8)
     window = Window(list(decided), list(decided), scores, known)
@@ -165,7 +165,7 @@ def test_where_the_second_opinion_judges_it_orders_the_suspects():
 
 
 def nearest(positive: float, *scores: float, verdict: int = ABOVE_MARGIN) -> Outcome:
-    """A pair without a negative, whose candidates have these scores."""
+    """Return a pair without a negative, whose candidates have these scores."""
     return outcome(
         "q", Positive("p", positive), {str(score): (score, verdict) for score in scores}, ()
     )

@@ -1,4 +1,4 @@
-"""Corpora that make a search err if it can, and the best of each query by sorting all rows."""
+"""Make corpora that tempt a search to err, and sort all their rows by hand."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ SIZES = (40, 0, 33, 27)
 
 
 class Reader:
-    """Shards are numbers; rows are dealt to them in order."""
+    """A reader whose shards are numbers; rows are dealt to them in order."""
 
     def __init__(self, ids: list[str], vectors: Vectors, sizes: tuple[int, ...] = SIZES) -> None:
         self.ids, self.vectors, self.sizes = ids, vectors, sizes
@@ -36,8 +36,10 @@ def draw(rows: int, width: int = 16, seed: int = 0) -> Vectors:
 
 
 def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors]:
-    """Repeated rows, rows one unit in the last place or about the bound from another, opposite rows
-    and zeros, in no order of ids."""
+    """Draw rows that are repeated, opposite, zero, or apart by one unit in the last place.
+
+    Some lie about the error bound from each other. Their ids are in no order.
+    """
     drawn = np.random.default_rng(seed)
     distinct = drawn.normal(size=(max(1, rows // 4), width)).astype(np.float32)
     vectors = distinct[drawn.integers(0, len(distinct), size=rows)]
@@ -63,7 +65,7 @@ def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list
 
 
 def add_up(products: list[float]) -> float:
-    """The sum in the promised order, by Python's floats."""
+    """Return the sum in the promised order, by Python's floats."""
     lanes = products[:64]
     for place, product in enumerate(products[64:]):
         lanes[place % 64] += product

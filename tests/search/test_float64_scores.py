@@ -12,7 +12,7 @@ from tests.search.by_hand import add_up
 
 
 def sums(products: np.ndarray) -> list[float]:
-    """float32 sums in several orders: front to back, back to front, by size, in halves."""
+    """Return float32 sums in several orders: front to back, back to front, by size, in halves."""
     orders = (
         products,
         products[::-1],
@@ -30,9 +30,7 @@ def sums(products: np.ndarray) -> list[float]:
     st.sampled_from([0.0, 1.0, 3.0, 12.0]),
 )
 def test_no_order_of_summation_leaves_the_bound(width: int, seed: int, spread: float):
-    """Numbers of one size and of many, of mixed signs and of one: where sums cancel, and where
-    errors add up.
-    """
+    """The numbers are of one size or many, of one sign or both: sums cancel, or errors add up."""
     drawn = np.random.default_rng(seed)
     rows = drawn.normal(size=(4, width)) * 10 ** (-spread * drawn.random((4, width)))
     rows[2:] = np.abs(rows[2:])

@@ -26,9 +26,7 @@ def test_few_dimensions_choose_and_many_dimensions_rank_each_documents_best_chun
 
 
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
-    """Queries in parts of two, repeated vectors, documents of one to many rows, k above the
-    documents.
-    """
+    """Documents have one to many rows, vectors repeat, and k is above the documents."""
     generator = np.random.default_rng(5)
     owners = generator.integers(0, 12, size=100)
     ids = [

@@ -1,4 +1,4 @@
-"""Search in a matrix that is held: what brute force in float64 gives, to the bit."""
+"""Check that a search in memory gives what brute force in float64 gives, to the bit."""
 
 import threading
 
@@ -17,7 +17,7 @@ WIDTH = 16
 
 
 def make(rows: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors, Vectors]:
-    """(ids in no order, unit rows, three queries of which one is a row)."""
+    """Return ids in no order, unit rows, and three queries of which one is a row."""
     ids, vectors = draw_corpus(rows, WIDTH, seed, chunks=chunks)
     vectors = truncate(vectors, WIDTH)
     return ids, vectors, np.concatenate([vectors[:1], draw(2, WIDTH, seed)])

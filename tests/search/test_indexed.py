@@ -1,6 +1,4 @@
-"""Search by an index, of which only the promise matters: the first n rows of each query, best
-first.
-"""
+"""Search by an index that keeps Lance's promise: the first n rows of each query, best first."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +12,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Nearest:
-    """An index that misses nothing but the rows it is told to, and counts what it is asked."""
+    """An index that misses only the rows it is told to, and counts what it is asked."""
 
     def __init__(self, ids: list[str], vectors: Vectors, missing: tuple[str, ...] = ()) -> None:
         kept = [row for row, name in enumerate(ids) if name not in missing]

@@ -1,4 +1,4 @@
-"""Lists of stripes: merged in a tree, recorded as they are, and found again by a rerun."""
+"""Merge lists of stripes in a tree, record them, and find them again in a rerun."""
 
 from pathlib import Path
 from typing import Any
@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 
 from medembed.records import Records, unpack
-from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus
+from medembed.search.corpus import Pairs, SortedCorpus, score_pairs, search_corpus
 from medembed.search.lists import Answer, Asked, Lists, parents
-from medembed.search.plan import Plan
+from medembed.search.plan import SearchPlan
 from medembed.search.shards import Blocks
 from medembed.search.stripe import SearchStripe
 from tests.search.by_hand import Reader, draw, draw_corpus
 
 
 def joined(answers: list[Answer]) -> list[object]:
-    """What a caller would write: ids, rows and the bits of scores, query by query and pair by
-    pair.
-    """
+    """Return ids, rows and the bits of scores, query by query and pair by pair."""
     written: list[object] = []
     for answer in answers:
         for ranking in [*answer.rankings.values(), *answer.pairs.values()]:
@@ -27,7 +25,7 @@ def joined(answers: list[Answer]) -> list[object]:
 
 
 class Counting(Reader):
-    """Counts how often a shard is read."""
+    """A reader that counts how often a shard is read."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -41,10 +39,10 @@ class Counting(Reader):
 def draw_lists(
     folder: Path, stripes: int, *, chunks: bool = False
 ) -> tuple[Lists, SearchStripe, Counting]:
-    """A search of 3 queries in so many stripes of 41 rows and more, whose worker is at hand."""
+    """Draw a search of 3 queries in stripes of 41 rows and more, and a worker for it."""
     ids, vectors = draw_corpus(700, 16, 7, chunks=chunks)
     read = Counting(ids, vectors, (700 - 41 * (stripes - 1), *[41] * (stripes - 1)))
-    plan = Plan([[[stripe]] for stripe in range(stripes)], [(0, 3)])
+    plan = SearchPlan([[[stripe]] for stripe in range(stripes)], [(0, 3)])
     lists = Lists(Records(str(folder)), "search", plan, Asked(5, (16, 4), chunks))
     pairs = Pairs(np.arange(3), np.array([ids[7], ids[650], "nowhere"]))
     return lists, SearchStripe(read, lists, Blocks(draw(3, seed=1), pairs, plan), device=None), read
@@ -94,10 +92,10 @@ def test_a_merged_node_is_above_both_of_its_halves():
 
 def test_best_lists_are_recorded_or_sent_as_they_are(tmp_path: Path):
     ids, vectors = draw_corpus(50, 8, 1, chunks=True)
-    plan = Plan([[[0]]], [(0, 3), (3, 6)])
+    plan = SearchPlan([[[0]]], [(0, 3), (3, 6)])
     queries, pairs = draw(3, 8), Pairs(np.array([0, 2]), np.array([ids[4], "nowhere"]))
     for chunks in (True, False):
-        corpus = Corpus.of([(ids, vectors)], [8], by_document=chunks)
+        corpus = SortedCorpus.of([(ids, vectors)], [8], by_document=chunks)
         answer = Answer(
             3, 6, {8: search_corpus(queries, corpus, 60)}, {8: score_pairs(queries, corpus, pairs)}
         )

@@ -1,4 +1,4 @@
-"""Best lists against a brute-force search in pure Python, over everything that must not matter."""
+"""Compare best lists with a brute-force search in pure Python, over all that must not matter."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medembed.search import corpus as searching
 from medembed.search import nominate
-from medembed.search.corpus import Corpus, search_corpus
+from medembed.search.corpus import SortedCorpus, search_corpus
 from medembed.search.float64_scores import error_bound, unit_rows
 from medembed.search.multiply import Library, NumpyMatrix, NumpyProducts, Products, TorchMatrix
 from medembed.search.nominate import Nominees, best_rows
@@ -46,11 +46,11 @@ def search(
     library: Library,
     chunks: bool,
 ) -> Ranking:
-    """Shard after shard; unless there are two, with the worst score so far as floor."""
+    """Search shard after shard; of more than two, with the worst score so far as the floor."""
     asked, width = unit_rows(queries, queries.shape[1])[0], vectors.shape[1]
     best = None
     for part in np.array_split(np.arange(len(ids)), shards):
-        corpus = Corpus.of(
+        corpus = SortedCorpus.of(
             [([ids[row] for row in part], vectors[part])], [width], by_document=chunks
         )
         worst = None if shards == 2 else best
@@ -129,7 +129,7 @@ def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(
 
 
 def test_the_float32_order_alone_would_be_wrong():
-    """So the corpora above do put rows into the window whose float32 order is another."""
+    """The corpora above put rows into the window whose float32 order is another."""
     ids, vectors = draw_corpus(400, 9, 5, chunks=False)
     rows, order = unit_rows(vectors, 9)[0], np.argsort(ids)
     exact = by_hand(vectors[:20], ids, vectors, 50, by_document=False)

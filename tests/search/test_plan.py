@@ -1,8 +1,8 @@
-from medembed.search.plan import Plan, cut, plan_work
+from medembed.search.plan import SearchPlan, cut, plan_work
 
 
-def shape(plan: Plan) -> tuple[int, int, int]:
-    """(stripes, blocks, queries of the largest block)."""
+def shape(plan: SearchPlan) -> tuple[int, int, int]:
+    """Return the numbers of stripes and blocks, and the queries of the largest block."""
     return len(plan.stripes), len(plan.blocks), max(stop - start for start, stop in plan.blocks)
 
 

@@ -1,4 +1,4 @@
-"""What a search misses, by hand."""
+"""Compute by hand what a search misses."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from tests.search.by_hand import draw
 
 
 def test_documents_of_one_row_each_are_ranked_as_rows_are():
-    """No row id carries the mark: the same arrays, and nothing about documents to store or send."""
+    """The arrays are the same, and nothing about documents is stored or sent."""
     ids = [f"d{number}" for number in range(50)]
     vectors = draw(50, seed=3)
     documents = top_k(draw(4), ids, vectors, 5, by_document=True)

@@ -1,4 +1,4 @@
-"""Search over shards: the same bytes whatever the workers, stripes, blocks and libraries."""
+"""Check that a search has the same bytes whatever the workers, stripes, blocks and libraries."""
 
 from pathlib import Path
 

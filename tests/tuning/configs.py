@@ -1,4 +1,4 @@
-"""A search as tests want it."""
+"""Make the config of a search as tests want it."""
 
 from typing import Any
 

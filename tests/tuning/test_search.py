@@ -1,6 +1,4 @@
-"""Optuna and ASHA as the search uses them, without a training: scores are a function of the
-point.
-"""
+"""Search by Optuna and ASHA without a training: scores are a function of the point."""
 
 import warnings
 from collections.abc import Iterable
@@ -25,21 +23,21 @@ def make(known: Iterable[TrialRecord] = (), scheduler: TrialScheduler | None = N
 
 
 def course(temperature: float, until: int = 800) -> tuple[Measured, ...]:
-    """Best at a temperature of 0.2."""
+    """Return scores that are best at a temperature of 0.2."""
     score = 1 - abs(temperature - 0.2)
     seen = [examples for examples in (100, 200, 400, 800) if examples <= until]
     return tuple(Measured(examples, score * examples / 800, {}) for examples in seen)
 
 
 def record(number: int, *scores: float) -> TrialRecord:
-    """A trial that was trained to its end, with these scores at the rungs and there."""
+    """Return a trial that was trained to its end, with these scores at the rungs and there."""
     reached = zip((100, 200, 400, 800), scores, strict=True)
     measured = tuple(Measured(examples, score, {}) for examples, score in reached)
     return TrialRecord(number, DEFAULT, "complete", measured)
 
 
 def replay(scheduler: TrialScheduler, record: TrialRecord) -> int:
-    """After how many examples the scheduler would have stopped a trial, or its end."""
+    """Return after how many examples the scheduler stops a trial, or its end."""
     for measured, decision in feed(scheduler, record, f"recorded-{record.number}"):
         if decision == TrialScheduler.STOP:
             return measured.examples

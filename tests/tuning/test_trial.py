@@ -1,4 +1,4 @@
-"""What a trial is worth, and that the winner is another one where retention sets are given."""
+"""Check what a trial is worth, and that retention sets may make another one the winner."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""A search as a user runs it: one trial diverges, one raises, the driver is killed, `resume` goes
-on.
-"""
+"""Search as a user does: trials diverge or raise, the driver dies, and the search goes on."""
 
 import json
 import os
@@ -69,14 +67,14 @@ def start(root: Path, folder: Path, *arguments: str) -> "subprocess.Popen[bytes]
 
 
 def printed(root: Path, job: str) -> list[str]:
-    """The arguments of the command that the search prints for this job."""
+    """Return the arguments of the command that the search prints for this job."""
     log = (root / "log").read_text()
     (line,) = [line for line in log.splitlines() if f"medembed {job} " in line]
     return shlex.split(line[line.index(f"medembed {job} ") :])[2:]
 
 
 def kill_after(root: Path, job: "subprocess.Popen[bytes]", trials: set[int]) -> None:
-    """Kills a search once these trials are over, and waits until its Ray is gone too."""
+    """Kill a search once these trials are over, and wait until its Ray is gone too."""
     while not trials <= are_over(root / "out"):
         assert job.poll() is None, (root / "log").read_text()
         time.sleep(0.1)

@@ -44,7 +44,7 @@ def test_what_is_no_search_is_refused(tmp_path: Path):
     config = make_config(
         warm_start=write(tmp_path, (0.9, {"training.temperature": 0.03}, "stopped"))
     )
-    with pytest.raises(StorageError, match="holds no search with a trial that came to its end"):
+    with pytest.raises(StorageError, match="found no trial there that was trained to its end"):
         warm_starts(config, config.axes())
     with pytest.raises(
         StorageError, match=r"expected the output of medembed tune, but found no tune\.yaml there"
