@@ -10,21 +10,18 @@ from medembed.data.chats import chat
 from medembed.data.column_names import is_known, show_columns
 from medembed.data.config import SourceConfig
 from medembed.data.formats.format import Part
+from medembed.data.id_rows import beir_document, beir_query, qrel, question
 from medembed.data.mapping import Mapping
 from medembed.data.parts import locate, read_part
 from medembed.data.row_values import decimal_sign, key_at, value_at
 from medembed.data.rows import BadRow, Fields, Record
 from medembed.data.shapes import (
     Row,
-    beir_document,
-    beir_query,
     classed,
     listed,
     own_text,
     pair,
     parallel,
-    qrel,
-    question,
     scored,
 )
 from medembed.errors import DataError

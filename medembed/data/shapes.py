@@ -1,4 +1,4 @@
-"""What a row of each shape says: pairs, scores, classes, documents, parallel texts, BEIR files."""
+"""What a row of each shape says: pairs, scores, classes, documents, parallel texts."""
 
 import itertools
 import math
@@ -13,7 +13,6 @@ from medembed.data.reading import ColumnsConfig
 from medembed.data.row_values import (
     decimal_sign,
     key_at,
-    keys_at,
     language_at,
     objects_at,
     sections_of,
@@ -21,7 +20,7 @@ from medembed.data.row_values import (
     texts_at,
     value_at,
 )
-from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
+from medembed.data.rows import Document, Fields, Judgment, Query, Record
 from medembed.schema import PARALLEL_MARK, WEAK, content_hash
 from medembed.spelling import words_key
 
@@ -118,25 +117,14 @@ def pair(row: Row) -> Record:
 def scored(row: Row) -> Record:
     """Return a pair with its similarity; its score is 0 below `positive_from`."""
     text = row.text("document")
-    judged = _by_similarity(row, 0)
+    judged = by_similarity(row, 0)
     return Record((row.document(text),), (row.query(row.text("query")),), (judged,))
 
 
-def question(row: Row) -> Record:
-    """Return a query, and the ids by which it names documents of other rows."""
-    ids = keys_at(row.fields, row.columns.document_id)
-    judgments = tuple(
-        _by_similarity(row, name) if row.columns.score else Judgment(0, name) for name in ids
-    )
-    is_nameless = row.columns.document_id and not ids
-    dropped = ("question without a document's id",) if is_nameless else ()
-    return Record((), (row.query(row.text("query")),), judgments, dropped=dropped)
-
-
-def _by_similarity(row: Row, document: int | str) -> Judgment:
+def by_similarity(row: Row, document: int | str) -> Judgment:
     low, high = row.source.score_range
     (path,) = row.columns.score[:1]
-    score = _number(value_at(row.fields, path), path)
+    score = read_number(value_at(row.fields, path), path)
     if not low <= score <= high:
         raise ValueError(
             f"score {score:g} is outside {low:g} to {high:g}; name the scale, e.g. "
@@ -232,40 +220,6 @@ def own_text(row: Row) -> Record:
     return Record((Document(text, key_at(row.fields, columns.document_id)),))
 
 
-def beir_document(row: Row) -> Record:
-    """Return a row of corpus.jsonl."""
-    document = row.document(row.source.join.join(row.texts("document")))
-    if document.document_id is None:
-        raise ValueError("missing '_id'; BEIR's documents need one.")
-    return Record((document,))
-
-
-def beir_query(row: Row) -> Record:
-    """Return a row of queries.jsonl; its split is that of the judgments that name it."""
-    query = replace(row.query(row.text("query")), split=None)
-    if query.query_id is None:
-        raise ValueError("missing '_id'; BEIR's queries need one.")
-    return Record(queries=(query,))
-
-
-def qrel(row: Row) -> Record:
-    """Return a judgment by ids, as in qrels/*.tsv; 1 where there is no column of scores."""
-    columns = row.columns
-    query_id = key_at(row.fields, columns.query_id)
-    document_id = key_at(row.fields, columns.document_id)
-    if query_id is None or document_id is None:
-        names = [*columns.query_id, *columns.document_id, *columns.score]
-        raise ValueError(
-            f"missing {names[0]} or {names[1]}; expected the columns {', '.join(names[:-1])} and "
-            f"{names[-1]}."
-        )
-    score = 1.0
-    for path in columns.score[:1]:
-        score = _number(value_at(row.fields, path), path)
-    return Record(qrels=(Qrel(query_id, document_id, max(score, 0.0), row.split),))
-
-
-@dataclass(frozen=True)
 class _Passage:
     """The text of one of a row's documents, and its own id if it is an object that has one."""
 
@@ -300,7 +254,7 @@ def only(texts: list[str], path: str, role: str) -> str:
     return texts[0]
 
 
-def _number(value: Any, name: str) -> float:
+def read_number(value: Any, name: str) -> float:
     try:
         if decimal_sign(value) == ",":
             value = value.replace(",", ".")

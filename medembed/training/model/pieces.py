@@ -87,7 +87,7 @@ def cut_tokenizer(folder: Path, kept: Sequence[int]) -> None:
     path = tokenizer_folder(folder) / TOKENIZER
     settings = read_json(path)
     before = Tokenizer.from_str(json.dumps(settings))
-    names = [before.id_to_token(number) for number in kept]
+    names = [str(before.id_to_token(number)) for number in kept]
     numbers = {name: number for number, name in enumerate(names)}
     _cut_model(settings["model"], numbers)
     for entry in settings["added_tokens"]:

@@ -129,7 +129,7 @@ def _prompts(folder: Path, config: TrainingConfig) -> dict[str, str]:
     """Return {role: the prompt that training puts before its texts}."""
     settings = read_json(folder / "config_sentence_transformers.json") or {}
     own = settings.get("prompts") or {}
-    prompts = {}
+    prompts: dict[str, str] = {}
     for role in ROLES:
         asked = getattr(config.prompts, role)
         known = next((own[name] for name in PROMPT_NAMES[role] if own.get(name)), "")
