@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from medembed.data.row_values import key_at, keys_at, value_at
-from medembed.data.rows import Judgment, Qrel, Query, Record
+from medembed.data.rows import Judgment, Qrel, Record
 from medembed.data.shapes import Row, by_similarity, read_number
 
 
@@ -49,6 +49,3 @@ def qrel(row: Row) -> Record:
     for path in columns.score[:1]:
         score = read_number(value_at(row.fields, path), path)
     return Record(qrels=(Qrel(query_id, document_id, max(score, 0.0), row.split),))
-
-
-@dataclass(frozen=True)

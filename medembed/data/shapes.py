@@ -220,6 +220,7 @@ def own_text(row: Row) -> Record:
     return Record((Document(text, key_at(row.fields, columns.document_id)),))
 
 
+@dataclass(frozen=True)
 class _Passage:
     """The text of one of a row's documents, and its own id if it is an object that has one."""
 
