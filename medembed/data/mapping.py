@@ -195,10 +195,10 @@ def _choose_fields(
 ) -> dict[str, Paths]:
     """Return the fields of each role of a shape: as declared, or by the names in use."""
     fields = dict(declared)
-    if shape in ("classes", "documents"):
-        fields.setdefault("document", _find_fields("text", names))
     if shape in ("classes", "documents", "parallel"):
         fields.setdefault("document_id", _find_fields("own_id", names))
+    if shape in ("classes", "documents"):
+        fields.setdefault("document", _find_fields("text", names))
         if "document" not in declared:  # "libellé" is a title beside a text, else the text itself
             names = [name for name in names if name not in fields["document"]]
     for role in _roles(shape):
