@@ -12,6 +12,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.prompt_check import check_prompts
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.sets import open_retention
 from medembed.mining.config import MiningConfig
@@ -45,6 +46,7 @@ class PreflightJob(Config):
 def run(job: PreflightJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     job = resolve_models(job, job.registry, on_cluster=is_on_cluster())
+    check_prompts(job.model, job.training.prompts.model_dump())
     given = job.retention.model_copy(update={"made": False})
     # what is no set is found out now
     sets = open_retention(given, storage.absolute(job.output), dataset, job.model)

@@ -109,8 +109,11 @@ class Tally:
         """
         if 2 * len(self.refused) <= self.counts["pairs"]:
             return {}
+        start = self.config.margin_from or 0.0
         gaps = {
-            "margin": [(positive - score) / abs(positive or 1) for positive, score in self.refused],
+            "margin": [
+                (positive - score) / abs(positive - start or 1) for positive, score in self.refused
+            ],
             "margin_absolute": [positive - score for positive, score in self.refused],
         }
         margins = {}
@@ -142,6 +145,7 @@ class Tally:
             },
             "likely_false_negatives": self._worst(),
             "margins_that_keep_some": self._margins(),
+            "margin_from": self.config.margin_from,
             "queries_with_too_few": {
                 "count": len(self.too_few),
                 "ids": sorted(self.too_few)[:_IDS],

@@ -2,12 +2,15 @@
 
 from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
+from medembed.encoding.prompt_check import check_prompts
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
 
 
 def check_trainable(model: str, config: TrainingConfig) -> None:
     """Raise ConfigError if an option does not work with the model, ModelError if no option does.
+
+    Warn of prompts that are missing, or other than the model's.
 
     An adapter is for a model of one transformer: a router has several, a static model none. A guide
     reads the student's tokens, and cached gradients split batches: a static model's have no rows.
@@ -37,6 +40,7 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
                 "out, or choose a model that is one transformer and reads queries and documents "
                 "alike."
             )
+    check_prompts(model, config.prompts.model_dump())
 
 
 def _leaves_out_prompt(module: Module) -> bool:
