@@ -46,20 +46,28 @@ def find_faults(reference: str, folder: Path, wanted: Prompts) -> Iterator[str]:
         if given is None:
             if expected != own[role]:
                 missing[role] = expected
-        elif expected and given != expected and "<" not in expected:
-            owner = "its folder names" if own[role] else "E5 models were trained with"
+        elif own[role] and given != own[role]:
             yield (
-                f"model {reference}: training.prompts.{role} is {given!r}, but {owner} "
-                f"{expected!r}; training goes on with the former. Leave the key out, or set "
-                f"training.prompts.{role}={expected!r} in quotes, which keep its space."
+                f"model {reference}: training.prompts.{role} is {given!r}, but its folder names "
+                f"{own[role]!r}; training replaces it. Leave the key out to keep it."
+            )
+        elif given != expected and given and given.strip() == expected.strip():
+            yield (
+                f"model {reference}: training.prompts.{role} is {given!r}, but E5 models were "
+                f"trained with {expected!r}; quotes keep the space: {_as_key(role, expected)}."
             )
     if missing:
-        keys = " ".join(f"training.prompts.{role}={text!r}" for role, text in missing.items())
+        keys = " ".join(_as_key(role, text) for role, text in missing.items())
         yield (
             f"model {reference}: E5 by its name, but its folder lacks the prompts that E5 models "
             f"were trained with. Unless it was trained on without them, name them: {keys} in a "
             f'training, or "prompts" in {SETTINGS} for every job.'
         )
+
+
+def _as_key(role: str, text: str) -> str:
+    """Write a prompt's key as a shell takes it."""
+    return f"training.prompts.{role}={'$' if chr(10) in text else ''}{text!r}"
 
 
 def read_prompts(folder: Path) -> dict[str, str]:
