@@ -39,11 +39,8 @@ def settle_margin(config: MiningConfig, scores: Sequence[float]) -> MiningConfig
     mean = float(np.mean(scores)) if scores else 0.0
     start = mean if mean > _HIGH else 0.0
     logger.info(
-        "random pairs score %.2f on average (%d pairs), so a positive counts from %.2f: a negative "
-        "scores at most positive - %s x |positive - %.2f|",
+        "random pairs score %.2f on average: mining.margin=%s counts from %.2f",
         mean,
-        len(scores),
-        start,
         config.margin,
         start,
     )
