@@ -74,7 +74,7 @@ def read_prompts(folder: Path) -> dict[str, str]:
     """Return {role: its prompt by the folder's settings, often empty}."""
     settings = read_json(folder / SETTINGS) or {}
     named = settings.get("prompts") or {}
-    own = {}
+    own: dict[str, str] = {}
     for role in ROLES:
         own[role] = next((named[name] for name in PROMPT_NAMES[role] if named.get(name)), "")
     return own
