@@ -12,6 +12,7 @@ from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
+from medembed.encoding.prompt_check import check_prompts
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import COUNTS
 from medembed.mining.mine import mine
@@ -44,6 +45,7 @@ def run(job: MineJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     check_corpus(dataset, job.mining)
     job = resolve_models(job, job.registry, on_cluster=is_on_cluster())
+    check_prompts(job.model)
     place = storage.absolute(job.table)
     files = dataset.corpus_files()
     table = encode_corpus(files, dataset.fingerprint, job.model, place, job.encoding)

@@ -12,6 +12,7 @@ from medembed.encoding.cross_encoder import fetch_cross_encoder
 from medembed.encoding.model_files import model_fingerprint, model_width, read_card
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.open_table import open_table_of
+from medembed.encoding.prompt_check import check_prompts
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
 from medembed.registry.config import RegistryConfig
@@ -53,6 +54,7 @@ def resolve(config: ServeConfig) -> ModelSettings:
 def resolve_located(config: ServeConfig, located: LocatedModel) -> ModelSettings:
     """Return the settings of the Embedder for a model that was located."""
     folder = fetch_encoder(located.folder)
+    check_prompts(located.folder)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).dimensions, width)
     settings = ModelSettings(

@@ -13,6 +13,7 @@ from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
+from medembed.encoding.prompt_check import check_prompts
 from medembed.evaluation.checks import check_data, check_request
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import BM25
@@ -94,6 +95,8 @@ def evaluate_models(config: EvaluateConfig, registry: Registry, *, on_cluster: b
         for reference in config.references
     ]
     check_request(config.evaluation, models)
+    for model in models:
+        check_prompts(model)
     output = storage.absolute(config.output)
     dataset = open_collection(storage.absolute(config.data), storage.join(output, "data", "{key}"))
     check_data(dataset, config.evaluation, bm25=config.bm25)

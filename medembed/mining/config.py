@@ -33,6 +33,13 @@ class MiningConfig(Config):
         description="a negative scores at most positive - margin x |positive| (relative); null: "
         "it may score above",
     )
+    margin_from: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="score from which the positive counts for margin: margin x |positive - "
+        "margin_from|; null: the mean score of random pairs where that is above 0.5, as with E5, "
+        "else 0",
+    )
     margin_absolute: float | None = Field(
         default=None,
         ge=0,

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from medembed.errors import DataError
 from medembed.mining.candidates import Candidates, Outcome, gather_candidates, make_example
+from medembed.mining.chance import pair_by_chance, settle_margin
+from medembed.mining.config import MiningConfig
 from medembed.mining.inputs import MiningInputs
 from medembed.mining.judgments import (
     JudgedDocument,
@@ -22,10 +24,11 @@ from medembed.mining.texts import CorpusRows, gather_rows, number_names
 
 
 class Decided(NamedTuple):
-    """The outcome of each pair in order, and the corpus rows that were looked at."""
+    """The outcome of each pair in order, the corpus rows looked at, and the settled config."""
 
     outcomes: Iterator[Outcome]
     rows: CorpusRows
+    config: MiningConfig
 
 
 class Answered(NamedTuple):
@@ -57,19 +60,22 @@ def decide_pairs(
         )
     rows = _read_rows(windows, known, judged, inputs, scratch)
 
-    asked = [JudgedDocument(pair.query_id, pair.positive_id) for pair in pairs] + judged
+    random = pair_by_chance(pairs, known)
+    asked = [JudgedDocument(pair.query_id, pair.positive_id) for pair in pairs] + judged + random
     line_of = number_names(queries)
     best = nearest_rows(search.vectors, line_of, asked, rows, inputs.table, inputs.dimensions)
     answered = _find_answered(pairs, best[: len(pairs)], inputs.table.uri)
-    negatives = _by_query(judged, best[len(pairs) :])
+    negatives = _by_query(judged, best[len(pairs) : len(pairs) + len(judged)])
+    drawn = _by_query(random, best[len(pairs) + len(judged) :])
 
     candidates = {}
     for query_id, window in windows.items():
         positives = rows.present(rows.rows_of(sorted(known[query_id])))
         of_query = negatives.get(query_id, [])
         candidates[query_id] = gather_candidates(window, positives, of_query, rows)
-    second = _ask_second_opinion(answered, queries, candidates, rows, inputs, scratch)
-    return Decided(_make_examples(answered, candidates, second, inputs), rows)
+    second = _ask_second_opinion(answered, queries, candidates, drawn, rows, inputs, scratch)
+    config = settle_margin(inputs.config, _judge_random(drawn, second, inputs.config))
+    return Decided(_make_examples(answered, candidates, second, config), rows, config)
 
 
 def _read_rows(
@@ -110,17 +116,17 @@ def _make_examples(
     answered: Sequence[Answered],
     candidates: Mapping[str, Candidates],
     second: Mapping[str, Mapping[str, float]],
-    inputs: MiningInputs,
+    config: MiningConfig,
 ) -> Iterator[Outcome]:
     for pair, positive in answered:
         name = pair.query_id
-        yield make_example(pair, positive, candidates[name], second.get(name), inputs.config)
+        yield make_example(pair, positive, candidates[name], second.get(name), config)
 
 
 def _by_query(
     judged: Sequence[JudgedDocument], best: Sequence[ScoredRow | None]
 ) -> dict[str, list[ScoredRow]]:
-    """Return {query id: rows of its judged negatives}, without queries that have none."""
+    """Return {query id: rows of these documents}, without queries that have none."""
     rows: dict[str, list[ScoredRow]] = {}
     for negative, row in zip(judged, best, strict=True):
         if row is not None:
@@ -128,10 +134,27 @@ def _by_query(
     return rows
 
 
+def _judge_random(
+    random: Mapping[str, Sequence[ScoredRow]],
+    second: Mapping[str, Mapping[str, float]],
+    config: MiningConfig,
+) -> list[float]:
+    """Return the scores of random pairs by the model whose scores the margins look at."""
+    scores = []
+    for query_id, drawn in random.items():
+        for row in drawn:
+            if not config.second_judges:
+                scores.append(row.score)
+            elif query_id in second:
+                scores.append(second[query_id][row.row_id])
+    return scores
+
+
 def _ask_second_opinion(
     answered: Sequence[Answered],
     queries: Mapping[str, str],
     candidates: Mapping[str, Candidates],
+    random: Mapping[str, Sequence[ScoredRow]],
     rows: CorpusRows,
     inputs: MiningInputs,
     scratch: Path,
@@ -143,7 +166,9 @@ def _ask_second_opinion(
     asked: dict[str, list[str]] = {}
     for pair, positive in answered:
         if pair.query_id not in asked:
-            asked[pair.query_id] = candidates[pair.query_id].to_score(config)
+            to_score = candidates[pair.query_id].to_score(config)
+            by_chance = [row.row_id for row in random.get(pair.query_id, ())]
+            asked[pair.query_id] = list(dict.fromkeys([*to_score, *by_chance]))
         if positive.row_id not in asked[pair.query_id]:
             asked[pair.query_id].append(positive.row_id)
     opinion = SecondOpinion(config.second_opinion, inputs.encoding, inputs.records)

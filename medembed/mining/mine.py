@@ -93,6 +93,7 @@ def _mine(inputs: MiningInputs, output: str, key: str) -> ExamplesManifest:
         NewOutput(output, key) as target,
     ):
         counted = _write_files(inputs, Path(scratch), target)
+        config = config.model_copy(update={"margin_from": counted["margin_from"]})
         logger.info("%s", summarize(counted))
         advice = advise(counted)
         if advice:
@@ -131,7 +132,7 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
     write_search(queries, search, target)
 
     decided = decide_pairs(pairs, queries, search, known, inputs, scratch)
-    tally = Tally(config)
+    tally = Tally(decided.config)
     examples = []
     for outcome in decided.outcomes:
         tally.add(outcome)

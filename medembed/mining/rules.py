@@ -95,13 +95,13 @@ def find_repeats(
 def highest_score(positive: float, config: MiningConfig) -> float:
     """Return what a negative of a positive with this score may score at most, by the margins.
 
-    Relative: positive - margin x |positive| (Moreira et al. 2024, arXiv:2407.15831, there score <
-    0.95 positive, which would let a negative stand above a positive whose score is negative; the
-    absolute value mends that).
+    Relative: positive - margin x |positive - margin_from| (Moreira et al. 2024, arXiv:2407.15831,
+    there score < 0.95 positive, which would let a negative stand above a positive whose score is
+    negative; the absolute value mends that).
     """
     limits = [np.inf]
     if config.margin is not None:
-        limits.append(positive - config.margin * abs(positive))
+        limits.append(positive - config.margin * abs(positive - (config.margin_from or 0.0)))
     if config.margin_absolute is not None:
         limits.append(positive - config.margin_absolute)
     return float(min(limits))

@@ -118,7 +118,8 @@ class Tally:
             return {}
         positives, scores = np.array(self.refused).T
         gaps = positives - scores
-        sizes = np.where(positives == 0, 1, np.abs(positives))
+        above = positives - (self.config.margin_from or 0.0)
+        sizes = np.where(above == 0, 1, np.abs(above))
         margins = {}
         for key, values in {"margin": gaps / sizes, "margin_absolute": gaps}.items():
             if getattr(self.config, key) is not None:
@@ -148,6 +149,7 @@ class Tally:
             },
             "likely_false_negatives": self._worst(),
             "margins_that_keep_some": self._margins(),
+            "margin_from": self.config.margin_from,
             "queries_with_too_few": {
                 "count": len(self.too_few),
                 "ids": sorted(self.too_few)[:_IDS],

@@ -11,6 +11,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.prompt_check import check_prompts
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.sets import open_retention
 from medembed.mining.config import MiningConfig
@@ -46,6 +47,7 @@ def check_worth(job: CheckConfig) -> dict[str, Any]:
     `job.model` is where any node can load it.
     """
     dataset = open_dataset(storage.absolute(job.data))
+    check_prompts(job.model, job.training.prompts.model_dump())
     given = job.retention.model_copy(update={"made": False})
     # a place that holds no retention set is an error now
     sets = open_retention(given, storage.absolute(job.output), dataset, job.model)

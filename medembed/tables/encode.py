@@ -14,6 +14,7 @@ from medembed.encoding.codec import Storage
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import update_table
 from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.prompt_check import check_prompts
 from medembed.encoding.screen import describe_encoded
 from medembed.registry.config import RegistryConfig
 from medembed.tables.own_corpus import open_texts
@@ -52,6 +53,7 @@ class EncodeConfig(Config):
 def encode_into_table(config: EncodeConfig) -> dict[str, Any]:
     """Bring the table up to date, encoding only what is new or changed; return the summary."""
     encoder = model_fingerprint(fetch_model(config.model))
+    check_prompts(config.model)
     output = place(storage.absolute(config.output), encoder)
     start = time.monotonic()
     with open_texts(config.data, config.columns, output) as corpus:

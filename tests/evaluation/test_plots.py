@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.evaluation.pages import (
     CONFIG,
     WIDTHS,
     make_classes,
+    make_inspection,
     make_page,
     make_pairs,
     make_ranking,
@@ -142,3 +144,15 @@ def test_the_heat_map_shows_the_same_cosines_with_like_documents_side_by_side():
     assert sorted(shown.ravel()) == sorted(inspection.similarities.ravel())
     assert (np.diag(shown) > 0.999).all()
     assert np.diag(shown, 1).mean() > np.diag(inspection.similarities, 1).mean() + 0.3
+
+
+@pytest.mark.parametrize(("level", "is_alike"), [(0.1, False), (0.8, True)])
+def test_the_colours_of_the_heat_map_begin_where_documents_that_all_look_alike_do(
+    level: float, *, is_alike: bool
+):
+    inspection = make_inspection(level)
+    figure = draw_similarity(replace(PAGE, inspections={PAGE.model.name: inspection}))
+    assert figure is not None
+    lowest, highest = figure.axes[0].images[0].get_clim()
+    assert highest == 1
+    assert lowest == (inspection.mean_cosine if is_alike else 0)

@@ -53,6 +53,8 @@ def test_a_copy_is_known_by_its_content_first_then_by_its_words():
         ({"margin": 0.05}, 0.8, 0.76),
         ({"margin": 0.05}, -0.4, -0.42),
         ({"margin": 0}, 0.8, 0.8),
+        ({"margin": 0.05, "margin_from": 0.8}, 0.9, 0.895),
+        ({"margin": 0.05, "margin_from": 0.8}, 0.7, 0.695),
         ({"margin": 0, "margin_absolute": 0.1}, 0.8, 0.7),
         ({"margin": None, "margin_absolute": 0.1}, -0.4, -0.5),
         ({"margin": 0.5, "margin_absolute": 0.1}, 0.8, 0.4),

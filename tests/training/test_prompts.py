@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.training.model.prompts import set_prompts
+from medembed.training.model.trainable import check_trainable
 from medembed.training.options import PromptsConfig, read_preset
 from tests.tiny import make_xlm_roberta
 from tests.training.small import CONFIG, start
@@ -69,3 +70,28 @@ def test_a_documents_prompt_under_another_name_is_kept_under_its_own_too_and_a_n
     assert Encoder(model, EncodingConfig()).prompt("document") == ""
     assert Encoder(model, EncodingConfig()).prompt("query") == "q "
     assert model.prompts["topic"] == "t "
+
+
+@pytest.mark.parametrize(
+    ("name", "prompts", "words"),
+    [
+        ("tiny-e5", {}, "name them: training.prompts.query='query: ' training.prompts.document="),
+        ("tiny-e5-named", {"query": "query: ", "document": "passage: "}, None),
+        ("tiny-e5-shell", {"query": "query:", "document": "passage: "}, "quotes keep the space"),
+        ("tiny", {"query": "q "}, None),
+    ],
+)
+def test_a_training_says_in_one_line_which_prompts_its_model_wants(
+    xlm_folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    prompts: dict[str, str],
+    words: str | None,
+):
+    folder = tmp_path / name
+    folder.symlink_to(xlm_folder)
+    check_trainable(str(folder), CONFIG.model_copy(update={"prompts": PromptsConfig(**prompts)}))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == (words is not None)
+    assert all(str(words) in line for line in lines)

@@ -51,7 +51,8 @@ def warnings(page: Page) -> list[str]:
         lines.append(
             f"Documents look alike to {page.model.name}: two different ones have a cosine of "
             f"{inspection.mean_cosine:.2f} on average (standard deviation "
-            f"{inspection.spread:.2f}), so that a ranking hangs on small differences."
+            f"{inspection.spread:.2f}), as E5 models have it. A ranking hangs on small "
+            "differences, and a threshold on a cosine has to lie above that."
         )
     cut = inspection.truncation if inspection else None
     if cut and cut.cut >= MANY_CUT:

@@ -207,11 +207,12 @@ def _draw_heat_map(page: Page, place: int) -> "Figure | None":
     first = page.inspections[names[0]]
     inspection = page.inspections[names[place]]
     order = _alike_first(first if first.ids == inspection.ids else inspection)
+    lowest = inspection.mean_cosine if inspection.is_alike else 0.0
     figure, (axes,) = start_figure(height=3.9)
     image = axes.imshow(
         inspection.similarities[np.ix_(order, order)],
         cmap="GnBu",
-        vmin=0,
+        vmin=lowest,
         vmax=1,
         interpolation="nearest",
     )
@@ -220,7 +221,7 @@ def _draw_heat_map(page: Page, place: int) -> "Figure | None":
     axes.spines[:].set_visible(False)
     mean = f"mean cosine {inspection.mean_cosine:.2f} ± {inspection.spread:.2f}"
     axes.set_title(f"{short(names[place])}\n{mean}")
-    figure.colorbar(image, ax=axes, label="cosine (0 and below: white)", shrink=0.85)
+    figure.colorbar(image, ax=axes, label=f"cosine ({lowest:.2g} and below: white)", shrink=0.85)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
+from medembed.encoding.prompt_check import check_prompts
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
 from medembed.training.model.vocabulary import check_vocabulary
@@ -9,6 +10,8 @@ from medembed.training.model.vocabulary import check_vocabulary
 
 def check_trainable(model: str, config: TrainingConfig) -> None:
     """Raise ConfigError if an option does not work with the model, ModelError if no option does.
+
+    Warn of prompts that are missing, or other than the model's.
 
     An adapter is for a model of one transformer: a router has several, a static model none. A guide
     reads the student's tokens, and cached gradients split batches: a static model's have no rows.
@@ -41,6 +44,7 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
             )
     if config.vocabulary == "corpus":
         check_vocabulary(model)
+    check_prompts(model, config.prompts.model_dump())
 
 
 def _leaves_out_prompt(module: Module) -> bool:
