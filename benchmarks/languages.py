@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.improvement import MODEL, Scores, mean_over_seeds, measure
 from benchmarks.retention import SHOWN, read, save
+from benchmarks.train import in_fresh_process
 from benchmarks.training_ways import Material, Ours, Stock, read_ontology
 from jobs.ray_session import ray_session
 from medembed.data.collection import open_collection
@@ -28,6 +29,7 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.sample import Sample, draw_sample
+from medembed.preflight.train_probe import time_steps
 from medembed.schema import content_hash
 
 CODES = 4000
@@ -59,6 +61,8 @@ WAYS = {
     "ours, batches of one language": Way(OURS | {"batches": "language"}),
     "ours, English pairs alone": Way(OURS, trains_on="ontology", sets=("icd10", "tico")),
 }
+COSTED = ("ours", "ours, words in use alone")
+STEPS = 10
 Measured = dict[str, Scores]
 
 
@@ -131,7 +135,7 @@ def train_and_measure(
 ) -> Measured:
     """Return the scores of one way with one seed, from the folder if they are there."""
     way = WAYS[name]
-    place = material.folder / f"{name.replace(' ', '-')}-{material.pairs}-{seed}.npz"
+    place = material.folder / f"{_slug(name)}-{material.pairs}-{seed}.npz"
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
             output = str(Path(scratch) / "model")
@@ -140,6 +144,8 @@ def train_and_measure(
                 Stock(settings).train(material, seed, output)
             else:
                 Ours({**way.changes, "precision": precision}).train(material, seed, output)
+            if name in COSTED:
+                shutil.copytree(output, material.folder / _slug(name), dirs_exist_ok=True)
             wanted = {one: sets[one] for one in way.sets}
             save(place, measure_all(wanted, directions, output, material.threads))
     return read(place)
@@ -151,6 +157,25 @@ def print_table(measured: Mapping[str, Measured], sets: Sequence[str]) -> None:
     for way, scores in measured.items():
         cells = [_cell(scores[name]) if name in scores else "" for name in sets]
         print(f"| {way} | " + " | ".join(cells) + " |")
+
+
+def print_costs(material: Material) -> None:
+    """Print what a step of training costs with all words of the model, and with those in use."""
+    config = Ours(OURS).config(material, 0)
+    rows = material.mine(0).read()
+    print("\n| words | folder | seconds of a step | peak memory |\n|---|---|---|---|")
+    for name in COSTED:
+        folder = material.folder / _slug(name)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        cost = in_fresh_process(time_steps, rows, str(folder), STEPS, config)
+        print(
+            f"| {name} | {size / 1e6:.0f} MB | {cost.seconds_per_step:.2f} | "
+            f"{cost.memory_bytes / 2**30:.2f} GiB |"
+        )
+
+
+def _slug(name: str) -> str:
+    return name.replace(",", "").replace(" ", "-")
 
 
 def _row(measured: Measured) -> str:
@@ -167,7 +192,7 @@ def _cell(scores: Scores) -> str:
 @click.option("--tico", required=True, help="TICO-19 as a BEIR folder")
 @click.option("--way", multiple=True, help="only these, by name; default: all")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1), show_default=True)
-@click.option("--pairs", default=1500, show_default=True, help="of training")
+@click.option("--pairs", default=1000, show_default=True, help="of training")
 @click.option("--precision", default="float32", show_default=True, help="of all trainings")
 @click.option("--threads", default=2, show_default=True, help="of a training")
 @click.option(
@@ -202,7 +227,7 @@ def main(
         directions = [tag_of[name] for name, _ in icd.sample.queries]
         measured: dict[str, Measured] = {}
         for name, place in (("zero-shot", model), ("zero-shot, no prompts", models["bare"])):
-            file = folder / f"{name.replace(' ', '-').replace(',', '')}.npz"
+            file = folder / f"{_slug(name)}.npz"
             if not file.exists():
                 save(file, measure_all(sets, directions, place, threads))
             measured[name] = read(file)
@@ -217,6 +242,8 @@ def main(
             measured[name] = {one: mean_over_seeds([run[one] for run in runs]) for one in runs[0]}
             print(f"{name}: {_row(measured[name])}", flush=True)
     print_table(measured, [*DIRECTIONS, "tico"])
+    if all((folder / _slug(name)).exists() for name in COSTED):
+        print_costs(icd)
 
 
 if __name__ == "__main__":
