@@ -114,28 +114,27 @@ class Module:
         return _matching(self.folder, _SETTINGS)
 
     def _shards(self) -> list[Path]:
-        index = read_json(self.folder / INDEX)
+        path = self.folder / INDEX
+        index = read_json(path)
         parts = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(parts, dict) or not parts:
-            raise ModelError(
-                "{folder}: no weight_map; the model folder is damaged.", folder=self.folder / INDEX
-            )
+            raise ModelError("{path}: no weight_map; the model folder is damaged.", path=path)
         names = sorted(set(map(str, parts.values())))
         missing = []
         for name in names:
             if Path(name).name != name or not name.endswith(".safetensors"):
                 raise ModelError(
-                    "{folder}: names {name!r}; expected .safetensors files beside it.",
-                    folder=self.folder / INDEX,
+                    "{path}: names {name!r}; expected .safetensors files beside it.",
+                    path=path,
                     name=name,
                 )
             if not (self.folder / name).is_file():
                 missing.append(name)
         if missing:
             raise ModelError(
-                "{folder}: {count} of the {total} files that it names are not there "
+                "{path}: {count} of the {total} files that it names are not there "
                 "({missing}); copy the whole model.",
-                folder=self.folder / INDEX,
+                path=path,
                 count=len(missing),
                 total=len(names),
                 missing=missing[0],
