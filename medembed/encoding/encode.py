@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -257,11 +258,7 @@ def _encode(
             gpus=config.gpus_per_worker,
         )
         for row in track_rows(
-            results,
-            left,
-            tr("encode corpus"),
-            tr("documents"),
-            tokens=lambda row: int(row["tokens"]),
+            results, left, tr("encode corpus"), tr("documents"), itemgetter("tokens")
         ):
             new[row["number"]] = Finished.from_json(json.loads(row["record"]))
     finished = done | new

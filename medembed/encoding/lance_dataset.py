@@ -26,9 +26,7 @@ def open_lance(uri: str, version: int | None = None) -> Any:
         return lance.dataset(uri, version=version, storage_options=lance_options(uri))
     except (ValueError, OSError) as error:
         raise StorageError(
-            "{uri}: cannot open the embedding table: {reason}",
-            uri=uri,
-            reason=reason_of(error),
+            "{uri}: cannot open the embedding table: {reason}", uri=uri, reason=reason_of(error)
         ) from None
 
 

@@ -227,10 +227,7 @@ def check_file(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return a JSON file's content, None if there is no such file.
-
-    Raises ModelError if it is damaged.
-    """
+    """Return a JSON file's content, None without the file. Raises ModelError if it is damaged."""
     if not path.is_file():
         return None
     check_file(path)

@@ -55,8 +55,7 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     check_encoder(table, encoder)
     if not table.rows:
         raise StorageError(
-            "{uri}: the embedding table is empty; encode a corpus into it.",
-            uri=table.uri,
+            "{uri}: the embedding table is empty; encode a corpus into it.", uri=table.uri
         )
     _check_files(table)
     return table
@@ -123,9 +122,6 @@ def _resolve(uri: str, version: int | str) -> int:
     if number not in numbers:
         known = ", ".join([*map(str, numbers), *sorted(tags)])
         raise StorageError(
-            "{uri}: no version or tag {name!r}; there are {known}.",
-            uri=uri,
-            name=text,
-            known=known,
+            "{uri}: no version or tag {name!r}; there are {known}.", uri=uri, name=text, known=known
         )
     return int(number)
