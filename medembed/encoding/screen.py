@@ -70,9 +70,16 @@ def describe_versions(versions: Sequence[TableVersion]) -> list[str]:
             index = version.index.kind
             index += tr(", {rows:,} rows not in it", rows=missing) if missing else ""
         tags = [*version.tags, tr("unseen")] if version.is_unseen else version.tags
-        lines.append(
-            f"{version.version:>7}   {version.rows:<11,}  {version.fragments:<9,}   "
-            f"{version.dataset:<17}  {version.made:%Y-%m-%d %H:%M}   {index:<23}  "
-            f"{', '.join(tags)}".rstrip()
+        line = tr(
+            "{version:>7}   {rows:<11,}  {fragments:<9,}   {dataset:<17}  {made:%Y-%m-%d %H:%M}   "
+            "{index:<23}  {tags}",
+            version=version.version,
+            rows=version.rows,
+            fragments=version.fragments,
+            dataset=version.dataset,
+            made=version.made,
+            index=index,
+            tags=", ".join(tags),
         )
+        lines.append(line.rstrip())
     return [*lines, tr("encoder {encoder}", encoder=versions[-1].encoder)]
