@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from medembed.encoding.reading import ROLES, Role, find_prompt_name
 from medembed.errors import ModelError
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,13 @@ def check_agreement(
         difference = np.abs(ours - stock).max() if ours.shape == stock.shape else np.inf
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"model {reference}: as a {role} a text's vector differs by {difference:.1e} from "
-                f"that of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}. Encode "
-                "with another model, and report this one."
+                "model {reference}: as a {role} a text's vector differs by {difference:.1e} from "
+                "that of sentence-transformers, expected at most {most:.0e}. "
+                "Encode with another model, and report this one.",
+                reference=reference,
+                role=role,
+                difference=difference,
+                most=LARGEST_DIFFERENCE,
             )
     _agreed.add(fingerprint)
 
@@ -57,12 +62,12 @@ def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
     options: dict[str, Any] = {} if name == role else {"prompt_name": name}
     if options:
         logger.info(
-            (
-                "model %s: its document prompt is named %s, which encode_document of "
-                "sentence-transformers leaves out"
-            ),
-            reference,
-            name,
+            tr(
+                "model {reference}: its document prompt is named {name}, which encode_document of "
+                "sentence-transformers leaves out",
+                reference=reference,
+                name=name,
+            )
         )
     encode = model.encode_query if role == "query" else model.encode_document
     vectors: Vectors = encode(

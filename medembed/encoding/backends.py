@@ -19,7 +19,8 @@ from medembed.encoding.config import EncodingConfig, Precision
 from medembed.encoding.onednn_linear import pack
 from medembed.encoding.openvino_backend import OpenVinoBackend
 from medembed.encoding.reading import ROLES, Reader
-from medembed.errors import ConfigError
+from medembed.errors import ConfigError, first_line
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
         _pack(plain, probe)
         return plain
     if len(probe) > 1 or set(probe[0].features) != {"input_ids", "attention_mask"}:
-        logger.info("encoding backend: torch (the model reads more than padded token ids)")
+        logger.info(tr("encoding backend: torch (the model reads more than padded token ids)"))
         _pack(plain, probe)
         return plain
     converted = _convert(plain, probe, config)  # before packing, which it could not trace
@@ -132,10 +133,10 @@ def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], widt
     tokens = sum(batch.tokens for batch in batches)
     speeds = []
     for name, seconds in times.items():
-        speeds.append(f"{name} {tokens / min(seconds):,.0f} tokens/s")
+        speeds.append(tr("{name} {speed:,.0f} tokens/s", name=name, speed=tokens / min(seconds)))
     is_faster = min(times[plain.name]) * _MARGIN < min(times[converted.name])
     faster = plain.name if is_faster else converted.name
-    logger.info("encoding backend: %s (%s)", faster, ", ".join(speeds))
+    logger.info(tr("encoding backend: {name} ({speeds})", name=faster, speeds=", ".join(speeds)))
     return faster
 
 
@@ -157,15 +158,23 @@ def in_precision(model: Any, precision: Precision) -> Any:
             (unit_vectors(TorchBackend(candidate), probe, exact.shape[1]) * exact).sum(axis=1).min()
         )
         if cosine >= LOWEST_COSINE:  # False for NaN
-            logger.info("encoding precision: %s (lowest cosine to float32 %.6f)", name, cosine)
+            logger.info(
+                tr(
+                    "encoding precision: {name} (lowest cosine to float32 {cosine:.6f})",
+                    name=name,
+                    cosine=cosine,
+                )
+            )
             return candidate
         logger.warning(
-            "encoding precision: %s has cosine %.6f to float32, below %s",
-            name,
-            cosine,
-            LOWEST_COSINE,
+            tr(
+                "encoding precision: {name} has cosine {cosine:.6f} to float32, below {least}",
+                name=name,
+                cosine=cosine,
+                least=LOWEST_COSINE,
+            )
         )
-    logger.warning("encoding precision: float32")
+    logger.warning(tr("encoding precision: float32"))
     return model
 
 
@@ -202,13 +211,18 @@ def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
     try:
         undo = pack(plain.model)
     except RuntimeError as error:
-        logger.info("encoding backend: torch without oneDNN (%s)", str(error).splitlines()[0])
+        logger.info(
+            tr("encoding backend: torch without oneDNN ({reason})", reason=first_line(error))
+        )
         return lambda: None
     difference = np.abs(unit_vectors(plain, probe, width) - exact).max()
     if not difference <= LARGEST_DIFFERENCE:
         undo()
         logger.warning(
-            "encoding backend: torch without oneDNN (its vectors differ by %.1e)", difference
+            tr(
+                "encoding backend: torch without oneDNN (its vectors differ by {difference:.1e})",
+                difference=difference,
+            )
         )
     return undo
 
@@ -229,14 +243,22 @@ def _convert(
                 "encoding.backend=openvino: the package openvino is not installed; "
                 "pip install 'medembed[openvino]', or choose torch."
             ) from None
-        logger.info("encoding backend: torch (openvino is not installed)")
+        logger.info(tr("encoding backend: torch (openvino is not installed)"))
         return None
     except Exception as error:  # of any type: it traces and converts code that we do not know
         logger.warning(
-            "encoding backend: torch (OpenVINO cannot convert the model: %s)", type(error).__name__
+            tr(
+                "encoding backend: torch (OpenVINO cannot convert the model: {error})",
+                error=type(error).__name__,
+            )
         )
         return None
     if not difference <= LARGEST_DIFFERENCE:
-        logger.warning("encoding backend: torch (OpenVINO's vectors differ by %.1e)", difference)
+        logger.warning(
+            tr(
+                "encoding backend: torch (OpenVINO's vectors differ by {difference:.1e})",
+                difference=difference,
+            )
+        )
         return None
     return converted

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.privacy import show_id
 
 Places = npt.NDArray[np.int64]
@@ -33,7 +34,13 @@ CREATE TABLE twins AS
     SELECT firsts.place AS first, novel.place AS place, id
     FROM novel JOIN firsts USING (hash) WHERE novel.place <> firsts.place;
 """
-_COUNTED = ("added", "changed", "deleted", "unchanged", "encoded")
+_COUNTED = {
+    "added": to_translate("{count:,} added"),
+    "changed": to_translate("{count:,} changed"),
+    "deleted": to_translate("{count:,} deleted"),
+    "unchanged": to_translate("{count:,} unchanged"),
+    "encoded": to_translate("{count:,} encoded"),
+}
 _COUNTS = """
 SELECT (SELECT count(*) FROM fresh ANTI JOIN held USING (id)),
        (SELECT count(*) FROM fresh SEMI JOIN held USING (id)),
@@ -165,7 +172,7 @@ def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
 
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Return {"added": 1200} as "1,200 added", joined by commas."""
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return ", ".join(tr(_COUNTED[name], count=count) for name, count in counts.items())
 
 
 def count_repeated(table: Iterable[Keys]) -> int:
@@ -204,15 +211,19 @@ def _check_ids(database: Database) -> None:
     if not rows:
         raise DataError("corpus: no documents; there is nothing to encode.")
     if missing:
-        raise DataError(f"corpus: {missing} documents have no id; give each one of its own.")
+        raise DataError(
+            "corpus: {missing} documents have no id; give each one of its own.", missing=missing
+        )
     repeated, example = read_one(
         database,
         "SELECT count(*), min(id) FROM (SELECT id FROM corpus GROUP BY id HAVING count(*) > 1)",
     )
     if repeated:
         raise DataError(
-            f"corpus: {repeated} ids stand more than once, e.g. {show_id(example)!r}; give each "
-            "document an id of its own."
+            "corpus: {repeated} ids stand more than once, e.g. {example!r}; give each "
+            "document an id of its own.",
+            repeated=repeated,
+            example=show_id(example),
         )
 
 

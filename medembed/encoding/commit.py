@@ -29,8 +29,7 @@ from medembed.encoding.table import (
     find_table,
 )
 from medembed.errors import StorageError
-
-_UNCHANGED = " The table is unchanged."
+from medembed.language import tr
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
@@ -46,7 +45,8 @@ def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -
         vectors,
     ]
     names = schema.embeddings(vectors.type.list_size, vectors.type.value_type)
-    with explained(uri, "write vectors", _UNCHANGED):  # a full disk, a bucket that is gone
+    # a full disk, a bucket that is gone
+    with explained(uri, tr("cannot write vectors"), tr("The table is unchanged.")):
         fragments = write_fragments(
             pa.Table.from_arrays(columns, schema=names),
             uri,
@@ -83,8 +83,10 @@ def commit_table(
     properties = {DATASET_PROPERTY: info.dataset} | ({UNSEEN_PROPERTY: "true"} if is_unseen else {})
     transaction = lance.Transaction(seen, operation, transaction_properties=properties)
     overtaken = StorageError(
-        f"{uri}: another run has changed the table since version {seen}; this one changed "
-        "nothing: run again."
+        "{uri}: another run has changed the table since version {seen}; this one changed "
+        "nothing: run again.",
+        uri=uri,
+        seen=seen,
     )
     # Lance lets an overwrite go over versions that it has not seen.
     if seen != (newest.version if newest else 0):
@@ -96,7 +98,11 @@ def commit_table(
     except (OSError, RuntimeError) as error:
         if is_conflict(error):
             raise overtaken from None
-        raise StorageError(f"{uri}: cannot commit: {reason_of(error)}{_UNCHANGED}") from None
+        raise StorageError(
+            "{uri}: cannot commit: {reason} The table is unchanged.",
+            uri=uri,
+            reason=reason_of(error),
+        ) from None
     return Table(uri, dataset.version, dataset.count_rows(), info, is_unseen)
 
 
@@ -113,7 +119,7 @@ def tag_version(table: Table, *, is_new: bool = True) -> None:
     """Tag the version with data set and encoder; an old one only if none has that tag."""
     dataset = open_lance(table.uri)
     name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
-    with explained(table.uri, "tag the version"):
+    with explained(table.uri, tr("cannot tag the version")):
         if name not in dataset.tags.list():
             dataset.tags.create(name, table.version)
         elif is_new:

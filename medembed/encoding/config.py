@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medembed.config import Config
+from medembed.language import tr
 from medembed.spread import WorkerCount
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
@@ -52,7 +53,7 @@ class EncodingConfig(Config):
     def _check(self) -> Self:
         if self.backend == "openvino" and self.gpus_per_worker:
             raise ValueError(
-                "backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch"
+                tr("backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch")
             )
         return self
 

@@ -82,9 +82,11 @@ class CrossEncoder:
         broken = int((~np.isfinite(scores)).sum())
         if broken:
             raise ModelError(
-                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are "
-                "not numbers (NaN or infinite); its weights are damaged, or training diverged: "
-                "take another checkpoint."
+                "the cross-encoder gives {broken} of {count} pairs scores that are not numbers "
+                "(NaN or infinite); its weights are damaged, or training diverged: take another "
+                "checkpoint.",
+                broken=broken,
+                count=len(scores),
             )
         return scores
 
@@ -99,20 +101,27 @@ class CrossEncoder:
         except Exception as error:  # of any type: whatever a damaged model raises
             reason = explain(error, Path(reference))
             raise ModelError(
-                f"cross-encoder {reference}: cannot score a made-up pair: {reason}"
+                "cross-encoder {reference}: cannot score a made-up pair: {reason}",
+                reference=reference,
+                reason=reason,
             ) from None
         scores = self.score(_PAIRS)
         if np.ptp(scores) == 0:
             raise ModelError(
-                f"cross-encoder {reference}: gives {len(_PAIRS)} made-up pairs the same score; its "
-                "head is empty or damaged: take another checkpoint."
+                "cross-encoder {reference}: gives {count} made-up pairs the same score; its head "
+                "is empty or damaged: take another checkpoint.",
+                reference=reference,
+                count=len(_PAIRS),
             )
         difference = np.abs(scores - stock).max()
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"cross-encoder {reference}: a pair's score differs by {difference:.1e} from that "
-                f"of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely by "
-                "its tokenizer. Take another model, and report this one."
+                "cross-encoder {reference}: a pair's score differs by {difference:.1e} from that "
+                "of sentence-transformers, expected at most {most:.0e}; likely by "
+                "its tokenizer. Take another model, and report this one.",
+                reference=reference,
+                difference=difference,
+                most=LARGEST_DIFFERENCE,
             )
 
 
@@ -121,16 +130,20 @@ def fetch_cross_encoder(reference: str) -> Path:
     folder = fetch_model(reference)
     if not is_cross_encoder(folder):
         raise ModelError(
-            f"model {reference}: expected a CrossEncoder, with "
+            "model {reference}: expected a CrossEncoder, with "
             "architectures=[...ForSequenceClassification] in its config.json, as "
-            "CrossEncoder.save_pretrained(...) writes it."
+            "CrossEncoder.save_pretrained(...) writes it.",
+            reference=reference,
         )
     check_kinds(folder, reference, _KNOWN)
     for path in _stated_activations(folder):
         if not path.startswith("torch.nn.") or path.rpartition(".")[2] not in _ACTIVATIONS:
             raise ModelError(
-                f"model {reference}: its activation {path!r} is not one that MedEmbed runs; "
-                f"expected that of torch.nn: {', '.join(_ACTIVATIONS)}."
+                "model {reference}: its activation {path!r} is not one that MedEmbed runs; "
+                "expected that of torch.nn: {activations}.",
+                reference=reference,
+                path=path,
+                activations=", ".join(_ACTIVATIONS),
             )
     return folder
 
@@ -167,8 +180,10 @@ def _load_model(folder: Path, config: EncodingConfig) -> Any:
     check_parts(model, folder)
     if model.num_labels != 1:
         raise ModelError(
-            f"cross-encoder {folder}: gives {model.num_labels} numbers for a pair; expected one, "
-            "its score: take a CrossEncoder with one label."
+            "cross-encoder {folder}: gives {count} numbers for a pair; expected one, "
+            "its score: take a CrossEncoder with one label.",
+            folder=folder,
+            count=model.num_labels,
         )
     cut_to_positions(model)
     return model.eval()

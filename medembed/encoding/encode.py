@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.target import Target, check_new, check_same
 from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows
+from medembed.language import tr
 from medembed.progress import track_rows
 from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
@@ -106,7 +108,7 @@ def update_table(
             return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
-        logger.info("corpus: %s", changes.describe())
+        logger.info(tr("corpus: {counts}", counts=changes.describe()))
         items = to_items(changes, corpus, config)
         staging = _open_records(target, dataset, encoder, items)
         if base is None and target.storage == "int8":
@@ -172,7 +174,11 @@ class _Work:
 def _reuse(table: Table) -> Encoded:
     """Return the table as it is; do what a run that died right after its commit has not done."""
     logger.info(
-        "embedding table %s version %d: unchanged, reused", table.info.encoder, table.version
+        tr(
+            "embedding table {encoder} version {version}: unchanged, reused",
+            encoder=table.info.encoder,
+            version=table.version,
+        )
     )
     _tidy(table, is_new=False)
     return Encoded(table, {"unchanged": table.rows})
@@ -227,7 +233,13 @@ def _encode(
             todo.append(item)
             left += item["rows"]
     if left < total:
-        logger.info("%d of %d rows were finished by an earlier run", total - left, total)
+        logger.info(
+            tr(
+                "{done} of {total} rows were finished by an earlier run",
+                done=total - left,
+                total=total,
+            )
+        )
     new: dict[int, Finished] = {}
     if todo:
         arguments = {
@@ -246,7 +258,7 @@ def _encode(
             gpus=config.gpus_per_worker,
         )
         for row in track_rows(
-            results, left, "encode corpus", "documents", tokens=lambda row: int(row["tokens"])
+            results, left, tr("encode corpus"), tr("documents"), itemgetter("tokens")
         ):
             new[row["number"]] = Finished.from_json(json.loads(row["record"]))
     finished = done | new

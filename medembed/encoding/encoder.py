@@ -27,6 +27,7 @@ from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
 from medembed.encoding.reading import Reader, Role
 from medembed.errors import ModelError
+from medembed.language import tr
 from medembed.privacy import silence_telemetry
 
 # Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU,
@@ -184,9 +185,11 @@ def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
         raise ModelError(
-            f"the model gives {broken} of {len(embeddings)} texts vectors that are not numbers "
-            "(NaN or infinite); its weights are damaged, or training diverged: take another "
-            "checkpoint."
+            "the model gives {broken} of {count} texts vectors that are not numbers (NaN or "
+            "infinite); its weights are damaged, or training diverged: take another "
+            "checkpoint.",
+            broken=broken,
+            count=len(embeddings),
         )
     return embeddings
 
@@ -233,9 +236,12 @@ def load_stock(
         )
     except Exception as error:  # of any type: whatever a damaged folder makes it raise
         reason = explain(error, folder)
-        what = "model" if kind == "SentenceTransformer" else "cross-encoder"
+        what = tr("model") if kind == "SentenceTransformer" else tr("cross-encoder")
         raise ModelError(
-            f"{what} {folder}: sentence-transformers cannot load it: {reason}"
+            "{what} {folder}: sentence-transformers cannot load it: {reason}",
+            what=what,
+            folder=folder,
+            reason=reason,
         ) from None
 
 

@@ -13,6 +13,7 @@ from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table
 from medembed.errors import StorageError
+from medembed.language import tr
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
         except (OSError, ValueError, RuntimeError, StorageError):
             if entry["version"] == dataset.version:
                 raise StorageError(
-                    f"{uri}: its newest version cannot be read; restore it from a backup."
+                    "{uri}: its newest version cannot be read; restore it from a backup.", uri=uri
                 ) from None
             is_torn = True
     return Erasable(wanted, set(" ".join(read).split(" ")), is_torn)
@@ -71,7 +72,7 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
             dead.append((number, ids))
     if dead:
         table = commit_table(uri, [], table.info, base=table, dead=dead)
-    with explained(uri, "rewrite files that have deleted rows"):
+    with explained(uri, tr("cannot rewrite files that have deleted rows")):
         optimize = open_lance(uri, table.version).optimize
         optimize.compact_files(
             target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0
@@ -88,11 +89,11 @@ def _forget_others(table: Table) -> None:
     """Remove all other versions, their tags and files, and what runs that died have left."""
     storage.delete_folder(storage.join(table.uri, FOLDER))
     dataset = open_lance(table.uri, None)
-    with explained(table.uri, "remove old versions"):
+    with explained(table.uri, tr("cannot remove old versions")):
         for name, entry in dataset.tags.list().items():
             if entry["version"] != table.version:
                 dataset.tags.delete(name)
     tag_version(table)
     dataset = open_lance(table.uri, None)
-    with explained(table.uri, "remove old versions"):
+    with explained(table.uri, tr("cannot remove old versions")):
         dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)

@@ -10,6 +10,7 @@ from medembed.encoding.erase import erase_rows, find_erasable
 from medembed.encoding.lance_dataset import lance_options
 from medembed.encoding.staging import FOLDER as STAGING
 from medembed.encoding.table import Table
+from medembed.language import to_translate
 
 IsErased = Callable[[str], bool]
 
@@ -22,8 +23,8 @@ def erase_from_table(
     """
     erasable = find_erasable(uri, is_erased)
     counts = _count_left(uri, erasable.files, is_erased)
-    counts["rows"] = len(erasable.rows)
-    counts["old versions half removed"] = int(erasable.is_torn)
+    counts[to_translate("rows")] = len(erasable.rows)
+    counts[to_translate("old versions half removed")] = int(erasable.is_torn)
     if write:
         erase_rows(uri, erasable.rows, prepare)
     return +counts
@@ -54,7 +55,7 @@ def _count_left(table: str, named: Collection[str], is_erased: IsErased) -> Coun
             reader = LanceFileReader(file.uri, storage_options=options, columns=["document_id"])
             ids = reader.read_all().to_table()["document_id"].to_pylist()
         except (OSError, ValueError, RuntimeError):
-            counts["torn files"] += 1
+            counts[to_translate("torn files")] += 1
         else:
-            counts["rows of a run that died"] += sum(map(is_erased, ids))
+            counts[to_translate("rows of a run that died")] += sum(map(is_erased, ids))
     return +counts

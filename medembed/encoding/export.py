@@ -42,7 +42,7 @@ def export(table: Table, output: str, dimensions: int | None, workers: int) -> s
     """
     if not table.rows:
         raise StorageError(
-            f"{table.uri}: the embedding table is empty; there is nothing to export."
+            "{uri}: the embedding table is empty; there is nothing to export.", uri=table.uri
         )
     dimensions = dimensions or table.info.width
     check_dimensions([dimensions], table.info.width)

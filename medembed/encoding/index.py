@@ -25,6 +25,7 @@ from medembed.encoding.corpus import evenly
 from medembed.encoding.lance_dataset import is_conflict, open_lance, reason_of
 from medembed.encoding.table import Table, find_table
 from medembed.errors import ConfigError, StorageError
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,11 @@ def check_index(table: Table) -> VectorIndex:
     index = find_index(table)
     if index is None:
         raise StorageError(
-            f"{table.uri} version {table.version}: no vector index; search without use_index, or "
-            f"build one by: medembed table index {shlex.quote(f'table={table.uri}')}"
+            "{uri} version {version}: no vector index; search without use_index, or "
+            "build one by: medembed table index {table}",
+            uri=table.uri,
+            version=table.version,
+            table=shlex.quote(f"table={table.uri}"),
         )
     return index
 
@@ -96,8 +100,13 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
     except OSError as error:
         reason = reason_of(error)
         if is_conflict(error):
-            reason = f"another run has changed the table since version {table.version}; run again."
-        raise StorageError(f"{table.uri}: cannot build the index: {reason}") from None
+            reason = tr(
+                "another run has changed the table since version {version}; run again.",
+                version=table.version,
+            )
+        raise StorageError(
+            "{uri}: cannot build the index: {reason}", uri=table.uri, reason=reason
+        ) from None
     indexed = find_table(table.uri, dataset.version)
     assert indexed is not None
     tag_version(indexed)
@@ -165,24 +174,30 @@ def _nearest(
 def _check(table: Table, values: pa.DataType, kind: IndexKind, partitions: int | None) -> None:
     if not table.rows:
         raise ConfigError(
-            f"{table.uri}: the embedding table is empty; encode a corpus into it before an index."
+            "{uri}: the embedding table is empty; encode a corpus into it before an index.",
+            uri=table.uri,
         )
     if not pa.types.is_floating(values):
         raise ConfigError(
-            f"{table.uri}: an index needs float32 or float16 vectors, found {values}; encode "
-            "into such a table."
+            "{uri}: an index needs float32 or float16 vectors, found {type}; encode "
+            "into such a table.",
+            uri=table.uri,
+            type=values,
         )
     if kind == "IVF_RQ" and table.info.width % _RQ_BLOCK:
         raise ConfigError(
-            f"kind: IVF_RQ needs a width divisible by {_RQ_BLOCK}, found {table.info.width}; "
-            "choose kind=IVF_SQ."
+            "kind: IVF_RQ needs a width divisible by {block}, found {width}; choose kind=IVF_SQ.",
+            block=_RQ_BLOCK,
+            width=table.info.width,
         )
     if partitions is not None and partitions > table.rows:
         raise ConfigError(
-            f"partitions: found {partitions:,}, expected at most the table's {table.rows:,} rows."
+            "partitions: found {partitions:,}, expected at most the table's {rows:,} rows.",
+            partitions=partitions,
+            rows=table.rows,
         )
 
 
 def _log_stage(event: Any) -> None:
     if event.event == "start":
-        logger.info("vector index: %s", event.stage.replace("_", " "))
+        logger.info(tr("vector index: {stage}", stage=event.stage.replace("_", " ")))

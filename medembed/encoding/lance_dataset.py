@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from medembed import storage
-from medembed.errors import StorageError
+from medembed.errors import StorageError, first_line
 
 # Of Lance's own code, behind its message.
 _SOURCE_LINE = re.compile(r", /\S+:\d+:\d+$")
@@ -25,7 +25,9 @@ def open_lance(uri: str, version: int | None = None) -> Any:
     try:
         return lance.dataset(uri, version=version, storage_options=lance_options(uri))
     except (ValueError, OSError) as error:
-        raise StorageError(f"{uri}: cannot open the embedding table: {reason_of(error)}") from None
+        raise StorageError(
+            "{uri}: cannot open the embedding table: {reason}", uri=uri, reason=reason_of(error)
+        ) from None
 
 
 def lance_options(uri: str) -> dict[str, str]:
@@ -39,18 +41,22 @@ def lance_options(uri: str) -> dict[str, str]:
 
 
 @contextmanager
-def explained(uri: str, what: str, advice: str = "") -> Iterator[None]:
+def explained(uri: str, fault: str, advice: str = "") -> Iterator[None]:
     """Turn Lance's errors inside into a StorageError that says what could not be done, and why."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        raise StorageError(f"{uri}: cannot {what}: {reason_of(error)}{advice}") from None
+        raise StorageError(
+            "{uri}: {fault}: {reason}",
+            uri=uri,
+            fault=fault,
+            reason=f"{reason_of(error)} {advice}".rstrip(),
+        ) from None
 
 
 def reason_of(error: Exception) -> str:
     """Return the first line of an error as a sentence, without the place in Lance's sources."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return _SOURCE_LINE.sub("", line).rstrip(".") + "."
+    return _SOURCE_LINE.sub("", first_line(error)).rstrip(".") + "."
 
 
 def is_conflict(error: Exception) -> bool:
@@ -90,7 +96,10 @@ def read_properties(dataset: Any, key: str) -> dict[str, str]:
             if "not found" in str(error).lower():
                 return {}
             raise StorageError(
-                f"{dataset.uri}: cannot read the record of version {version}: {reason_of(error)}"
+                "{uri}: cannot read the record of version {version}: {reason}",
+                uri=dataset.uri,
+                version=version,
+                reason=reason_of(error),
             ) from None
         if transaction is None:
             return {}

@@ -11,6 +11,7 @@ from medembed.encoding.lance_dataset import explained, open_lance
 from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, find_table
+from medembed.language import tr
 
 ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
@@ -63,7 +64,7 @@ def rollback(uri: str, version: int | str) -> Table:
     Raises StorageError if there is no such version.
     """
     old = open_table(uri, version)
-    with explained(uri, "roll back"):
+    with explained(uri, tr("cannot roll back")):
         open_lance(old.uri, old.version).restore()
     last = find_table(uri)
     assert last is not None
@@ -92,7 +93,7 @@ def compact(uri: str, keep_days: float) -> Compacted:
     """
     before = settle(uri)
     dataset = open_lance(uri, before.version)
-    with explained(uri, "compact"):
+    with explained(uri, tr("cannot compact")):
         metrics = dataset.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)
     # Names the data set again, before older versions go; and moves the tag, which would keep what
     # was joined.
@@ -100,7 +101,7 @@ def compact(uri: str, keep_days: float) -> Compacted:
     tag_version(commit_table(uri, [], after.info, base=after))
     storage.delete_folder(storage.join(uri, FOLDER))  # before the fragments that its records name
     dataset = open_lance(uri, None)
-    with explained(uri, "remove old versions"):
+    with explained(uri, tr("cannot remove old versions")):
         removed = dataset.cleanup_old_versions(
             older_than=timedelta(days=keep_days),
             delete_unverified=True,

@@ -7,6 +7,7 @@ package carries, or hf://organisation/name[@revision] for the Hugging Face hub.
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from medembed.encoding.model_layout import (
 )
 from medembed.encoding.model_weights import check_types, hash_tensors, read_tensors
 from medembed.errors import MedEmbedError, ModelError, StorageError
+from medembed.language import tr
 from medembed.lineage import CheckpointManifest
 from medembed.privacy import silence_telemetry
 from medembed.schema import fingerprint
@@ -74,7 +76,8 @@ def fetch_model(reference: str) -> Path:
         folder = _fetch_from_hub(reference)
     elif storage.scheme(reference) == "models":
         raise ModelError(
-            f"{reference}: registry names are resolved by jobs; give the model's folder here."
+            "{reference}: registry names are resolved by jobs; give the model's folder here.",
+            reference=reference,
         )
     else:
         folder = _fetch_from_storage(reference)
@@ -85,10 +88,17 @@ def fetch_model(reference: str) -> Path:
             _check_module(module)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ModelError(f"model {reference}: cannot read {error.filename}: {reason}.") from None
+        raise ModelError(
+            "model {reference}: cannot read {filename}: {reason}.",
+            reference=reference,
+            filename=error.filename,
+            reason=reason,
+        ) from None
     except ModelError as error:
-        reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}/", "")
-        raise ModelError(f"model {reference}: {reason}") from None
+        reason = re.sub(rf"{re.escape(str(folder))}(/|\s?: )", "", str(error))
+        raise ModelError(
+            "model {reference}: {reason}", reference=reference, reason=reason
+        ) from None
     return folder
 
 
@@ -203,8 +213,9 @@ def unchanged(folder: Path) -> Iterator[None]:
     yield
     if _look_at_all(folder) != before:
         raise ModelError(
-            f"model {folder}: its files changed while they were loaded; load it when they are "
-            "all written."
+            "model {folder}: its files changed while they were loaded; load it when they are "
+            "all written.",
+            folder=folder,
         )
 
 
@@ -220,9 +231,10 @@ def _fetch_from_storage(reference: str) -> Path:
     try:
         return storage.fetch_folder(reference, _is_fetched)
     except MedEmbedError as error:
-        message = f"model {error} Expected a sentence-transformers folder."
+        message = tr("model {error} Expected a sentence-transformers folder.", error=error)
         if reference.count("/") == 1:
-            message += f" For the Hugging Face hub, write hf://{reference}."
+            hub = tr("For the Hugging Face hub, write hf://{name}.", name=reference)
+            message = f"{message} {hub}"
         raise ModelError(message) from None
 
 
@@ -239,7 +251,9 @@ def _fetch_from_hub(reference: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ModelError(
-            f"model {reference}: not in the local cache and not to be had: {reason}."
+            "model {reference}: not in the local cache and not to be had: {reason}.",
+            reference=reference,
+            reason=reason,
         ) from None
     return Path(folder)
 
@@ -257,7 +271,7 @@ def _check_module(module: Module) -> None:
     check_settings(module)
     tensors = read_tensors(files)
     if files and not tensors:
-        raise ModelError(f"{files[0]}: holds no tensor; copy it again.")
+        raise ModelError("{file}: holds no tensor; copy it again.", file=files[0])
     check_types(tensors)
 
 
@@ -274,7 +288,7 @@ def _check_json(path: Path) -> None:
         stream.seek(size - _ENDS)
         end = stream.read().rstrip()
     if not begin.startswith((b"{", b"[")) or not end.endswith((b"}", b"]")):
-        raise ModelError(f"{path}: cut off ({size:,} bytes); copy it again.")
+        raise ModelError("{path}: cut off ({size:,} bytes); copy it again.", path=path, size=size)
 
 
 def _read_settings(path: Path) -> Any:

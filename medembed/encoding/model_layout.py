@@ -96,12 +96,16 @@ class Module:
         pickles = sorted(path.name for path in self.folder.glob("*") if path.suffix in PICKLES)
         if pickles:
             raise ModelError(
-                f"{self.folder}: found pickle weights ({', '.join(pickles[:3])}) and no {WEIGHTS} "
-                "beside them; a pickle can run any code: save the model again with "
-                "model.save_pretrained(...)."
+                "{folder}: found pickle weights ({pickles}) and no model.safetensors beside them; "
+                "a pickle can run any code: save the model again with model.save_pretrained(...).",
+                folder=self.folder,
+                pickles=", ".join(pickles[:3]),
             )
         if self.kind in _WITH_WEIGHTS:
-            raise ModelError(f"{self.folder}: no .safetensors weights there; expected {WEIGHTS}.")
+            raise ModelError(
+                "{folder}: no .safetensors weights there; expected model.safetensors.",
+                folder=self.folder,
+            )
         return []
 
     @property
@@ -110,23 +114,30 @@ class Module:
         return _matching(self.folder, _SETTINGS)
 
     def _shards(self) -> list[Path]:
-        index = read_json(self.folder / INDEX)
+        path = self.folder / INDEX
+        index = read_json(path)
         parts = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(parts, dict) or not parts:
-            raise ModelError(f"{self.folder / INDEX}: no weight_map; the model folder is damaged.")
+            raise ModelError("{path}: no weight_map; the model folder is damaged.", path=path)
         names = sorted(set(map(str, parts.values())))
         missing = []
         for name in names:
             if Path(name).name != name or not name.endswith(".safetensors"):
                 raise ModelError(
-                    f"{self.folder / INDEX}: names {name!r}; expected .safetensors files beside it."
+                    "{path}: names {name!r}; expected .safetensors files beside it.",
+                    path=path,
+                    name=name,
                 )
             if not (self.folder / name).is_file():
                 missing.append(name)
         if missing:
             raise ModelError(
-                f"{self.folder / INDEX}: {len(missing)} of the {len(names)} files that it names "
-                f"are not there ({missing[0]}); copy the whole model."
+                "{path}: {count} of the {total} files that it names are not there "
+                "({missing}); copy the whole model.",
+                path=path,
+                count=len(missing),
+                total=len(names),
+                missing=missing[0],
             )
         return [self.folder / name for name in names]
 
@@ -146,7 +157,8 @@ def list_modules(folder: Path) -> list[Module]:
         entries = named if isinstance(named, list) else []
         if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise ModelError(
-                f"{folder}/modules.json: expected a list of modules; the model folder is damaged."
+                "{folder}/modules.json: expected a list of modules; the model folder is damaged.",
+                folder=folder,
             )
         places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in entries]
     elif (folder / "config.json").is_file():
@@ -154,8 +166,9 @@ def list_modules(folder: Path) -> list[Module]:
         places = [("", _TRANSFORMER)]
     else:
         raise ModelError(
-            f"{folder}: no modules.json or config.json there; expected a sentence-transformers "
-            "folder."
+            "{folder}: no modules.json or config.json there; expected a "
+            "sentence-transformers folder.",
+            folder=folder,
         )
     modules: list[Module] = []
     for path, type_ in places:
@@ -173,21 +186,23 @@ def check_settings(module: Module) -> None:
     needed = _NEEDED.get(module.kind)
     if needed and not (module.folder / needed).is_file():
         raise ModelError(
-            f"{module.folder}: no {needed} there, which modules.json asks for; copy the whole "
-            "model."
+            "{folder}: no {needed} there, which modules.json asks for; copy the whole model.",
+            folder=module.folder,
+            needed=needed,
         )
     if module.kind != "Transformer":
         return
     if (module.folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"{module.folder}: holds an adapter of another model; merge it into that model and "
-            "save both."
+            "{folder}: holds an adapter of another model; merge it into that model and save both.",
+            folder=module.folder,
         )
     if not _matching(module.folder, _VOCABULARIES) and not _reads_bytes(module):
         raise ModelError(
-            f"{module.folder}: no tokenizer there (tokenizer.json, vocab.txt, *.model, ...): every "
+            "{folder}: no tokenizer there (tokenizer.json, vocab.txt, *.model, ...): every "
             "text would become [UNK]; copy the whole model, or save its tokenizer with "
-            "tokenizer.save_pretrained(...)."
+            "tokenizer.save_pretrained(...).",
+            folder=module.folder,
         )
     for path in module.settings:
         if path.name == "config.json" or fnmatch.fnmatch(path.name, "sentence_*_config.json"):
@@ -204,32 +219,31 @@ def check_file(path: Path) -> None:
     with path.open("rb") as stream:
         begin = stream.read(len(_LFS_POINTER))
     if not begin:
-        raise ModelError(f"{path}: empty; copy the whole model.")
+        raise ModelError("{path}: empty; copy the whole model.", path=path)
     if begin == _LFS_POINTER:
         raise ModelError(
-            f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull."
+            "{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull.", path=path
         )
 
 
 def read_json(path: Path) -> Any:
-    """Return a JSON file's content, None if there is no such file.
-
-    Raises ModelError if it is damaged.
-    """
+    """Return a JSON file's content, None without the file. Raises ModelError if it is damaged."""
     if not path.is_file():
         return None
     check_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise ModelError(f"{path}: not JSON; the model folder is damaged.") from None
+        raise ModelError("{path}: not JSON; the model folder is damaged.", path=path) from None
 
 
 def _expand(folder: Path, path: str, type_: str) -> list[Module]:
     """Return the module in a folder; of a router, those that it leads to as well."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise ModelError(
-            f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own."
+            "{folder}/modules.json: names the folder {path!r}; expected one below the model's own.",
+            folder=folder,
+            path=path,
         )
     module = Module(folder, Path(path).as_posix().removeprefix("."), type_)
     if module.kind not in ("Router", "Asym"):
@@ -240,7 +254,8 @@ def _expand(folder: Path, path: str, type_: str) -> list[Module]:
     types = routes.get("types") if isinstance(routes, dict) else None
     if not isinstance(types, dict):
         raise ModelError(
-            f"{module.folder}: no router_config.json that lists its modules; copy the whole model."
+            "{folder}: no router_config.json that lists its modules; copy the whole model.",
+            folder=module.folder,
         )
     modules = [module]
     for below, type_below in types.items():
@@ -251,11 +266,14 @@ def _expand(folder: Path, path: str, type_: str) -> list[Module]:
 def _check_keys(path: Path) -> None:
     settings = read_json(path)
     if not isinstance(settings, dict):
-        raise ModelError(f"{path}: expected keys and values; the model folder is damaged.")
+        raise ModelError(
+            "{path}: expected keys and values; the model folder is damaged.", path=path
+        )
     if "quantization_config" in settings:
         raise ModelError(
-            f"{path}: the weights are quantised (quantization_config); take the model's float "
-            "weights."
+            "{path}: the weights are quantised (quantization_config); take the model's float "
+            "weights.",
+            path=path,
         )
     leading: set[str] = set()
     for values in (settings, *settings.values()):
@@ -263,8 +281,10 @@ def _check_keys(path: Path) -> None:
             leading.update(filter(values.get, _ELSEWHERE))
     if leading:
         raise ModelError(
-            f"{path}: {min(leading)} leads to other files; save the model again with "
-            "model.save_pretrained(...)."
+            "{path}: {key} leads to other files; save the model again with "
+            "model.save_pretrained(...).",
+            path=path,
+            key=min(leading),
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from medembed.encoding.load_report import report_loading
 from medembed.encoding.model_layout import list_modules
 from medembed.errors import ModelError
+from medembed.language import tr, tr_count
 
 # In several scripts, so that a model of one language has something to tell apart.
 MADE_UP = ("fever of 39 degrees and a dry cough", "un bras cassé", "7", "боль в груди", "糖尿病")
@@ -41,26 +42,35 @@ def _check_tensors(model: Any, folder: Path) -> None:
     for report in report_loading(model, folder):
         if report.missing:
             raise ModelError(
-                f"model {folder}: {_names(report.missing)} in its architecture but not in its "
-                "weights file: loading would take random numbers for them; copy the whole model."
+                "model {folder}: {names} in its architecture but not in its weights file: "
+                "loading would take random numbers for them; copy the whole model.",
+                folder=folder,
+                names=_names(report.missing),
             )
         if report.unexpected:
             raise ModelError(
-                f"model {folder}: {_names(report.unexpected)} in its weights file but not in its "
-                "architecture; config.json is another model's, or damaged: copy the whole model."
+                "model {folder}: {names} in its weights file but not in its architecture; "
+                "config.json is another model's, or damaged: copy the whole model.",
+                folder=folder,
+                names=_names(report.unexpected),
             )
     broken = [name for name, parameter in model.named_parameters() if _has_no_number(parameter)]
     if broken:
         raise ModelError(
-            f"model {folder}: its weights are damaged: NaN or infinite numbers in "
-            f"{_names(broken)}; copy it again, or take another checkpoint."
+            "model {folder}: its weights are damaged: NaN or infinite numbers in {names}; "
+            "copy it again, or take another checkpoint.",
+            folder=folder,
+            names=_names(broken),
         )
 
 
 def explain(error: Exception, folder: Path) -> str:
     """Return why loading failed: type and first line, or the tensors whose shapes differ."""
     if "ignore_mismatched_sizes" in str(error):
-        return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
+        return tr(
+            "tensors whose shapes are not those that config.json says{names}",
+            names=_misshapen(folder),
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join([f"{type(error).__name__}:", *lines[:2]])[:_LONGEST_REASON]
 
@@ -116,8 +126,11 @@ def _check_rows(last: int, rows: int, folder: Path) -> None:
     """
     if last >= rows:
         raise ModelError(
-            f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix "
-            f"has {rows:,} rows; the two are of different models: copy the whole model."
+            "model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding "
+            "matrix has {rows:,} rows; the two are of different models: copy the whole model.",
+            folder=folder,
+            last=last,
+            rows=rows,
         )
 
 
@@ -125,8 +138,9 @@ def _check_words(tokenizer: Any, folder: Path) -> None:
     ids = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
     if set(chain.from_iterable(ids)) <= {tokenizer.unk_token_id}:
         raise ModelError(
-            f"model {folder}: its tokenizer knows no word, so that every text would be the same; "
-            "its vocabulary is missing or damaged: copy the whole model."
+            "model {folder}: its tokenizer knows no word, so that every text would be the "
+            "same; its vocabulary is missing or damaged: copy the whole model.",
+            folder=folder,
         )
 
 
@@ -137,34 +151,41 @@ def _check_vectors(model: Any, folder: Path) -> None:
         )
     except Exception as error:  # of any type: whatever a damaged model raises
         raise ModelError(
-            f"model {folder}: cannot encode a made-up text: {explain(error, folder)}"
+            "model {folder}: cannot encode a made-up text: {reason}",
+            folder=folder,
+            reason=explain(error, folder),
         ) from None
     width = int(model.get_embedding_dimension() or 0)
     if width and vectors.shape[1] != width:
         raise ModelError(
-            f"model {folder}: its settings promise {width} dimensions, its vectors have "
-            f"{vectors.shape[1]}; a config.json is another model's, or damaged: copy the whole "
-            "model."
+            "model {folder}: its settings promise {width} dimensions, its vectors have "
+            "{given}; a config.json is another model's, or damaged: copy the whole model.",
+            folder=folder,
+            width=width,
+            given=vectors.shape[1],
         )
     if not np.isfinite(vectors).all():
-        fault = "vectors that are not numbers (NaN or infinite)"
+        fault = tr("vectors that are not numbers (NaN or infinite)")
     elif not vectors.any():
-        fault = "vectors of zeros"
+        fault = tr("vectors of zeros")
     elif np.ptp(vectors, axis=0).max() < _SMALLEST_DIFFERENCE:
-        fault = "the same vector"
+        fault = tr("the same vector")
     else:
         return
     raise ModelError(
-        f"model {folder}: gives {len(vectors)} made-up texts {fault}; its weights are damaged, or "
-        "training diverged: take another checkpoint."
+        "model {folder}: gives {count} made-up texts {fault}; its weights are damaged, "
+        "or training diverged: take another checkpoint.",
+        folder=folder,
+        count=len(vectors),
+        fault=fault,
     )
 
 
 def _names(tensors: list[str]) -> str:
     """Return how many tensors, and the first of their names."""
-    more = ", ..." if len(tensors) > _SHOWN else ""
-    noun = "tensor" if len(tensors) == 1 else "tensors"
-    return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"
+    count = len(tensors)
+    names = ", ".join(tensors[:_SHOWN]) + (", ..." if count > _SHOWN else "")
+    return tr_count("{count} tensor ({names})", "{count} tensors ({names})", count, names=names)
 
 
 def _has_no_number(parameter: Any) -> bool:

@@ -48,9 +48,12 @@ def check_types(tensors: Sequence[Tensor]) -> None:
     quantised = [tensor for tensor in tensors if _is_matrix(tensor) and tensor.dtype not in _FLOATS]
     if quantised:
         raise ModelError(
-            f"{quantised[0].file}: {len(quantised)} matrices are {quantised[0].dtype}, so "
-            f"quantised ({quantised[0].name}); expected float32, float16 or bfloat16: take the "
-            "model's float weights."
+            "{file}: {count} matrices are {dtype}, so quantised ({name}); expected float32, "
+            "float16 or bfloat16: take the model's float weights.",
+            file=quantised[0].file,
+            count=len(quantised),
+            dtype=quantised[0].dtype,
+            name=quantised[0].name,
         )
 
 
@@ -68,7 +71,9 @@ def _read_header(path: Path) -> list[Tensor]:
         length = int.from_bytes(stream.read(_LENGTH), "little")
         if size < _LENGTH or length > min(size - _LENGTH, _LARGEST_HEADER):
             raise ModelError(
-                f"{path}: cut off, or not a safetensors file ({size:,} bytes); copy it again."
+                "{path}: cut off, or not a safetensors file ({size:,} bytes); copy it again.",
+                path=path,
+                size=size,
             )
         header = stream.read(length)
     data = _LENGTH + length
@@ -77,11 +82,14 @@ def _read_header(path: Path) -> list[Tensor]:
         entries.pop("__metadata__", None)
         tensors = [_to_tensor(name, entry, path, data) for name, entry in entries.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"{path}: its header is damaged; copy it again.") from None
+        raise ModelError("{path}: its header is damaged; copy it again.", path=path) from None
     end = max((tensor.end for tensor in tensors), default=data)
     if end != size:
         raise ModelError(
-            f"{path}: found {size:,} bytes, expected {end:,} by its header; copy it again."
+            "{path}: found {size:,} bytes, expected {end:,} by its header; copy it again.",
+            path=path,
+            size=size,
+            end=end,
         )
     return tensors
 

@@ -8,6 +8,7 @@ from typing import Any
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.model_layout import list_modules, read_json
 from medembed.errors import ModelError
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,11 @@ def check_modules(folder: Path, reference: str) -> None:
         "model_type", "SentenceTransformer"
     )
     if kind != "SentenceTransformer":
-        raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
+        raise ModelError(
+            "model {reference}: it is a {kind}; expected a SentenceTransformer.",
+            reference=reference,
+            kind=kind,
+        )
     check_kinds(folder, reference, _KNOWN)
 
 
@@ -57,12 +62,18 @@ def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
     for module in list_modules(folder):
         if not module.type.startswith(_PACKAGE):
             raise ModelError(
-                f"model {reference}: its module {module.type} is code of its own, which MedEmbed "
-                f"does not run; expected modules of sentence-transformers: {names}."
+                "model {reference}: its module {module} is code of its own, which MedEmbed does "
+                "not run; expected modules of sentence-transformers: {names}.",
+                reference=reference,
+                module=module.type,
+                names=names,
             )
         if module.kind not in known:
             raise ModelError(
-                f"model {reference}: its module {module.kind} does not work here; expected {names}."
+                "model {reference}: its module {kind} does not work here; expected {names}.",
+                reference=reference,
+                kind=module.kind,
+                names=names,
             )
 
 
@@ -98,12 +109,12 @@ def cut_to_positions(model: Any) -> None:
         limit = min(_tables(module), default=None)
         if limit is not None and (module.max_seq_length or 0) > limit:
             logger.warning(
-                (
-                    "model: its maximum length is %s, but it has positions for %s tokens; longer "
-                    "texts are cut there"
-                ),
-                module.max_seq_length,
-                limit,
+                tr(
+                    "model: its maximum length is {length}, but it has positions for {positions} "
+                    "tokens; longer texts are cut there",
+                    length=module.max_seq_length,
+                    positions=limit,
+                )
             )
             module.max_seq_length = limit
 

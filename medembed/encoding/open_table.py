@@ -4,6 +4,7 @@ from medembed import artifact, storage
 from medembed.encoding.lance_dataset import list_numbers, open_lance
 from medembed.encoding.table import REPAIR, Table, check_encoder, find_table
 from medembed.errors import StorageError
+from medembed.language import tr
 
 
 def find_newest(uri: str) -> Table | None:
@@ -27,7 +28,7 @@ def open_table(uri: str, version: int | str | None = None) -> Table:
     if storage.exists(uri):
         table = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
     if table is None:
-        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
+        raise StorageError("{uri}: no embedding table there; `medembed encode` makes one.", uri=uri)
     return table
 
 
@@ -46,12 +47,16 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     )
     if table is None:
         raise StorageError(
-            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one "
-            "with `medembed encode`."
+            "{uri}: no embedding table there, nor one of encoder {encoder} below it; make "
+            "one with `medembed encode`.",
+            uri=uri,
+            encoder=encoder,
         )
     check_encoder(table, encoder)
     if not table.rows:
-        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
+        raise StorageError(
+            "{uri}: the embedding table is empty; encode a corpus into it.", uri=table.uri
+        )
     _check_files(table)
     return table
 
@@ -72,7 +77,11 @@ def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
     if len(own) > 1:
         names = ", ".join(table.uri.rpartition("/")[2] for table in own)
         raise StorageError(
-            f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one."
+            "{uri}: {count} tables of encoder {encoder} ({names}); give the path of one.",
+            uri=uri,
+            count=len(own),
+            encoder=encoder,
+            names=names,
         )
     return own[0] if own else None
 
@@ -86,11 +95,20 @@ def _check_files(table: Table) -> None:
         for file in fragment.metadata.files:
             size = sizes.get(file.path)
             if size is None:
-                raise StorageError(f"{table.uri}: data/{file.path}: no such file. {REPAIR}")
+                raise StorageError(
+                    "{uri}: data/{file}: no such file. {repair}",
+                    uri=table.uri,
+                    file=file.path,
+                    repair=tr(REPAIR),
+                )
             if file.file_size_bytes not in (None, size):
                 raise StorageError(
-                    f"{table.uri}: data/{file.path}: found {size:,} bytes, expected "
-                    f"{file.file_size_bytes:,}. {REPAIR}"
+                    "{uri}: data/{file}: found {size:,} bytes, expected {expected:,}. {repair}",
+                    uri=table.uri,
+                    file=file.path,
+                    size=size,
+                    expected=file.file_size_bytes,
+                    repair=tr(REPAIR),
                 )
 
 
@@ -103,5 +121,7 @@ def _resolve(uri: str, version: int | str) -> int:
     number = int(text) if text.isdecimal() else tags.get(text, {"version": 0})["version"]
     if number not in numbers:
         known = ", ".join([*map(str, numbers), *sorted(tags)])
-        raise StorageError(f"{uri}: no version or tag {text!r}; there are {known}.")
+        raise StorageError(
+            "{uri}: no version or tag {name!r}; there are {known}.", uri=uri, name=text, known=known
+        )
     return int(number)

@@ -8,6 +8,7 @@ from pathlib import Path
 from medembed.encoding.model_files import fetch_model, read_card
 from medembed.encoding.model_layout import read_json
 from medembed.encoding.reading import PROMPT_NAMES, ROLES
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -47,21 +48,32 @@ def find_faults(reference: str, folder: Path, wanted: Prompts) -> Iterator[str]:
             if expected != own[role]:
                 missing[role] = expected
         elif own[role] and given != own[role]:
-            yield (
-                f"model {reference}: training.prompts.{role} is {given!r}, but its folder names "
-                f"{own[role]!r}; training replaces it. Leave the key out to keep it."
+            yield tr(
+                "model {reference}: training.prompts.{role} is {given!r}, but its folder names "
+                "{own!r}; training replaces it. Leave the key out to keep it.",
+                reference=reference,
+                role=role,
+                given=given,
+                own=own[role],
             )
         elif given != expected and given and given.strip() == expected.strip():
-            yield (
-                f"model {reference}: training.prompts.{role} is {given!r}, but E5 models were "
-                f"trained with {expected!r}; quotes keep the space: {_as_key(role, expected)}."
+            yield tr(
+                "model {reference}: training.prompts.{role} is {given!r}, but E5 models were "
+                "trained with {expected!r}; quotes keep the space: {key}.",
+                reference=reference,
+                role=role,
+                given=given,
+                expected=expected,
+                key=_as_key(role, expected),
             )
     if missing:
-        keys = " ".join(_as_key(role, text) for role, text in missing.items())
-        yield (
-            f"model {reference}: E5 by its name, but its folder lacks the prompts that E5 models "
-            f"were trained with. Unless it was trained on without them, name them: {keys} in a "
-            f'training, or "prompts" in {SETTINGS} for every job.'
+        yield tr(
+            "model {reference}: E5 by its name, but its folder lacks the prompts that E5 models "
+            "were trained with. Unless it was trained on without them, name them: {keys} in a "
+            'training, or "prompts" in {settings} for every job.',
+            reference=reference,
+            keys=" ".join(_as_key(role, text) for role, text in missing.items()),
+            settings=SETTINGS,
         )
 
 

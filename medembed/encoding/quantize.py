@@ -85,8 +85,9 @@ class Ranges:
             ) from None
         if low.shape != high.shape or not np.all(low <= high) or ranges.fingerprint != name:
             raise ModelError(
-                f"int8 ranges {name}: the values are not those that this name stands for; "
-                "calibrate again."
+                "int8 ranges {name}: the values are not those that this name stands for; "
+                "calibrate again.",
+                name=name,
             )
         return ranges
 
@@ -99,7 +100,9 @@ def calibrate(vectors: Vectors) -> Ranges:
     _check(vectors, vectors.shape[1])
     if len(vectors) < _FEWEST:
         raise ModelError(
-            f"int8 ranges: found {len(vectors)} vectors, expected at least {_FEWEST}, better 1,000."
+            "int8 ranges: found {count} vectors, expected at least {fewest}, better 1,000.",
+            count=len(vectors),
+            fewest=_FEWEST,
         )
     return Ranges(vectors.min(axis=0), vectors.max(axis=0), len(vectors))
 
@@ -133,7 +136,9 @@ def from_uint8(codes: npt.NDArray[np.uint8], ranges: Ranges) -> Vectors:
     width = codes.shape[1]
     if width > ranges.width:
         raise ModelError(
-            f"int8 codes: found {width} dimensions, but the ranges have {ranges.width}."
+            "int8 codes: found {width} dimensions, but the ranges have {expected}.",
+            width=width,
+            expected=ranges.width,
         )
     middle = (codes.astype(np.float32) + np.float32(0.5)) * ranges.steps[:width] + ranges.low[
         :width
@@ -164,19 +169,22 @@ def to_binary(vectors: Vectors) -> npt.NDArray[np.int8]:
 def _check(vectors: Vectors, width: int) -> None:
     if vectors.shape[1] != width:
         raise ModelError(
-            f"quantise: found vectors of {vectors.shape[1]} dimensions, expected {width}; quantise "
-            "full vectors, then cut the codes."
+            "quantise: found vectors of {found} dimensions, expected {width}; quantise full "
+            "vectors, then cut the codes.",
+            found=vectors.shape[1],
+            width=width,
         )
     if not np.isfinite(vectors).all():
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise ModelError(
-            f"quantise: {broken} of {len(vectors)} vectors hold NaN or infinity; encode those "
-            "texts again."
+            "quantise: {broken} of {count} vectors hold NaN or infinity; encode those texts again.",
+            broken=broken,
+            count=len(vectors),
         )
 
 
 def _bounds(values: Sequence[float]) -> Vectors:
     bounds = np.asarray(values, dtype=np.float32)
     if not np.isfinite(bounds).all():
-        raise ValueError("not finite")
+        raise ValueError
     return bounds

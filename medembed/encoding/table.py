@@ -21,6 +21,7 @@ from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
+from medembed.language import to_translate, tr
 from medembed.lineage import Source
 from medembed.privacy import show_id
 
@@ -29,7 +30,7 @@ RANGES_KEY = b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
 UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
-REPAIR = "The table is damaged: copy it again, or encode the corpus into a new one."
+REPAIR = to_translate("The table is damaged: copy it again, or encode the corpus into a new one.")
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,10 @@ class Table:
         missing = set(document_ids) - embeddings.keys()
         if missing:
             raise StorageError(
-                f"{self.uri}: {len(missing)} documents are not in the table, e.g. id "
-                f"{show_id(min(missing))!r}."
+                "{uri}: {count} documents are not in the table, e.g. id {example!r}.",
+                uri=self.uri,
+                count=len(missing),
+                example=show_id(min(missing)),
             )
         return np.stack([embeddings[key] for key in document_ids])
 
@@ -144,8 +147,11 @@ def check_encoder(table: Table, encoder: str) -> None:
     """Raise StorageError if the vectors come from another encoder: they cannot be compared."""
     if table.info.encoder != encoder:
         raise StorageError(
-            f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; "
-            "vectors of different encoders are never compared: encode the corpus with this model."
+            "{uri}: made by encoder {encoder}, but this one is {expected}; vectors of "
+            "different encoders are never compared: encode the corpus with this model.",
+            uri=table.uri,
+            encoder=table.info.encoder,
+            expected=encoder,
         )
 
 
@@ -193,7 +199,7 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
 
 def _reading(uri: str) -> AbstractContextManager[None]:
     """Return what turns Lance's errors inside into one that says what to do."""
-    return explained(uri, "read the table", f" {REPAIR}")
+    return explained(uri, tr("cannot read the table"), tr(REPAIR))
 
 
 def _read_metadata(dataset: Any) -> dict[str, Any]:
@@ -204,7 +210,8 @@ def _read_metadata(dataset: Any) -> dict[str, Any]:
     metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise StorageError(
-            f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place."
+            "{uri}: a Lance data set that MedEmbed did not write; choose another place.",
+            uri=dataset.uri,
         )
     entries: dict[str, Any] = json.loads(metadata)
     return entries | {"dimensions": tuple(entries["dimensions"])}

@@ -46,8 +46,10 @@ def check_new(output: str, folder: Path, dimensions: int | None) -> None:
         for name in storage.list_files(output):
             if not _is_own(name):
                 raise StorageError(
-                    f"{output}: expected nothing or an embedding table, found {name!r}; choose "
-                    "another place."
+                    "{output}: expected nothing or an embedding table, found {name!r}; choose "
+                    "another place.",
+                    output=output,
+                    name=name,
                 )
     if dimensions is not None:
         width = model_width(folder) or dimensions
@@ -63,9 +65,14 @@ def check_same(
     if storage_type in (None, info.storage) and dimensions in (None, info.width):
         return
     raise StorageError(
-        f"{table.uri}: keeps {info.width} dimensions as {info.storage}, but "
-        f"{dimensions or info.width} as {storage_type or info.storage} were asked for; choose "
-        "another output, or leave storage and dimensions out."
+        "{uri}: keeps {width} dimensions as {storage}, but {dimensions} as "
+        "{storage_type} were asked for; choose another output, or leave storage and "
+        "dimensions out.",
+        uri=table.uri,
+        width=info.width,
+        storage=info.storage,
+        dimensions=dimensions or info.width,
+        storage_type=storage_type or info.storage,
     )
 
 

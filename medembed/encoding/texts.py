@@ -9,6 +9,7 @@ import numpy.typing as npt
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
+from medembed.language import tr
 from medembed.progress import track_rows
 from medembed.spread import spread
 
@@ -57,7 +58,7 @@ def encode_texts(
         cpus=config.cpus_per_worker,
         gpus=config.gpus_per_worker,
     )
-    for row in track_rows(results, total, "encode texts", "texts"):
+    for row in track_rows(results, total, tr("encode texts"), tr("texts")):
         role = row["role"]
         block = row["embeddings"]
         if not len(embeddings[role]):

@@ -13,6 +13,7 @@ from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.table import Table, read_shard, shard_items
 from medembed.encoding.texts import encode_texts
 from medembed.errors import StorageError
+from medembed.language import to_translate, tr
 from medembed.matryoshka import truncate
 from medembed.privacy import show_id
 from medembed.progress import track_rows
@@ -24,6 +25,10 @@ _NORM = 1e-3  # how far a norm may be from 1
 # Of a vector to the same text's, encoded again. Codes are half a step off, and those beyond the
 # ranges more.
 _COSINES = {"float32": 0.9999, "float16": 0.9999, "int8": 0.99}
+_BROKEN = {
+    "nan": to_translate("{count} vectors are not numbers, e.g. id {example!r}"),
+    "norm": to_translate("{count} vectors are not of unit length, e.g. id {example!r}"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,14 @@ def verify(
     The sample is encoded again, if all else is sound. Raises StorageError that names all faults.
     """
     results = spread(shard_items(table), CheckShard, {}, workers=config.workers)
-    rows = list(track_rows(results, table.rows, "verify", "documents"))
+    rows = list(track_rows(results, table.rows, tr("verify"), tr("documents")))
     faults = [
-        *_name_broken(rows, "nan", "are not numbers"),
-        *_name_broken(rows, "norm", "are not of unit length"),
+        *_name_broken(rows, "nan"),
+        *_name_broken(rows, "norm"),
     ]
     repeated = count_repeated(table.keys())
     if repeated:
-        faults.append(f"{repeated} rows have an id that another row has")
+        faults.append(tr("{count} rows have an id that another row has", count=repeated))
     if corpus is not None:
         with compare(read_keys(corpus), table.keys()) as changes:
             differing = {}
@@ -75,7 +80,7 @@ def verify(
                 if changes.counts[name]:
                     differing[name] = changes.counts[name]
         if differing:
-            faults.append(f"against the data set: {describe_counts(differing)}")
+            faults.append(tr("against the data set: {counts}", counts=describe_counts(differing)))
 
     again = 0
     cosine = None
@@ -86,19 +91,29 @@ def verify(
         expected = _COSINES[table.info.storage]
         if cosine < expected:
             faults.append(
-                f"a sample encoded again has cosine {cosine:.4f} at the lowest; expected {expected}"
+                tr(
+                    "a sample encoded again has cosine {cosine:.4f} at the lowest; expected "
+                    "{expected}",
+                    cosine=cosine,
+                    expected=expected,
+                )
             )
     if faults:
-        raise StorageError(f"{table.uri} version {table.version}: {'; '.join(faults)}.")
+        raise StorageError(
+            "{uri} version {version}: {faults}.",
+            uri=table.uri,
+            version=table.version,
+            faults="; ".join(faults),
+        )
     return Verified(sum(int(row["read"]) for row in rows), again, cosine)
 
 
-def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[str]:
+def _name_broken(rows: Sequence[dict[str, Any]], key: str) -> list[str]:
     """Return a line on the vectors that all shards list under a key, if there are some."""
     ids: list[str] = []
     for row in rows:
         ids += row[key]
-    return [f"{len(ids)} vectors {what}, e.g. id {show_id(ids[0])!r}"] if ids else []
+    return [tr(_BROKEN[key], count=len(ids), example=show_id(ids[0]))] if ids else []
 
 
 def _encode_again(

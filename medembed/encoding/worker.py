@@ -70,7 +70,7 @@ class EncodeRows:
             raise
         except Exception as error:  # of any type: whatever a model or tokenizer raises on a text
             name = find_failing(self.encoder.encode_and_count, corpus)
-            raise DataError(_explain(name, error)) from None  # its own message might show the text
+            raise _explain(name, error) from None  # its own message might show the text
 
         places = pa.array([*range(len(corpus)), *work["twin_rows"]], pa.int64())
         names = pa.array(work["twin_ids"], pa.string())
@@ -114,16 +114,19 @@ def find_failing(encode: Callable[[list[str]], object], rows: pa.Table) -> str |
     return None
 
 
-def _explain(name: str | None, error: Exception) -> str:
+def _explain(name: str | None, error: Exception) -> DataError:
     kind = type(error).__name__
     if name is None:
-        return (
-            f"the model failed with {kind}, and not because of one document: does it need more "
-            "memory? What is finished is kept; run again."
+        return DataError(
+            "the model failed with {kind}, and not because of one document: does it need more "
+            "memory? What is finished is kept; run again.",
+            kind=kind,
         )
-    return (
-        f"document id {show_id(name)!r}: the model fails on its text ({kind}); mend or remove it, "
-        "and run again."
+    return DataError(
+        "document id {name!r}: the model fails on its text ({kind}); mend or remove it, and run "
+        "again.",
+        name=show_id(name),
+        kind=kind,
     )
 
 

@@ -129,9 +129,12 @@ def score_pairs(queries: Vectors, corpus: SortedCorpus, pairs: Pairs) -> Ranking
 def _check(ids: Sequence[str], rows: Vectors, useless: Numbers) -> Vectors:
     if len(useless):
         raise StorageError(
-            f"row {show_id(str(ids[useless[0]]))!r}: its embedding is not finite or has no length "
-            f"({len(useless)} of {len(ids)} rows of its shard), expected finite numbers; find all "
-            "with `medembed table verify`, and encode them again."
+            "row {name!r}: its embedding is not finite or has no length ({count} of {total} "
+            "rows of its shard), expected finite numbers; find all with `medembed table "
+            "verify`, and encode them again.",
+            name=show_id(str(ids[useless[0]])),
+            count=len(useless),
+            total=len(ids),
         )
     return rows
 

@@ -46,8 +46,10 @@ def check_way(way: Way, k: int, width: int, trained: Sequence[int]) -> None:
     """Raise ModelError or ConfigError for a way that vectors of this width do not allow."""
     if way.by_index and way.dimensions < width:
         raise ConfigError(
-            f"dimensions: found {way.dimensions}, but the index has all {width}; leave out "
-            "dimensions or use_index."
+            "dimensions: found {dimensions}, but the index has all {width}; leave out "
+            "dimensions or use_index.",
+            dimensions=way.dimensions,
+            width=width,
         )
     if way.funnel is None:
         check_trained([way.dimensions], trained, width)

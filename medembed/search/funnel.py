@@ -42,12 +42,16 @@ class Funnel:
         check_dimensions([self.first_dimensions, self.dimensions], width)
         if self.first_dimensions >= self.dimensions:
             raise ConfigError(
-                f"first_dimensions: found {self.first_dimensions}, expected fewer than the "
-                f"{self.dimensions} that rank."
+                "first_dimensions: found {first_dimensions}, expected fewer than the "
+                "{dimensions} that rank.",
+                first_dimensions=self.first_dimensions,
+                dimensions=self.dimensions,
             )
         if self.candidates < k:
             raise ConfigError(
-                f"candidates: found {self.candidates}, expected at least the k={k} wanted."
+                "candidates: found {candidates}, expected at least the k={k} wanted.",
+                candidates=self.candidates,
+                k=k,
             )
 
 

@@ -202,8 +202,9 @@ def _place(rows: Rows, parts: Iterable[Vectors], cuts: Sequence[int]) -> list[Ve
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         if broken:
             raise DataError(
-                f"{broken} of {len(vectors)} vectors hold NaN or infinity; encode their documents "
-                "again."
+                "{broken} of {count} vectors hold NaN or infinity; encode their documents again.",
+                broken=broken,
+                count=len(vectors),
             )
         places = rows.place[start : start + len(vectors)]
         for block, first in zip(blocks, cuts, strict=False):

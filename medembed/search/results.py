@@ -1,11 +1,13 @@
 """What people get of a search: a table of all documents found, and lines for the first queries."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medembed.language import tr
 from medembed.privacy import show_id
 from medembed.search.find import Way
 from medembed.search.quality import SearchQuality
@@ -69,27 +71,35 @@ def show_rest(queries: int, file: str | None) -> list[str]:
     hidden = queries - _QUERIES_SHOWN
     if hidden <= 0:
         return []
-    where = f"all are in {file}" if file else "output=<folder> keeps all"
-    return [f"... and {hidden:,} more queries; {where}"]
+    if file is None:
+        return [tr("... and {hidden:,} more queries; output=<folder> keeps all", hidden=hidden)]
+    return [tr("... and {hidden:,} more queries; all are in {file}", hidden=hidden, file=file)]
 
 
 def describe_way(way: Way, index_kind: str, rows_without_index: int) -> str:
     """Return a phrase that says how documents are found."""
     if way.by_index:
-        missing = f"; {rows_without_index:,} rows not in it, compared exactly"
-        return f"index {index_kind}" + (missing if rows_without_index else "")
-    if way.funnel is not None:
-        return (
-            f"{way.funnel.candidates:,} candidates by {way.funnel.first_dimensions} dimensions, "
-            f"ranked by {way.dimensions}"
+        if not rows_without_index:
+            return tr("index {kind}", kind=index_kind)
+        return tr(
+            "index {kind}; {rows:,} rows not in it, compared exactly",
+            kind=index_kind,
+            rows=rows_without_index,
         )
-    return f"exact search at {way.dimensions} dimensions"
+    if way.funnel is not None:
+        return tr(
+            "{candidates:,} candidates by {first_dimensions} dimensions, ranked by {dimensions}",
+            **asdict(way.funnel),
+        )
+    return tr("exact search at {dimensions} dimensions", dimensions=way.dimensions)
 
 
 def describe_quality(quality: SearchQuality, k: int, way: Way) -> str:
     """Return a sentence that compares a search with exact search."""
-    return (
-        f"the {'index' if way.by_index else 'funnel'} finds {quality.recall:.1%} of exact search's "
-        f"best {k} ({quality.queries:,} queries), in {quality.seconds:.1f} s against "
-        f"{quality.exact_seconds:.1f} s, workers' start included"
+    return tr(
+        "the {way} finds {recall:.1%} of exact search's best {k} ({queries:,} queries), in "
+        "{seconds:.1f} s against {exact_seconds:.1f} s, workers' start included",
+        way=tr("index") if way.by_index else tr("funnel"),
+        k=k,
+        **asdict(quality),
     )

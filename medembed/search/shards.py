@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.matryoshka import check_dimensions
 from medembed.progress import track
 from medembed.records import Records, unpack
@@ -61,7 +62,7 @@ def search_shards(
     """
     check_dimensions(dimensions, queries.shape[1])
     if k < 1 and pairs is None:
-        raise ConfigError(f"k: found {k}, expected at least 1.")
+        raise ConfigError("k: found {k}, expected at least 1.", k=k)
     pairs = pairs or Pairs(np.zeros(0, np.int64), np.zeros(0, np.str_))
     asked = Asked(k, tuple(dimensions), by_document)
     filled = [(shard, rows) for shard, rows in shards if rows]
@@ -141,7 +142,7 @@ def _search(
         left[item["block"]] += 1
     results = do(todo, blocks, {"read": read, "lists": lists, "device": device})
     counted = ((_count(row, plan), row) for row in results)
-    tracked = track(counted, sum(_count(item, plan) for item in todo), "search", "queries")
+    tracked = track(counted, sum(_count(item, plan) for item in todo), tr("search"), tr("queries"))
     unrecorded: dict[int, Answer] = {}
     for number in range(len(plan.blocks)):
         while left[number]:

@@ -97,7 +97,8 @@ def prepare(block: Block, dimensions: int) -> Vectors:
     rows, useless = unit_rows(block.queries, dimensions)
     if len(useless):
         raise DataError(
-            f"query {block.start + int(useless[0])}: its embedding is not finite or has no length, "
-            "expected finite numbers; encode it again."
+            "query {number}: its embedding is not finite or has no length, expected finite "
+            "numbers; encode it again.",
+            number=block.start + int(useless[0]),
         )
     return rows

@@ -21,6 +21,7 @@ from medembed.encoding.open_table import open_table
 from medembed.encoding.screen import describe_versions
 from medembed.encoding.table import check_encoder
 from medembed.encoding.verify import verify
+from medembed.language import tr
 from medembed.registry.config import RegistryConfig
 from medembed.tables.own_corpus import open_texts
 
@@ -67,13 +68,16 @@ class TableConfig(Config):
     def _check(self) -> Self:
         if self.action == "rollback" and self.version is None:
             raise ValueError(
-                "version: missing; give the number or tag to go back to; for those see: "
-                f"medembed table log {shlex.quote(f'table={self.table}')}"
+                tr(
+                    "version: missing; give the number or tag to go back to; for those see: "
+                    "medembed table log {table}",
+                    table=shlex.quote(f"table={self.table}"),
+                )
             )
         if self.action == "verify" and self.model and not self.data:
-            raise ValueError("model: nothing to encode again; give data=... too.")
+            raise ValueError(tr("model: nothing to encode again; give data=... too."))
         if self.action == "export" and self.output is None:
-            raise ValueError("output: missing; give the folder for Parquet files.")
+            raise ValueError(tr("output: missing; give the folder for Parquet files."))
         return self
 
 
@@ -93,16 +97,23 @@ def _log(config: TableConfig, uri: str) -> dict[str, Any]:
 def _rollback(config: TableConfig, uri: str) -> dict[str, Any]:
     assert config.version is not None
     table = rollback(uri, config.version)
-    line = f"version {table.version} is what {config.version} was: {table.rows:,} rows"
+    line = tr(
+        "version {version} is what {old} was: {rows:,} rows",
+        version=table.version,
+        old=config.version,
+        rows=table.rows,
+    )
     return {"table": asdict(table), "lines": [line]}
 
 
 def _compact(config: TableConfig, uri: str) -> dict[str, Any]:
     table, counts = compact(uri, config.keep_days)
-    line = (
-        f"version {table.version}: {counts['fragments_removed']} fragments became "
-        f"{counts['fragments_added']}, {counts['versions_removed']} old versions and "
-        f"{counts['bytes_removed'] / 2**20:,.1f} MiB removed"
+    line = tr(
+        "version {version}: {fragments_removed} fragments became {fragments_added}, "
+        "{versions_removed} old versions and {mebibytes:,.1f} MiB removed",
+        version=table.version,
+        mebibytes=counts["bytes_removed"] / 2**20,
+        **counts,
     )
     return {"table": asdict(table), "counts": counts, "lines": [line]}
 
@@ -116,10 +127,15 @@ def _index(config: TableConfig, uri: str) -> dict[str, Any]:
     seconds = time.monotonic() - start
     index = check_index(table)
     recall = measure_recall(table)
-    line = (
-        f"version {table.version}: {index.kind} over {index.rows:,} rows in {seconds:.1f} s, "
-        f"{index.size_bytes / 2**20:,.1f} MiB; recall@10 {recall:.1%} for up to 100 rows of the "
-        "table"
+    line = tr(
+        "version {version}: {kind} over {rows:,} rows in {seconds:.1f} s, {mebibytes:,.1f} MiB; "
+        "recall@10 {recall:.1%} for up to 100 rows of the table",
+        version=table.version,
+        kind=index.kind,
+        rows=index.rows,
+        seconds=seconds,
+        mebibytes=index.size_bytes / 2**20,
+        recall=recall,
     )
     return {"table": asdict(table), "index": asdict(index), "recall@10": recall, "lines": [line]}
 
@@ -133,8 +149,13 @@ def _verify(config: TableConfig, uri: str) -> dict[str, Any]:
     else:
         with open_texts(config.data, config.columns, f"{uri.rstrip('/')}.verify") as corpus:
             verified = verify(table, corpus.files, config.model, config.encoding)
-    again = f", {verified.encoded_again} encoded again" if verified.encoded_again else ""
-    line = f"version {table.version}: {verified.rows:,} rows checked{again}: sound"
+    again = tr(", {count} encoded again", count=verified.encoded_again)
+    line = tr(
+        "version {version}: {rows:,} rows checked{again}: sound",
+        version=table.version,
+        rows=verified.rows,
+        again=again if verified.encoded_again else "",
+    )
     return {"verified": asdict(verified), "lines": [line]}
 
 
@@ -144,7 +165,8 @@ def _export(config: TableConfig, uri: str) -> dict[str, Any]:
     folder = export(
         table, storage.absolute(config.output), config.dimensions, config.encoding.most_workers
     )
-    return {"output": folder, "rows": table.rows, "lines": [f"{table.rows:,} vectors in {folder}"]}
+    line = tr("{rows:,} vectors in {folder}", rows=table.rows, folder=folder)
+    return {"output": folder, "rows": table.rows, "lines": [line]}
 
 
 _ACTIONS: dict[Action, Callable[[TableConfig, str], dict[str, Any]]] = {

@@ -18,6 +18,7 @@ from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.open_table import open_table_of
 from medembed.encoding.table import Table, TableInfo, read_shard, with_rows
 from medembed.encoding.texts import encode_queries
+from medembed.language import tr
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 from medembed.search.find import MeasuredRanking, SearchedTable, Way, check_way, find_documents
@@ -90,19 +91,21 @@ class TableSearchConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.query is None) == (self.queries is None):
-            raise ValueError("expected one of query=... and queries=<file>")
+            raise ValueError(tr("expected one of query=... and queries=<file>"))
         if self.show_text and self.data is None:
-            raise ValueError("show_text: the texts lie in the data set; give data=<data set>")
+            raise ValueError(tr("show_text: the texts lie in the data set; give data=<data set>"))
         if self.use_index and self.first_dimensions is not None:
             raise ValueError(
-                "use_index: found first_dimensions=... too; choose the index or the funnel"
+                tr("use_index: found first_dimensions=... too; choose the index or the funnel")
             )
         if not self.use_index and (self.probes is not None or self.refine != REFINE):
-            raise ValueError("probes, refine: only an index has them; give use_index=true")
+            raise ValueError(tr("probes, refine: only an index has them; give use_index=true"))
         if self.measure and self.first_dimensions is None and not self.use_index:
             raise ValueError(
-                "measure: nothing to compare with exact search; give first_dimensions=... or "
-                "use_index=true"
+                tr(
+                    "measure: nothing to compare with exact search; give first_dimensions=... or "
+                    "use_index=true"
+                )
             )
         return self
 
@@ -118,8 +121,15 @@ def search_table(config: TableSearchConfig) -> dict[str, Any]:
     index = check_index(table) if config.use_index else None
     measured = _find(config, table, way, list(questions.values()))
     results = to_table(list(questions), measured.ranking)
+    line = tr(
+        "{uri} version {version}, {rows:,} rows: {way}",
+        uri=table.uri,
+        version=table.version,
+        rows=table.rows,
+        way=_how(way, table, index),
+    )
     lines = [
-        f"{table.uri} version {table.version}, {table.rows:,} rows: {_how(way, table, index)}",
+        line,
         *show_results(results, list(questions), _read_texts(config, results)),
         *show_rest(len(questions), _keep(config, results)),
     ]
