@@ -132,6 +132,10 @@ def check_window(config: MiningConfig, place: str, rows: int) -> None:
     """Raise ConfigError for a window that the rows of the table at `place` cannot fill."""
     if config.window >= rows:
         raise ConfigError(
-            f"mining.window: found {config.window}, but {place} has {rows} rows, one of them a "
-            f"positive; choose at most {max(rows - 1, 0)}."
+            "mining.window: found {window}, but {place} has {rows} rows, one of them a "
+            "positive; choose at most {rows2}.",
+            window=config.window,
+            place=place,
+            rows=rows,
+            rows2=max(rows - 1, 0),
         )

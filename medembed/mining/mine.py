@@ -121,8 +121,10 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
     pairs = select_pairs(dataset, config, inputs.only)
     if not pairs:
         raise DataError(
-            f"{dataset.uri}: no training pair; its {len(asked)} training queries have no positive: "
-            "add pairs, or lower splits.dev and splits.test."
+            "{dataset_uri}: no training pair; its {count} training queries have no positive: "
+            "add pairs, or lower splits.dev and splits.test.",
+            dataset_uri=dataset.uri,
+            count=len(asked),
         )
 
     qrels = dataset.qrels()

@@ -25,8 +25,10 @@ def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
     """
     if config.choice != "hardest" or config.format != "lists":
         raise DataError(
-            f"mining: found choice={config.choice}, format={config.format}; negatives and margin "
-            "are cut from one pool, which needs choice=hardest and format=lists."
+            "mining: found choice={choice}, format={format}; negatives and margin are cut "
+            "from one pool, which needs choice=hardest and format=lists.",
+            choice=config.choice,
+            format=config.format,
         )
     given = [margin for margin in margins if margin is not None]
     narrowest = min(given) if len(given) == len(margins) else None
