@@ -49,6 +49,8 @@ from medembed.training.run.enough import check_enough, check_enough_new
 logger = logging.getLogger(__name__)
 
 CANDIDATE = "candidate"  # alias of the newest one that has passed
+_ANEW = to_translate("train anew")
+_FURTHER = to_translate("train from the champion, {new} new, {old} old queries")
 # Makes a version champion in place of the one with this number; returns lines for people.
 Publish = Callable[[Version, str | None], list[str]]
 
@@ -81,7 +83,14 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     champion = read_current(config, registry)
     aside = () if config.retake else set_aside(registry)
     incoming = find_incoming(config.source, champion.taken, aside, config.settle_s)
-    logger.info("%s; %s: %s", champion.describe(), config.source.path, incoming.describe())
+    logger.info(
+        tr(
+            "{champion}; {path}: {files}",
+            champion=champion.describe(),
+            path=config.source.path,
+            files=incoming.describe(),
+        )
+    )
     if not incoming.new:
         line = tr(
             "nothing new in {path}: {files}", path=config.source.path, files=incoming.describe()
@@ -220,14 +229,7 @@ class _Retraining:
             only = None if full else [*new, *old]
             examples = stages.mine(dataset, table, champion.model, mining, only=only)
         with stages.stage(to_translate("train")):
-            how = tr("train anew")
-            if not full:
-                how = tr(
-                    "train from the champion, {new} new, {old} old queries",
-                    new=len(new),
-                    old=len(old),
-                )
-            logger.info("%s", how)
+            logger.info(tr(_ANEW if full else _FURTHER, new=len(new), old=len(old)))
             elsewhere = draw_retention_samples(sets, config.retention)
             place = stages.place("models/{key}")
             checkpoint = train_candidate(

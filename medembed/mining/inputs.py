@@ -42,11 +42,11 @@ def check_inputs(inputs: MiningInputs) -> None:
     check_encoder(table, model_fingerprint(fetch_model(inputs.model)))
     if table.info.dataset not in ("", dataset.fingerprint):
         raise DataError(
-            "{table_uri}: made from data set {dataset}, but {dataset_uri} is {fingerprint}; "
+            "{uri}: made from data set {dataset}, but {data} is {fingerprint}; "
             "encode this data set into the table.",
-            table_uri=table.uri,
+            uri=table.uri,
             dataset=table.info.dataset,
-            dataset_uri=dataset.uri,
+            data=dataset.uri,
             fingerprint=dataset.fingerprint,
         )
     check_trained([inputs.dimensions], table.info.dimensions, table.info.width)

@@ -132,18 +132,17 @@ def open_previous(
     mined_from = manifest.origin.table
     if searched is None or mined_from is None or mined_from.version is None:
         raise DataError(
-            "mining.previous {previous_uri}: lacks its search, from which this run goes on; "
-            "leave it out.",
-            previous_uri=previous.uri,
+            "mining.previous {uri}: lacks its search, from which this run goes on; leave it out.",
+            uri=previous.uri,
         )
     before = asdict(searched) | {"table": mined_from.uri}
     asked = asdict(describe_search(table, dimensions)) | {"table": table.uri}
     for name, value in asked.items():
         if before[name] != value:
             raise DataError(
-                "mining.previous {previous_uri}: mined with {name} {before}, but this run has "
+                "mining.previous {uri}: mined with {name} {before}, but this run has "
                 "{value}; leave mining.previous out, and all queries are searched anew.",
-                previous_uri=previous.uri,
+                uri=previous.uri,
                 name=name,
                 before=before[name],
                 value=value,

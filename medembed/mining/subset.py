@@ -13,6 +13,7 @@ from medembed.lineage import ExamplesManifest
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import LISTS, Examples
 from medembed.mining.rules import highest_score
+from medembed.mining.tally import FEWER
 from medembed.schema import EXAMPLES, fingerprint
 
 MOST = 64  # negatives that a pool may hold for each pair
@@ -47,7 +48,7 @@ def cut_examples(pool: Examples, output: str, negatives: int, margin: float | No
     short = sum(len(row["negatives"]) < negatives for row in rows)
     counts = {
         "pairs": len(rows),
-        "pairs with fewer negatives than asked": short,
+        FEWER: short,
         "examples": len(rows),
     }
     with NewOutput(output, key) as target:

@@ -41,12 +41,12 @@ def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: 
     if fitting < 1:
         raise ConfigError(
             "{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
-            "{cpus2:g} and {gpus2:g}; ask for less, or set RAY_ADDRESS to a cluster that has "
+            "{all_cpus:g} and {all_gpus:g}; ask for less, or set RAY_ADDRESS to a cluster that has "
             "them.",
             name=name,
             cpus=cpus,
             gpus=gpus,
-            cpus2=resources.cpus,
-            gpus2=resources.gpus,
+            all_cpus=resources.cpus,
+            all_gpus=resources.gpus,
         )
     return fitting
