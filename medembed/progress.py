@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from medembed.language import tr
-
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -24,17 +22,13 @@ _LOG_FORMAT = (
 
 
 @contextmanager
-def stage(name: str, seconds: dict[str, float], title: str | None = None) -> Iterator[None]:
-    """Log that a stage begins and how long it took, and notes that in `seconds` under its name.
-
-    `title` is what the log calls it, in the user's language; as a rule that of the name.
-    """
-    title = title or tr(name)
-    logger.info("== %s", title)
+def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Log that a stage begins and how long it took, and notes that in `seconds` under its name."""
+    logger.info("== %s", name)
     start = time.monotonic()
     yield
     seconds[name] = time.monotonic() - start
-    logger.info("   %s: %.0f s", title, seconds[name])
+    logger.info("   %s: %.0f s", name, seconds[name])
 
 
 def track(

@@ -29,9 +29,6 @@ from medembed.training.train import train
 
 logger = logging.getLogger(__name__)
 
-_BEFORE = to_translate("base model")
-_AFTER = to_translate("fine-tuned")
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -67,6 +64,8 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     Raises the rooms' errors; whatever was finished before stays and is found again.
     """
     stages = Stages(config)
+    base = tr("base model")
+    tuned = tr("fine-tuned")
     _check_model(config)
     with stages.stage(to_translate("prepare")):
         dataset = prepare(
@@ -79,26 +78,26 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         base_table = stages.encode(dataset, config.model)
         check_dimensions((*config.training.dimensions, *config.dimensions), base_table.info.width)
     with stages.stage(to_translate("measure before")):
-        before = stages.measure(dataset, base_table, config.model, _BEFORE, is_baseline=True)
+        before = stages.measure(dataset, base_table, config.model, base, is_baseline=True)
 
     samples = draw_retention_samples(sets, config.retention)
     trained = improve(stages, config, dataset, base_table, samples)
     checkpoint = trained.checkpoint
     with stages.stage(to_translate("measure after")):
-        after = stages.measure(dataset, trained.table, checkpoint.uri, _AFTER)
+        after = stages.measure(dataset, trained.table, checkpoint.uri, tuned)
     with stages.stage(to_translate("measure elsewhere")):
-        models = (NamedModel(_AFTER, checkpoint.uri), NamedModel(_BEFORE, config.model))
+        models = (NamedModel(tuned, checkpoint.uri), NamedModel(base, config.model))
         retention = measure_retention(
             sets, models, stages.root, config.dimensions, config.retention, config.encoding
         )
 
     with stages.stage(to_translate("report and register")):
         contenders = [
-            Contender(_AFTER, checkpoint.uri, trained.table, after),
-            Contender(_BEFORE, config.model, base_table, before),
+            Contender(tuned, checkpoint.uri, trained.table, after),
+            Contender(base, config.model, base_table, before),
         ]
         facts = [
-            (tr(_BEFORE), f"{config.model} ({base_table.info.encoder})"),
+            (base, f"{config.model} ({base_table.info.encoder})"),
             (tr("new model"), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
         title = tr("Before and after fine-tuning")
@@ -120,7 +119,7 @@ def _check_model(config: FinetuneConfig) -> None:
 
 def check_queries(dataset: Dataset, config: FinetuneConfig, stages: Stages) -> None:
     """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
-    require_queries(dataset, [("train", None)], tr("fine-tuning trains on queries"))
+    require_queries(dataset, [("train", None)], to_translate("fine-tuning trains on queries"))
     check_enough(dataset, config.mining, config.training)
     stages.check_queries(dataset)
 

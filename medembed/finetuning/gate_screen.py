@@ -92,6 +92,6 @@ def _cells(row: GateRow) -> list[str]:
         f"{row.after:.3f}",
         f"{row.mean:+.3f}",
         f"{row.low:+.3f}",
-        "-" if row.risk is None else f"{row.risk:.0%}",
+        "-" if row.risk is None else tr("{share:.0%}", share=row.risk),
         tr(_ANSWERS[row.verdict]),
     ]

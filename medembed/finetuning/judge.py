@@ -19,9 +19,6 @@ from medembed.finetuning.stages import Stages
 from medembed.language import to_translate, tr
 from medembed.training.record.checkpoint import Checkpoint
 
-_CANDIDATE = to_translate("candidate")
-_CHAMPION = to_translate("champion")
-
 
 @dataclass(frozen=True)
 class JudgedCandidate:
@@ -57,18 +54,18 @@ def judge(
     with stages.stage(to_translate("encode with the candidate")):
         own_table = stages.encode(dataset, checkpoint.uri)
     with stages.stage(to_translate("measure both")):
-        after = stages.measure(dataset, own_table, checkpoint.uri, _CANDIDATE)
-        before = stages.measure(dataset, table, champion.model, _CHAMPION, is_baseline=True)
+        after = stages.measure(dataset, own_table, checkpoint.uri, tr("candidate"))
+        before = stages.measure(dataset, table, champion.model, tr("champion"), is_baseline=True)
         known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
         decision = decide(before, after, known, config.gate, config.evaluation)
         decision = _look_elsewhere(decision, sets, stages, config, champion, checkpoint)
         contenders = [
-            Contender(_CANDIDATE, checkpoint.uri, own_table, after),
-            Contender(_CHAMPION, champion.model, table, before),
+            Contender(tr("candidate"), checkpoint.uri, own_table, after),
+            Contender(tr("champion"), champion.model, table, before),
         ]
         facts = [
-            (tr(_CHAMPION), champion.describe()),
-            (tr(_CANDIDATE), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
+            (tr("champion"), champion.describe()),
+            (tr("candidate"), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
         title = tr("Candidate and champion")
         retention = decision.retention
@@ -91,11 +88,16 @@ def _look_elsewhere(
     """
     if not sets:
         return decision
-    models = [NamedModel(_CANDIDATE, checkpoint.uri), NamedModel(_CHAMPION, champion.model)]
+    models = [
+        NamedModel(tr("candidate"), checkpoint.uri),
+        NamedModel(tr("champion"), champion.model),
+    ]
     start = storage.absolute(config.model)
     if champion.version and model_fingerprint(fetch_model(start)) != champion.encoder:
-        models.append(NamedModel(to_translate("base model"), start))
+        models.append(NamedModel(tr("base model"), start))
     scores = score_models(sets, models, stages.root, config.dimensions, config.encoding)
     retention = compare_scores(sets, scores, config.retention)
-    champions_losses = judge_retained(scores[models[-1].name], scores[_CHAMPION], config.retention)
+    champions_losses = judge_retained(
+        scores[models[-1].name], scores[tr("champion")], config.retention
+    )
     return hold_to_retention(decision, retention, champions_losses)

@@ -5,8 +5,8 @@ call finds it again, so a second run, or one after Ctrl-C, does only what is not
 """
 
 import logging
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
 from medembed.evaluation.words import label
 from medembed.finetuning.config import StagesConfig
-from medembed.language import tr
+from medembed.language import to_translate, tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
@@ -66,15 +66,19 @@ class Stages:
     def place(self, name: str) -> str:
         return storage.join(self.root, name)
 
-    def stage(self, name: str, number: int = 1, rounds: int = 1) -> AbstractContextManager[None]:
+    @contextmanager
+    def stage(self, name: str, number: int = 1, rounds: int = 1) -> Iterator[None]:
         """Log and time the block, of one round of several."""
-        title = tr(name)
+        title = name
         if rounds > 1:
             title = tr(
-                "{stage}, round {number} of {rounds}", stage=title, number=number, rounds=rounds
+                "{stage}, round {number} of {rounds}", stage=tr(name), number=number, rounds=rounds
             )
             name += f", round {number} of {rounds}"
-        return stage(name, self.seconds, title)
+        spent: dict[str, float] = {}
+        with stage(title, spent):
+            yield
+        self.seconds[name] = spent[title]
 
     def announce(self, dataset: Dataset) -> None:
         """Log what was kept of the data, and what was dropped and why."""
@@ -89,7 +93,7 @@ class Stages:
         measured = self.config.evaluation
         needed = (("dev", self.config.training.dev_tag), (measured.split, measured.tag))
         require_queries(
-            dataset, needed, tr("fine-tuning chooses checkpoints and measures on queries")
+            dataset, needed, to_translate("fine-tuning chooses checkpoints and measures on queries")
         )
         check_data(dataset, measured, bm25=False)
         draw_dev_sample(dataset, self.config.training)
@@ -155,7 +159,7 @@ class Stages:
             tr(
                 "{metric} of the {name} on the {split} split, by dimension: {scores}",
                 metric=label(objective),
-                name=tr(name),
+                name=name,
                 split=measurement.split,
                 scores=", ".join(scores),
             )

@@ -137,8 +137,12 @@ def _truncation(result: Preflight) -> list[str]:
     for cut in result.cuts:
         length = tr("{count:,}", count=cut.max_length)
         own = tr("the model's own") if cut.max_length == result.own_length else ""
-        table.append([length, f"{cut.rows:.1%}", f"{cut.tokens:.1%}", own])
+        table.append([length, *map(_percent, (cut.rows, cut.tokens)), own])
     return format_columns(table)
+
+
+def _percent(share: float) -> str:
+    return tr("{share:.1%}", share=share)
 
 
 def _data(result: Preflight) -> list[str]:
