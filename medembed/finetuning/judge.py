@@ -88,16 +88,12 @@ def _look_elsewhere(
     """
     if not sets:
         return decision
-    models = [
-        NamedModel(tr("candidate"), checkpoint.uri),
-        NamedModel(tr("champion"), champion.model),
-    ]
+    current = tr("champion")
+    models = [NamedModel(tr("candidate"), checkpoint.uri), NamedModel(current, champion.model)]
     start = storage.absolute(config.model)
     if champion.version and model_fingerprint(fetch_model(start)) != champion.encoder:
         models.append(NamedModel(tr("base model"), start))
     scores = score_models(sets, models, stages.root, config.dimensions, config.encoding)
     retention = compare_scores(sets, scores, config.retention)
-    champions_losses = judge_retained(
-        scores[models[-1].name], scores[tr("champion")], config.retention
-    )
+    champions_losses = judge_retained(scores[models[-1].name], scores[current], config.retention)
     return hold_to_retention(decision, retention, champions_losses)

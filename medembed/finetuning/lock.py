@@ -14,7 +14,7 @@ from medembed.errors import MedEmbedError
 from medembed.finetuning.incoming import Incoming
 from medembed.finetuning.retrain import Publish, Retrained, retrain
 from medembed.finetuning.retrain_config import RetrainConfig
-from medembed.language import tr
+from medembed.language import to_translate, tr
 from medembed.registry.models import Registry
 
 BUSY = "busy"  # the outcome where another retraining of the model runs
@@ -71,8 +71,10 @@ def hold(model: str) -> Iterator[None]:
         except (ValueError, RayActorError, TimeoutError):
             other = tr("another process that is just ending")
         raise Busy(
-            "models:/{model} is being retrained already, by {other}; this one ends and "
-            "changes nothing.",
+            to_translate(
+                "models:/{model} is being retrained already, by {other}; this one ends and "
+                "changes nothing."
+            ),
             model=model,
             other=other,
         ) from None

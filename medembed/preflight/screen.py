@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from medembed.data.dataset import format_counts
 from medembed.evaluation.words import format_columns
@@ -21,7 +20,6 @@ _HEADLINES = {
     "do not": to_translate("DO NOT fine-tune: it is not worth it."),
     "marginal": to_translate("MARGINAL: fine-tuning may be worth it, or not."),
 }
-
 _ASKED = to_translate("{queries:,} {split} queries in {groups:,} groups, {basis}")
 _WEAK = to_translate("{queries:,} weak {split} queries in {groups:,} groups, {basis}")
 
@@ -74,7 +72,13 @@ def _quality(result: Preflight) -> list[str]:
             ndcg=result.survey.ndcg,
             width=result.width,
         ),
-        tr(_WEAK if sample.are_weak else _ASKED, **asdict(sample), basis=_basis(sample)),
+        tr(
+            _WEAK if sample.are_weak else _ASKED,
+            queries=sample.queries,
+            split=sample.split,
+            groups=sample.groups,
+            basis=_basis(sample),
+        ),
         *_slices(result.survey),
     ]
 
