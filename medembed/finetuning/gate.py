@@ -231,7 +231,7 @@ def _conclude(rows: tuple[GateRow, ...], metric: str, config: GateConfig) -> Dec
         if row.verdict == "fail":
             reasons.append(_explain(_RISK, row, metric, config))
     if not any(row.low > 0 for row in objective):
-        gains = "; ".join(f"{tr(row.part)} {row.describe(metric)}" for row in objective)
+        gains = tr("; ").join(f"{tr(row.part)} {row.describe(metric)}" for row in objective)
         reasons.append(tr("not surely better: {gains}", gains=gains))
     for row in rows:
         if row.dimension and row.verdict == "fail":

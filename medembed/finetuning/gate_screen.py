@@ -53,7 +53,7 @@ def show_power(languages: Sequence[str], confidence: float) -> str:
         return line
     for number, (name, count) in enumerate(counts):
         points = _loss_shown(count, confidence)
-        line += ", " if number else "; "
+        line += ", " if number else tr("; ")
         line += tr("{count:,} in {name} of {points}", count=count, name=name, points=points)
     return line
 

@@ -171,7 +171,7 @@ def _data(result: Preflight) -> list[str]:
             splits=format_counts(data.queries),
             without=data.without_positive,
         ),
-        tr("left out: {rules}", rules="; ".join(left_out) or tr("nothing")),
+        tr("left out: {rules}", rules=tr("; ").join(left_out) or tr("nothing")),
     ]
 
 
