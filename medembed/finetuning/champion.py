@@ -12,6 +12,7 @@ from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, find_table
 from medembed.errors import MedEmbedError, ModelError, StorageError
 from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.language import tr
 from medembed.registry.champion import read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from medembed.tags import Lineage
@@ -50,8 +51,11 @@ class Champion:
         return full_every is not None and self.increments + 1 >= full_every
 
     def describe(self) -> str:
-        name = self.version.reference if self.version else f"none yet: {self.model}"
-        return f"champion {name} ({self.encoder})"
+        if self.version is None:
+            return tr(
+                "champion none yet: {model} ({encoder})", model=self.model, encoder=self.encoder
+            )
+        return tr("champion {name} ({encoder})", name=self.version.reference, encoder=self.encoder)
 
 
 def read_taken(config: RetrainConfig, registry: Registry) -> Mapping[str, str]:
@@ -97,15 +101,25 @@ def _check_loads(version: Version) -> str:
         encoder.encode(["warm up"], "query")
     except MedEmbedError as error:
         raise ModelError(
-            f"models:/{version.name}@{CHAMPION}, version {version.version}, does not load: {error} "
-            "Make another one champion (medembed rollback, medembed promote); nothing was changed."
+            "models:/{name}@{alias}, version {version}, does not load: {error} "
+            "Make another one champion (medembed rollback, medembed promote); nothing was "
+            "changed.",
+            name=version.name,
+            alias=CHAMPION,
+            version=version.version,
+            error=error,
         ) from None
     registered = version.lineage.encoder or encoder.fingerprint
     if registered != encoder.fingerprint:
         raise ModelError(
-            f"models:/{version.name}@{CHAMPION}: {version.source} holds {encoder.fingerprint}, but "
-            f"{registered} was registered; restore it from a backup, or make another version "
-            "champion."
+            "models:/{name}@{alias}: {source} holds {fingerprint}, but "
+            "{registered} was registered; restore it from a backup, or make another version "
+            "champion.",
+            name=version.name,
+            alias=CHAMPION,
+            source=version.source,
+            fingerprint=encoder.fingerprint,
+            registered=registered,
         )
     return encoder.fingerprint
 
@@ -123,6 +137,11 @@ def _find_table(lineage: Lineage, encoder: str) -> Table | None:
     try:
         table = find_table(source.uri, source.version)
     except StorageError as error:
-        logger.warning("the champion's table cannot be read, the corpus is encoded anew: %s", error)
+        logger.warning(
+            tr(
+                "the champion's table cannot be read, the corpus is encoded anew: {error}",
+                error=error,
+            )
+        )
         return None
     return table if table is not None and table.info.encoder == encoder else None

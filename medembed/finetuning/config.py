@@ -8,6 +8,7 @@ from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -38,7 +39,10 @@ class StagesConfig(Config):
     def _check_lists(self) -> Self:
         if self.mining.format != "lists":
             raise ValueError(
-                f"mining.format: found {self.mining.format!r}, but training reads lists"
+                tr(
+                    "mining.format: found {format!r}, but training reads lists",
+                    format=self.mining.format,
+                )
             )
         return self
 
@@ -74,7 +78,11 @@ class FinetuneConfig(StagesConfig):
         decisive = self.training.select_dimension
         if decisive not in self.dimensions:
             raise ValueError(
-                f"evaluation.dimensions: found {list(self.dimensions)}, expected "
-                f"training.select_dimension {decisive} in it"
+                tr(
+                    "evaluation.dimensions: found {dimensions}, expected "
+                    "training.select_dimension {decisive} in it",
+                    dimensions=list(self.dimensions),
+                    decisive=decisive,
+                )
             )
         return self

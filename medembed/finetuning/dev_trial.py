@@ -14,10 +14,11 @@ from medembed.evaluation.sample import Sample, Vectors, score_sample
 from medembed.finetuning.gate import GateRow, Verdict, make_row
 from medembed.finetuning.gate_cells import ALL
 from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.language import to_translate
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.dev_sample import draw_dev_sample, read_dev_values
 
-DEV = "dev sample"
+DEV = to_translate("dev sample")
 
 
 def try_out(

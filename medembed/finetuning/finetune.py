@@ -14,6 +14,7 @@ from medembed.evaluation.retention.words import lost_to
 from medembed.evaluation.side_by_side import Contender, SideBySide
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.stages import Stages
+from medembed.language import to_translate, tr
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.registry.champion import make_champion, name_loss, read_champion
@@ -63,41 +64,43 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     Raises the rooms' errors; whatever was finished before stays and is found again.
     """
     stages = Stages(config)
+    base = tr("base model")
+    tuned = tr("fine-tuned")
     _check_model(config)
-    with stages.stage("prepare"):
+    with stages.stage(to_translate("prepare")):
         dataset = prepare(
             config.source, config.splits, stages.place("data/{key}"), read_tokenizer(config.model)
         )
         stages.announce(dataset)
         check_queries(dataset, config, stages)
         sets = stages.open_retention(dataset, config.model)
-    with stages.stage("encode with the base model"):
+    with stages.stage(to_translate("encode with the base model")):
         base_table = stages.encode(dataset, config.model)
         check_dimensions((*config.training.dimensions, *config.dimensions), base_table.info.width)
-    with stages.stage("measure before"):
-        before = stages.measure(dataset, base_table, config.model, "base model", is_baseline=True)
+    with stages.stage(to_translate("measure before")):
+        before = stages.measure(dataset, base_table, config.model, base, is_baseline=True)
 
     samples = draw_retention_samples(sets, config.retention)
     trained = improve(stages, config, dataset, base_table, samples)
     checkpoint = trained.checkpoint
-    with stages.stage("measure after"):
-        after = stages.measure(dataset, trained.table, checkpoint.uri, "fine-tuned")
-    with stages.stage("measure elsewhere"):
-        models = (NamedModel("fine-tuned", checkpoint.uri), NamedModel("base model", config.model))
+    with stages.stage(to_translate("measure after")):
+        after = stages.measure(dataset, trained.table, checkpoint.uri, tuned)
+    with stages.stage(to_translate("measure elsewhere")):
+        models = (NamedModel(tuned, checkpoint.uri), NamedModel(base, config.model))
         retention = measure_retention(
             sets, models, stages.root, config.dimensions, config.retention, config.encoding
         )
 
-    with stages.stage("report and register"):
+    with stages.stage(to_translate("report and register")):
         contenders = [
-            Contender("fine-tuned", checkpoint.uri, trained.table, after),
-            Contender("base model", config.model, base_table, before),
+            Contender(tuned, checkpoint.uri, trained.table, after),
+            Contender(base, config.model, base_table, before),
         ]
         facts = [
-            ("base model", f"{config.model} ({base_table.info.encoder})"),
-            ("new model", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
+            (base, f"{config.model} ({base_table.info.encoder})"),
+            (tr("new model"), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
-        title = "Before and after fine-tuning"
+        title = tr("Before and after fine-tuning")
         compared = stages.compare(dataset, contenders, checkpoint, retention, title, facts)
         version, is_new = _register(stages, registry, dataset, base_table, trained, compared)
         is_promoted = _promote(config, registry, version, compared, is_new=is_new)
@@ -116,7 +119,7 @@ def _check_model(config: FinetuneConfig) -> None:
 
 def check_queries(dataset: Dataset, config: FinetuneConfig, stages: Stages) -> None:
     """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
-    require_queries(dataset, [("train", None)], "fine-tuning trains on queries")
+    require_queries(dataset, [("train", None)], to_translate("fine-tuning trains on queries"))
     check_enough(dataset, config.mining, config.training)
     stages.check_queries(dataset)
 
@@ -134,24 +137,25 @@ def improve(
     mining = config.mining
     best: Trained | None = None
     for number in range(1, config.rounds + 1):
-        which = f", round {number} of {config.rounds}" if config.rounds > 1 else ""
         examples = None
         if config.training.loss.traits.reads_examples:
-            with stages.stage("mine hard negatives" + which):
+            with stages.stage(to_translate("mine hard negatives"), number, config.rounds):
                 examples = stages.mine(dataset, table, model, mining)
-        with stages.stage("train" + which):
+        with stages.stage(to_translate("train"), number, config.rounds):
             place = stages.place("models/{key}")
             checkpoint = train(dataset, examples, model, place, config.training, elsewhere=samples)
-            logger.info("best checkpoint: %s", checkpoint.describe_score())
+            logger.info(tr("best checkpoint: {score}", score=checkpoint.describe_score()))
         if best and checkpoint.manifest.score <= best.checkpoint.manifest.score:
             logger.info(
-                "round %d has no higher dev score; the model of round %d is kept",
-                number,
-                number - 1,
+                tr(
+                    "round {number} has no higher dev score; the model of round {best} is kept",
+                    number=number,
+                    best=number - 1,
+                )
             )
             break
         model = checkpoint.uri
-        with stages.stage("encode with the new model" + which):
+        with stages.stage(to_translate("encode with the new model"), number, config.rounds):
             table = stages.encode(dataset, model)
         mining = mining.model_copy(update={"previous": None})  # it was another model's
         best = Trained(examples, checkpoint, table)

@@ -20,9 +20,18 @@ from medembed.evaluation.retention.words import explain_losses
 from medembed.evaluation.shrink import risks_of_loss
 from medembed.finetuning.gate_cells import Question, make_questions
 from medembed.finetuning.retrain_config import GateConfig
+from medembed.language import to_translate, tr
 
 Outcome = Literal["better", "not better", "worse"]
 Verdict = Literal["pass", "fail", "undecided"]
+_SURE_LOSS = to_translate(
+    "surely loses more than {tolerance:g} on the {part} test queries: {difference}"
+)
+_RISK = to_translate("may lose more than {tolerance:g} on the {part} test queries: {difference}")
+_RISK_OF_CELL = to_translate(
+    "may lose more than {tolerance:g} at {dimension} dimensions, {part} queries, language "
+    "{language}: {difference}"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ class GateRow:
             f"{metric} {self.before:.3f} -> {self.after:.3f}, {self.mean:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}]"
         )
-        return difference if self.risk is None else f"{difference}, risk {self.risk:.0%}"
+        if self.risk is None:
+            return difference
+        return tr("{difference}, risk {risk:.0%}", difference=difference, risk=self.risk)
 
 
 def make_row(
@@ -118,7 +129,8 @@ def decide(
     now = after.queries
     if was is None or now is None:
         raise DataError(
-            f"{after.uri}: no test query with a positive; the gate compares rankings: add some."
+            "{uri}: no test query with a positive; the gate compares rankings: add some.",
+            uri=after.uri,
         )
     assert was.units.ids == now.units.ids, "both must have measured the same queries"
     metric = principal_metrics(list(next(iter(now.values.values()))))[0]
@@ -133,8 +145,12 @@ def decide(
             if not case.holds:
                 broken[case.name] = None
     if broken:
-        names = ", ".join(list(broken)[:5])
-        decision = decision.refuse([f"must-rank: {len(broken)} cases do not hold: {names}"])
+        reason = tr(
+            "must-rank: {count} cases do not hold: {names}",
+            count=len(broken),
+            names=", ".join(list(broken)[:5]),
+        )
+        decision = decision.refuse([reason])
     return decision
 
 
@@ -204,29 +220,31 @@ def _judge(
 
 def _conclude(rows: tuple[GateRow, ...], metric: str, config: GateConfig) -> Decision:
     """Return what the rows say together."""
-    too_much = f"more than {config.tolerance:g}"
     objective = [row for row in rows if row.dimension == 0]
     worse = [row for row in objective if row.high < -config.tolerance]
     if worse:
-        reasons = [
-            f"surely loses {too_much} on the {row.part} test queries: {row.describe(metric)}"
-            for row in worse
-        ]
+        reasons = [_explain(_SURE_LOSS, row, metric, config) for row in worse]
         return Decision("worse", tuple(reasons), metric, rows)
 
     reasons = []
     for row in objective:
         if row.verdict == "fail":
-            reasons.append(
-                f"may lose {too_much} on the {row.part} test queries: {row.describe(metric)}"
-            )
+            reasons.append(_explain(_RISK, row, metric, config))
     if not any(row.low > 0 for row in objective):
-        gains = "; ".join(f"{row.part} {row.describe(metric)}" for row in objective)
-        reasons.append(f"not surely better: {gains}")
+        gains = tr("; ").join(f"{tr(row.part)} {row.describe(metric)}" for row in objective)
+        reasons.append(tr("not surely better: {gains}", gains=gains))
     for row in rows:
         if row.dimension and row.verdict == "fail":
-            reasons.append(
-                f"may lose {too_much} at {row.dimension} dimensions, {row.part} queries, language "
-                f"{row.language}: {row.describe(metric)}"
-            )
+            reasons.append(_explain(_RISK_OF_CELL, row, metric, config))
     return Decision("not better" if reasons else "better", tuple(reasons), metric, rows)
+
+
+def _explain(message: str, row: GateRow, metric: str, config: GateConfig) -> str:
+    return tr(
+        message,
+        tolerance=config.tolerance,
+        dimension=row.dimension,
+        part=tr(row.part),
+        language=tr(row.language),
+        difference=row.describe(metric),
+    )

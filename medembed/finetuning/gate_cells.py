@@ -10,10 +10,13 @@ import numpy.typing as npt
 from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell, Grouping, mean_cell
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Measured
+from medembed.language import to_translate
 
 Mask = npt.NDArray[np.bool_]
-OLD, NEW, ALL = "old", "new", "all"
-OTHERS = "others"  # languages of few queries, taken together
+OLD = to_translate("old")
+NEW = to_translate("new")
+ALL = to_translate("all")
+OTHERS = to_translate("others")  # languages of few queries, taken together
 
 
 @dataclass(frozen=True)

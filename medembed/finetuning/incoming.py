@@ -13,6 +13,7 @@ from medembed.data.formats.files import hash_file, is_gzip, is_hidden
 from medembed.data.formats.lines import count_lines, open_unpacked
 from medembed.data.formats.table import format_of_file
 from medembed.errors import StorageError
+from medembed.language import tr
 from medembed.storage import StoredFile
 
 _UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
@@ -44,13 +45,23 @@ class Incoming:
 
     def describe(self) -> str:
         """Return the counts in a line, with the reason of the first file that was left."""
-        counts = [f"{len(self.new)} new files", f"{self.taken} taken before"]
+        counts = [
+            tr("{count} new files", count=len(self.new)),
+            tr("{count} taken before", count=self.taken),
+        ]
         if self.aside:
-            counts.append(f"{self.aside} set aside (retake=true takes them again)")
+            counts.append(tr("{count} set aside (retake=true takes them again)", count=self.aside))
         if self.left:
             name, reason = next(iter(self.left.items()))
-            more = ", ..." if len(self.left) > 1 else ""
-            counts.append(f"{len(self.left)} left, not complete: {name} ({reason}){more}")
+            counts.append(
+                tr(
+                    "{count} left, not complete: {name} ({reason})",
+                    count=len(self.left),
+                    name=name,
+                    reason=reason,
+                )
+            )
+            counts += ["..."] if len(self.left) > 1 else []
         return ", ".join(counts)
 
 
@@ -99,7 +110,8 @@ def _list_files(place: str, source: SourceConfig) -> list[StoredFile]:
     folder = place.partition("*")[0].rpartition("/")[0] if "*" in place else place
     if not files and not storage.exists(folder):
         raise StorageError(
-            f"source.path {source.path}: no such place; give the folder or prefix where files land."
+            "source.path {path}: no such place; give the folder or prefix where files land.",
+            path=source.path,
         )
     return sorted(files, key=lambda file: (file.written_ns, file.uri))
 
@@ -119,11 +131,15 @@ def _why_incomplete(
     """
     is_local = storage.is_local(file.uri)
     if _UNFINISHED.search(file.uri):
-        return "its name says that it is being written"
+        return tr("its name says that it is being written")
     if file.size_bytes == 0:
-        return "empty"
+        return tr("empty")
     if is_local and age_s < settle_s:
-        return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
+        return tr(
+            "changed {age_s:.0f} s ago, less than settle_s={settle_s:g}",
+            age_s=max(age_s, 0),
+            settle_s=settle_s,
+        )
     if is_gzip(file.uri):
         return _check_gzip(file.uri)
     form = format_of_file(file.uri)
@@ -140,5 +156,5 @@ def _check_gzip(uri: str) -> str | None:
             while stream.read(1 << 20):
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        return "its compression breaks off"
+        return tr("its compression breaks off")
     return None

@@ -16,6 +16,7 @@ from medembed.finetuning.dev_trial import try_out
 from medembed.finetuning.gate import Decision, decide, hold_to_retention
 from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.finetuning.stages import Stages
+from medembed.language import to_translate, tr
 from medembed.training.record.checkpoint import Checkpoint
 
 
@@ -41,32 +42,32 @@ def judge(
     sets: Sequence[RetentionSet],
 ) -> JudgedCandidate:
     """Decide whether the checkpoint may replace the champion, whose table this is."""
-    with stages.stage("try out on the dev sample"):
+    with stages.stage(to_translate("try out on the dev sample")):
         row = try_out(dataset, champion.model, table, checkpoint, config)
     if row.verdict == "fail" and not config.gate.force:
-        reason = (
-            f"surely loses more than {config.gate.tolerance:g} on the dev sample; "
-            "the corpus was not encoded"
+        reason = tr(
+            "surely loses more than {tolerance:g} on the dev sample; the corpus was not encoded",
+            tolerance=config.gate.tolerance,
         )
         return JudgedCandidate(Decision("worse", (reason,), config.training.select_by, (row,)))
 
-    with stages.stage("encode with the candidate"):
+    with stages.stage(to_translate("encode with the candidate")):
         own_table = stages.encode(dataset, checkpoint.uri)
-    with stages.stage("measure both"):
-        after = stages.measure(dataset, own_table, checkpoint.uri, "candidate")
-        before = stages.measure(dataset, table, champion.model, "champion", is_baseline=True)
+    with stages.stage(to_translate("measure both")):
+        after = stages.measure(dataset, own_table, checkpoint.uri, tr("candidate"))
+        before = stages.measure(dataset, table, champion.model, tr("champion"), is_baseline=True)
         known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
         decision = decide(before, after, known, config.gate, config.evaluation)
         decision = _look_elsewhere(decision, sets, stages, config, champion, checkpoint)
         contenders = [
-            Contender("candidate", checkpoint.uri, own_table, after),
-            Contender("champion", champion.model, table, before),
+            Contender(tr("candidate"), checkpoint.uri, own_table, after),
+            Contender(tr("champion"), champion.model, table, before),
         ]
         facts = [
-            ("champion", champion.describe()),
-            ("candidate", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
+            (tr("champion"), champion.describe()),
+            (tr("candidate"), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
-        title = "Candidate and champion"
+        title = tr("Candidate and champion")
         retention = decision.retention
         compared = stages.compare(dataset, contenders, checkpoint, retention, title, facts)
     return JudgedCandidate(decision, compared, own_table)
@@ -87,11 +88,12 @@ def _look_elsewhere(
     """
     if not sets:
         return decision
-    models = [NamedModel("candidate", checkpoint.uri), NamedModel("champion", champion.model)]
+    current = tr("champion")
+    models = [NamedModel(tr("candidate"), checkpoint.uri), NamedModel(current, champion.model)]
     start = storage.absolute(config.model)
     if champion.version and model_fingerprint(fetch_model(start)) != champion.encoder:
-        models.append(NamedModel("base model", start))
+        models.append(NamedModel(tr("base model"), start))
     scores = score_models(sets, models, stages.root, config.dimensions, config.encoding)
     retention = compare_scores(sets, scores, config.retention)
-    champions_losses = judge_retained(scores[models[-1].name], scores["champion"], config.retention)
+    champions_losses = judge_retained(scores[models[-1].name], scores[current], config.retention)
     return hold_to_retention(decision, retention, champions_losses)

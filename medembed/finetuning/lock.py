@@ -14,6 +14,7 @@ from medembed.errors import MedEmbedError
 from medembed.finetuning.incoming import Incoming
 from medembed.finetuning.retrain import Publish, Retrained, retrain
 from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.language import to_translate, tr
 from medembed.registry.models import Registry
 
 BUSY = "busy"  # the outcome where another retraining of the model runs
@@ -53,9 +54,12 @@ def hold(model: str) -> Iterator[None]:
     from ray.exceptions import RayActorError
 
     name = f"retrain-{model}"
-    holder = (
-        f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}, "
-        f"since {datetime.now(UTC):%H:%M} UTC"
+    holder = tr(
+        "{user} on {host}, process {process}, since {time:%H:%M} UTC",
+        user=getpass.getuser(),
+        host=socket.gethostname(),
+        process=os.getpid(),
+        time=datetime.now(UTC),
     )
     actor_class = ray.remote(num_cpus=0)(_Holder)
     try:
@@ -65,10 +69,14 @@ def hold(model: str) -> Iterator[None]:
         try:
             other = ray.get(ray.get_actor(name, namespace=_NAMESPACE).read.remote(), timeout=30)
         except (ValueError, RayActorError, TimeoutError):
-            other = "another process that is just ending"
+            other = tr("another process that is just ending")
         raise Busy(
-            f"models:/{model} is being retrained already, by {other}; this one ends and "
-            "changes nothing."
+            to_translate(
+                "models:/{model} is being retrained already, by {other}; this one ends and "
+                "changes nothing."
+            ),
+            model=model,
+            other=other,
         ) from None
     try:
         yield

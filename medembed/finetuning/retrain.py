@@ -34,6 +34,7 @@ from medembed.finetuning.judge import JudgedCandidate, judge
 from medembed.finetuning.new_queries import find_new
 from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.finetuning.stages import Stages
+from medembed.language import to_translate, tr
 from medembed.privacy import without_passwords
 from medembed.registry.catalog import set_tags
 from medembed.registry.champion import REFUSED
@@ -48,6 +49,8 @@ from medembed.training.run.enough import check_enough, check_enough_new
 logger = logging.getLogger(__name__)
 
 CANDIDATE = "candidate"  # alias of the newest one that has passed
+_ANEW = to_translate("train anew")
+_FURTHER = to_translate("train from the champion, {new} new, {old} old queries")
 # Makes a version champion in place of the one with this number; returns lines for people.
 Publish = Callable[[Version, str | None], list[str]]
 
@@ -80,19 +83,30 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     champion = read_current(config, registry)
     aside = () if config.retake else set_aside(registry)
     incoming = find_incoming(config.source, champion.taken, aside, config.settle_s)
-    logger.info("%s; %s: %s", champion.describe(), config.source.path, incoming.describe())
+    logger.info(
+        tr(
+            "{champion}; {path}: {files}",
+            champion=champion.describe(),
+            path=config.source.path,
+            files=incoming.describe(),
+        )
+    )
     if not incoming.new:
-        line = f"nothing new in {config.source.path}: {incoming.describe()}"
-        return Retrained("nothing new", (line,), incoming)
+        line = tr(
+            "nothing new in {path}: {files}", path=config.source.path, files=incoming.describe()
+        )
+        return Retrained(to_translate("nothing new"), (line,), incoming)
 
     attempt = Attempt.of(config, champion, incoming)
     earlier = find_earlier(registry, attempt)
     if earlier is not None and not config.gate.force:
         decision = earlier.lineage.decision
-        outcome = decision if decision in REFUSED else "promoted, and replaced since"
-        line = (
-            f"the same files were tried before: {outcome} ({earlier.reference}); more files, or "
-            "another config, make a new attempt."
+        outcome = decision if decision in REFUSED else to_translate("promoted, and replaced since")
+        line = tr(
+            "the same files were tried before: {outcome} ({reference}); more files, or another "
+            "config, make a new attempt.",
+            outcome=tr(outcome),
+            reference=earlier.reference,
         )
         return Retrained(outcome, (line,), incoming)
     return _Retraining(config, registry, champion, incoming, attempt, Stages(config)).run(publish)
@@ -118,23 +132,23 @@ class _Retraining:
     def run(self, publish: Publish) -> Retrained:
         stages = self.stages
         champion = self.champion
-        with stages.stage("grow the data set"):
+        with stages.stage(to_translate("grow the data set")):
             dataset = self._grow()
             stages.announce(dataset)
         before = champion.dataset
         if before is not None and dataset.fingerprint == before.fingerprint:
-            line = (
-                f"nothing new in {len(self.incoming.new)} new files: the champion's data set has "
-                "all of their rows"
+            line = tr(
+                "nothing new in {count} new files: the champion's data set has all of their rows",
+                count=len(self.incoming.new),
             )
-            return self._result("nothing new", [line], dataset)
+            return self._result(to_translate("nothing new"), [line], dataset)
 
         new = find_new(before, dataset)
         sets: Sequence[RetentionSet] = ()
         if new:
             self._check_queries(dataset, new)
             sets = stages.open_retention(dataset, champion.model)
-        with stages.stage("encode what changed with the champion"):
+        with stages.stage(to_translate("encode what changed with the champion")):
             table = self._encode(dataset, is_unseen=True)
         if not new:
             return self._add_documents(dataset, publish)
@@ -143,21 +157,20 @@ class _Retraining:
         judged = judge(stages, self.config, champion, dataset, table, trained.checkpoint, sets)
         version = self._register(trained, judged)
         lines = [
-            f"data set: {describe_growth(before, dataset)}",
+            tr("data set: {growth}", growth=describe_growth(before, dataset)),
             *show_decision(judged.decision, champion.describe()),
         ]
         outcome: str = judged.decision.outcome
         if outcome == "better" or self.config.gate.force:
             self.registry.set_alias(version, CANDIDATE)
             if self.config.promote:
-                outcome = "promoted"
+                outcome = to_translate("promoted")
                 lines += publish(version, champion.number)
             else:
-                outcome = "waits"
+                outcome = to_translate("waits")
                 reference = f"model={version.reference}"
-                lines.append(
-                    f"passed the gate: {command(self.config.registry, 'promote', reference)}"
-                )
+                promote = command(self.config.registry, "promote", reference)
+                lines.append(tr("passed the gate: {command}", command=promote))
         return replace(
             self._result(outcome, lines, dataset, version),
             decision=judged.decision,
@@ -210,20 +223,19 @@ class _Retraining:
         if not full:
             known = set(dataset.queries("train")["query_id"].to_pylist()).difference(new)
             old = choose_replay(known, len(new), config.increment)
-        with stages.stage("mine hard negatives"):
+        with stages.stage(to_translate("mine hard negatives")):
             previous = find_mined(self.registry, table, config)
             mining = config.mining.model_copy(update={"previous": previous})
             only = None if full else [*new, *old]
             examples = stages.mine(dataset, table, champion.model, mining, only=only)
-        with stages.stage("train"):
-            how = "anew" if full else f"from the champion, {len(new)} new, {len(old)} old queries"
-            logger.info("train %s", how)
+        with stages.stage(to_translate("train")):
+            logger.info(tr(_ANEW if full else _FURTHER, new=len(new), old=len(old)))
             elsewhere = draw_retention_samples(sets, config.retention)
             place = stages.place("models/{key}")
             checkpoint = train_candidate(
                 dataset, examples, champion, config, place, elsewhere, full=full
             )
-            logger.info("best checkpoint: %s", checkpoint.describe_score())
+            logger.info(tr("best checkpoint: {score}", score=checkpoint.describe_score()))
         lineage = Lineage(
             dataset=dataset.as_source,
             examples=examples.as_source,
@@ -268,13 +280,13 @@ class _Retraining:
         version = self.champion.version
         if version is None:
             raise DataError(
-                f"{dataset.uri}: no training query; a first model needs queries with their "
-                "documents."
+                "{uri}: no training query; a first model needs queries with their documents.",
+                uri=dataset.uri,
             )
-        growth = describe_growth(self.champion.dataset, dataset)
-        line = (
-            f"data set: {growth}; no new training pair, so that the champion stays, with the new "
-            "documents"
+        line = tr(
+            "data set: {growth}; no new training pair, so that the champion stays, with the new "
+            "documents",
+            growth=describe_growth(self.champion.dataset, dataset),
         )
         table = self._encode(dataset)
         lineage = Lineage(table=table.as_source, dataset=dataset.as_source)
@@ -283,4 +295,4 @@ class _Retraining:
         set_tags(self.registry, version, Lineage(table=table.as_source))
         # last: it says which files are taken
         set_tags(self.registry, version, Lineage(dataset=dataset.as_source))
-        return self._result("documents added", lines, dataset, version)
+        return self._result(to_translate("documents added"), lines, dataset, version)

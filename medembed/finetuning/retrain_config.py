@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri, OutputUri
 from medembed.finetuning.config import MINILM, StagesConfig
+from medembed.language import tr
 
 
 class IncrementConfig(Config):
@@ -78,7 +79,7 @@ class GateConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.force and self.reason is None:
-            raise ValueError("force: needs a reason, which is kept: give gate.reason='...'")
+            raise ValueError(tr("force: needs a reason, which is kept: give gate.reason='...'"))
         return self
 
 
@@ -133,11 +134,16 @@ class RetrainConfig(StagesConfig):
     def _check(self) -> Self:
         if not set(self.gate.dimensions) <= set(self.dimensions):
             raise ValueError(
-                f"gate.dimensions: found {list(self.gate.dimensions)}, expected some of "
-                f"{list(self.dimensions)}"
+                tr(
+                    "gate.dimensions: found {dimensions}, expected some of {measured}",
+                    dimensions=list(self.gate.dimensions),
+                    measured=list(self.dimensions),
+                )
             )
         if self.mining.previous is not None:
-            raise ValueError("mining.previous: found by the lineage; leave it out")
+            raise ValueError(tr("mining.previous: found by the lineage; leave it out"))
         if self.splits.previous is not None:
-            raise ValueError("splits.previous: found by the lineage; leave it out, or give `data`")
+            raise ValueError(
+                tr("splits.previous: found by the lineage; leave it out, or give `data`")
+            )
         return self

@@ -12,23 +12,28 @@ from medembed.evaluation.words import format_table
 from medembed.finetuning.finetune import Finetuned
 from medembed.finetuning.lock import BUSY
 from medembed.finetuning.retrain import Retrained
+from medembed.language import tr
 from medembed.privacy import without_passwords
-from medembed.registry.models import Registry
+from medembed.registry.models import Registry, Version
 
 
 def describe_finetuned(result: Finetuned, registry: Registry) -> list[str]:
     """Return the table, the sentence, and where everything lies."""
-    verdict = "champion" if result.is_promoted else "not promoted"
+    verdict = tr("champion") if result.is_promoted else tr("not promoted")
     return [
         "",
         format_table(result.comparison),
         headline(result.comparison),
         *format_retention(result.compared.page.retention),
         "",
-        f"model:   {result.trained.checkpoint.uri}",
-        f"         registered as {result.version.reference} ({verdict})",
-        f"report:  {result.report}",
-        f"MLflow:  {without_passwords(registry.tracking_uri)}, run {result.version.run_id}",
+        tr("model:   {uri}", uri=result.trained.checkpoint.uri),
+        tr(
+            "         registered as {reference} ({verdict})",
+            reference=result.version.reference,
+            verdict=verdict,
+        ),
+        tr("report:  {uri}", uri=result.report),
+        _name_run(registry, result.version),
     ]
 
 
@@ -39,10 +44,14 @@ def describe_retrained(result: Retrained, registry: Registry) -> list[str]:
     lines = ["", *result.lines]
     if result.version is not None:
         if result.report:
-            lines.append(f"report:  {result.report}")
-        run_id = result.version.run_id
-        lines.append(f"MLflow:  {without_passwords(registry.tracking_uri)}, run {run_id}")
-    return [*lines, f"retrain: {result.outcome}"]
+            lines.append(tr("report:  {uri}", uri=result.report))
+        lines.append(_name_run(registry, result.version))
+    return [*lines, tr("retrain: {outcome}", outcome=tr(result.outcome))]
+
+
+def _name_run(registry: Registry, version: Version) -> str:
+    uri = without_passwords(registry.tracking_uri)
+    return tr("MLflow:  {uri}, run {run_id}", uri=uri, run_id=version.run_id)
 
 
 def summarize_finetuned(result: Finetuned) -> dict[str, Any]:

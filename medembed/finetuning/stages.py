@@ -5,8 +5,8 @@ call finds it again, so a second run, or one after Ctrl-C, does only what is not
 """
 
 import logging
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
 from medembed.evaluation.words import label
 from medembed.finetuning.config import StagesConfig
+from medembed.language import to_translate, tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
@@ -65,9 +66,19 @@ class Stages:
     def place(self, name: str) -> str:
         return storage.join(self.root, name)
 
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Log and time the block."""
-        return stage(name, self.seconds)
+    @contextmanager
+    def stage(self, name: str, number: int = 1, rounds: int = 1) -> Iterator[None]:
+        """Log and time the block, of one round of several."""
+        title = name
+        if rounds > 1:
+            title = tr(
+                "{stage}, round {number} of {rounds}", stage=tr(name), number=number, rounds=rounds
+            )
+            name += f", round {number} of {rounds}"
+        spent: dict[str, float] = {}
+        with stage(title, spent):
+            yield
+        self.seconds[name] = spent[title]
 
     def announce(self, dataset: Dataset) -> None:
         """Log what was kept of the data, and what was dropped and why."""
@@ -81,7 +92,9 @@ class Stages:
         """
         measured = self.config.evaluation
         needed = (("dev", self.config.training.dev_tag), (measured.split, measured.tag))
-        require_queries(dataset, needed, "fine-tuning chooses checkpoints and measures on queries")
+        require_queries(
+            dataset, needed, to_translate("fine-tuning chooses checkpoints and measures on queries")
+        )
         check_data(dataset, measured, bm25=False)
         draw_dev_sample(dataset, self.config.training)
 
@@ -104,9 +117,13 @@ class Stages:
             self.config.encoding,
             is_unseen=is_unseen,
         )
-        encoder = table.info.encoder
         logger.info(
-            "embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, encoder
+            tr(
+                "embedding table: {rows} rows x {width}, encoder {encoder}",
+                rows=table.rows,
+                width=table.info.width,
+                encoder=table.info.encoder,
+            )
         )
         return table
 
@@ -121,7 +138,7 @@ class Stages:
         """Return examples of the queries in `only`, or of all, with the model's hard negatives."""
         place = self.place("examples/{key}")
         examples = mine(dataset, table, model, place, mining, self.config.encoding, only=only)
-        logger.info("examples: %s", format_counts(examples.manifest.counts))
+        logger.info(tr("examples: {counts}", counts=format_counts(examples.manifest.counts)))
         return examples
 
     def measure(
@@ -139,11 +156,13 @@ class Stages:
         objective = principal_metrics(list(next(iter(evaluation.metrics.values()))))[0]
         scores = [f"{width}: {row[objective]:.3f}" for width, row in evaluation.metrics.items()]
         logger.info(
-            "%s of the %s on the %s split, by dimension: %s",
-            label(objective),
-            name,
-            measurement.split,
-            ", ".join(scores),
+            tr(
+                "{metric} of the {name} on the {split} split, by dimension: {scores}",
+                metric=label(objective),
+                name=name,
+                split=measurement.split,
+                scores=", ".join(scores),
+            )
         )
         return evaluation
 

@@ -11,6 +11,7 @@ from medembed.finetuning.attempts import set_aside
 from medembed.finetuning.champion import read_taken
 from medembed.finetuning.incoming import count_rows, find_incoming
 from medembed.finetuning.retrain_config import RetrainConfig, TriggerConfig
+from medembed.language import tr
 from medembed.registry.models import Registry
 from medembed.storage import StoredFile
 
@@ -53,7 +54,13 @@ class Watch:
         """
         from mlflow.exceptions import MlflowException
 
-        logger.info("watching %s every %g s", self.config.source.path, self.trigger.every_s)
+        logger.info(
+            tr(
+                "watching {path} every {every_s:g} s",
+                path=self.config.source.path,
+                every_s=self.trigger.every_s,
+            )
+        )
         while True:
             try:
                 due = self.look()
@@ -65,10 +72,16 @@ class Watch:
                 known = find_known(error)
                 if known is None and not isinstance(error, (OSError, MlflowException)):
                     raise
-                reason = (
-                    known or f"{type(error).__name__}: the registry or storage cannot be reached"
+                reason = known or tr(
+                    "{kind}: the registry or storage cannot be reached", kind=type(error).__name__
                 )
-                logger.error("error: %s; tried again in %.0f s", reason, self.put_off())
+                logger.error(
+                    tr(
+                        "error: {reason}; tried again in {wait_s:.0f} s",
+                        reason=reason,
+                        wait_s=self.put_off(),
+                    )
+                )
             time.sleep(self.trigger.every_s)
 
     def look(self, now: float | None = None) -> Due | None:
@@ -81,7 +94,9 @@ class Watch:
         taken = read_taken(config, self.registry)
         incoming = find_incoming(config.source, taken, aside, config.settle_s, now, self._hashes)
         if incoming.left.keys() - self._left:
-            logger.warning("%s: %s", config.source.path, incoming.describe())
+            logger.warning(
+                tr("{path}: {files}", path=config.source.path, files=incoming.describe())
+            )
         self._left = set(incoming.left)
 
         fresh = [file for file in incoming.new if file.content not in self._judged]
@@ -91,14 +106,17 @@ class Watch:
         rows = sum(count_rows(file) for file in fresh)
         age_s = now - min(file.written for file in fresh)
         if rows >= self.trigger.min_rows:
-            reason = (
-                f"{rows:,} rows in {len(fresh)} new files, trigger.min_rows is "
-                f"{self.trigger.min_rows:,}"
+            reason = tr(
+                "{rows:,} rows in {files} new files, trigger.min_rows is {min_rows:,}",
+                rows=rows,
+                files=len(fresh),
+                min_rows=self.trigger.min_rows,
             )
         elif age_s >= self.trigger.max_age_s:
-            reason = (
-                f"the oldest new file landed {age_s:,.0f} s ago, trigger.max_age_s is "
-                f"{self.trigger.max_age_s:g}"
+            reason = tr(
+                "the oldest new file landed {age_s:,.0f} s ago, trigger.max_age_s is {max_age_s:g}",
+                age_s=age_s,
+                max_age_s=self.trigger.max_age_s,
             )
         else:
             return None

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.judgments import JudgedDocument
 from medembed.mining.pairs import Pair
@@ -41,9 +42,12 @@ def settle_margin(config: MiningConfig, scores: Sequence[float]) -> MiningConfig
     mean = float(np.mean(scores)) if scores else 0.0
     start = mean if mean > _HIGH else 0.0
     logger.info(
-        "random pairs score %.2f on average: mining.margin=%s counts from %.2f",
-        mean,
-        config.margin,
-        start,
+        tr(
+            "random pairs score {mean:.2f} on average: mining.margin={margin} counts from "
+            "{start:.2f}",
+            mean=mean,
+            margin=config.margin,
+            start=start,
+        )
     )
     return config.model_copy(update={"margin_from": start})

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri, ModelUri
 from medembed.errors import ConfigError
+from medembed.language import tr
 
 Choice = Literal["hardest", "sample", "spread"]
 
@@ -110,7 +111,11 @@ class MiningConfig(Config):
     def _check(self) -> Self:
         if self.first_rank >= self.window:
             raise ValueError(
-                f"first_rank: found {self.first_rank}, expected less than window {self.window}"
+                tr(
+                    "first_rank: found {first_rank}, expected less than window {window}",
+                    first_rank=self.first_rank,
+                    window=self.window,
+                )
             )
         if (
             self.min_score is not None
@@ -118,7 +123,11 @@ class MiningConfig(Config):
             and self.min_score > self.max_score
         ):
             raise ValueError(
-                f"min_score: found {self.min_score}, expected at most max_score {self.max_score}"
+                tr(
+                    "min_score: found {min_score}, expected at most max_score {max_score}",
+                    min_score=self.min_score,
+                    max_score=self.max_score,
+                )
             )
         return self
 
@@ -132,6 +141,10 @@ def check_window(config: MiningConfig, place: str, rows: int) -> None:
     """Raise ConfigError for a window that the rows of the table at `place` cannot fill."""
     if config.window >= rows:
         raise ConfigError(
-            f"mining.window: found {config.window}, but {place} has {rows} rows, one of them a "
-            f"positive; choose at most {max(rows - 1, 0)}."
+            "mining.window: found {window}, but {place} has {rows} rows, one of them a "
+            "positive; choose at most {most}.",
+            window=config.window,
+            place=place,
+            rows=rows,
+            most=max(rows - 1, 0),
         )

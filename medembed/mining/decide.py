@@ -107,7 +107,9 @@ def _find_answered(
             answered.append(Answered(pair, Positive(row.row_id, row.score)))
     if not answered:
         raise DataError(
-            f"{table}: lacks the positives of all {len(pairs)} pairs; encode the data set."
+            "{table}: lacks the positives of all {count} pairs; encode the data set.",
+            table=table,
+            count=len(pairs),
         )
     return answered
 

@@ -57,8 +57,9 @@ class Examples:
         """Raise DataError if each negative has a row of its own, which training does not read."""
         if not self.manifest.is_lists:
             raise DataError(
-                f"{self.uri}: examples with a row for each negative, but training reads lists; "
-                "mine with mining.format=lists."
+                "{uri}: examples with a row for each negative, but training reads lists; mine "
+                "with mining.format=lists.",
+                uri=self.uri,
             )
 
     def read(self) -> list[dict[str, Any]]:

@@ -42,8 +42,12 @@ def check_inputs(inputs: MiningInputs) -> None:
     check_encoder(table, model_fingerprint(fetch_model(inputs.model)))
     if table.info.dataset not in ("", dataset.fingerprint):
         raise DataError(
-            f"{table.uri}: made from data set {table.info.dataset}, but {dataset.uri} is "
-            f"{dataset.fingerprint}; encode this data set into the table."
+            "{uri}: made from data set {dataset}, but {data} is {fingerprint}; "
+            "encode this data set into the table.",
+            uri=table.uri,
+            dataset=table.info.dataset,
+            data=dataset.uri,
+            fingerprint=dataset.fingerprint,
         )
     check_trained([inputs.dimensions], table.info.dimensions, table.info.width)
     check_window(inputs.config, table.uri, table.rows)

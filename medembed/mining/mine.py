@@ -15,6 +15,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import list_files
 from medembed.encoding.table import Table
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.lineage import ExamplesManifest, Origin
 from medembed.mining.config import MiningConfig
 from medembed.mining.decide import decide_pairs
@@ -24,7 +25,7 @@ from medembed.mining.judgments import known_positives
 from medembed.mining.pairs import select_pairs
 from medembed.mining.previous_search import describe_search, write_search
 from medembed.mining.queries import search_queries
-from medembed.mining.tally import Tally, advise, summarize
+from medembed.mining.tally import FEWER, Tally, advise, summarize
 from medembed.privacy import without_passwords
 from medembed.records import Records
 from medembed.schema import fingerprint
@@ -61,7 +62,7 @@ def mine(
     check_inputs(inputs)
     manifest = find_output(output, ExamplesManifest, key)
     if manifest is not None:
-        logger.info("examples %s: unchanged, reused", key)
+        logger.info(tr("examples {key}: unchanged, reused", key=key))
     else:
         manifest = _mine(inputs, output, key)
     records.clear()
@@ -121,8 +122,10 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
     pairs = select_pairs(dataset, config, inputs.only)
     if not pairs:
         raise DataError(
-            f"{dataset.uri}: no training pair; its {len(asked)} training queries have no positive: "
-            "add pairs, or lower splits.dev and splits.test."
+            "{uri}: no training pair; its {count} training queries have no positive: "
+            "add pairs, or lower splits.dev and splits.test.",
+            uri=dataset.uri,
+            count=len(asked),
         )
 
     qrels = dataset.qrels()
@@ -150,9 +153,10 @@ def _write_files(inputs: MiningInputs, scratch: Path, target: NewOutput) -> dict
 def _manifest_counts(counted: Mapping[str, Any], config: MiningConfig) -> dict[str, int]:
     """Return what the manifest and the terminal show; an example is a row of the files."""
     counts = counted["counts"]
+    rows = counts["pairs"] if config.format == "lists" else counts["negatives"]
     return {
-        "pairs": counts["pairs"],
-        "candidates above the margin": counted["dropped"]["above the margin"],
-        "pairs with fewer negatives than asked": counts["pairs with fewer negatives than asked"],
-        "examples": counts["pairs"] if config.format == "lists" else counts["negatives"],
+        to_translate("pairs"): counts["pairs"],
+        to_translate("candidates above the margin"): counted["dropped"]["above the margin"],
+        FEWER: counts[FEWER],
+        to_translate("examples"): rows,
     }

@@ -12,6 +12,7 @@ import numpy as np
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import Delta
 from medembed.encoding.table import Shard, Table, read_shard, with_rows
+from medembed.language import tr
 from medembed.mining.rules import Floats
 from medembed.records import Records
 from medembed.schema import document_of
@@ -86,10 +87,13 @@ def find_nearest(
     if usable:
         new = sum(shard["rows"] for shard in delta.added)
         logger.info(
-            "%d of %d queries keep their earlier lists; %d new rows are searched for them",
-            len(usable),
-            len(needs),
-            new,
+            tr(
+                "{kept} of {count} queries keep their earlier lists; {new} new rows are searched "
+                "for them",
+                kept=len(usable),
+                count=len(needs),
+                new=new,
+            )
         )
         for line, added in _search(queries, sorted(usable), depths, delta.added, scope):
             nearest[line] = join(usable[line], added, depths[line])

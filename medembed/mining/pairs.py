@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from medembed.data.dataset import Dataset
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.schema import content_hash
 
@@ -42,7 +43,9 @@ def select_pairs(
             pair = Pair(query_id, row["text"], document_id)
             order[pair] = (config.prefer_tag not in row["tags"], place)
     if unanswered:
-        logger.info("%d training queries without a positive are not mined", unanswered)
+        logger.info(
+            tr("{count} training queries without a positive are not mined", count=unanswered)
+        )
     return sorted(order, key=order.__getitem__)[: config.max_pairs]
 
 

@@ -132,16 +132,20 @@ def open_previous(
     mined_from = manifest.origin.table
     if searched is None or mined_from is None or mined_from.version is None:
         raise DataError(
-            f"mining.previous {previous.uri}: lacks its search, from which this run goes on; leave "
-            "it out."
+            "mining.previous {uri}: lacks its search, from which this run goes on; leave it out.",
+            uri=previous.uri,
         )
     before = asdict(searched) | {"table": mined_from.uri}
     asked = asdict(describe_search(table, dimensions)) | {"table": table.uri}
     for name, value in asked.items():
         if before[name] != value:
             raise DataError(
-                f"mining.previous {previous.uri}: mined with {name} {before[name]}, but this run "
-                f"has {value}; leave mining.previous out, and all queries are searched anew."
+                "mining.previous {uri}: mined with {name} {before}, but this run has "
+                "{value}; leave mining.previous out, and all queries are searched anew.",
+                uri=previous.uri,
+                name=name,
+                before=before[name],
+                value=value,
             )
     parts: list[pa.Table] = []
     for name in manifest.files:

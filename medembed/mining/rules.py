@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from medembed.language import to_translate
 from medembed.mining.config import MiningConfig
 
 Floats = npt.NDArray[np.float64]
@@ -13,15 +14,15 @@ Ints = npt.NDArray[np.int64]
 Verdicts = npt.NDArray[np.int8]
 # In this order: a candidate counts under the first that refuses it.
 RULES = (
-    "same content as a positive",
-    "same words as a positive",
-    "same words as a nearer document",
-    "before first_rank",
-    "above the margin",
-    "above max_score",
-    "below min_score",
+    to_translate("same content as a positive"),
+    to_translate("same words as a positive"),
+    to_translate("same words as a nearer document"),
+    to_translate("before first_rank"),
+    to_translate("above the margin"),
+    to_translate("above max_score"),
+    to_translate("below min_score"),
 )
-KNOWN_POSITIVE = "known positive"  # by id: no candidate, and takes no rank
+KNOWN_POSITIVE = to_translate("known positive")  # by id: no candidate, and takes no rank
 KEPT, JUDGED = -1, -2  # what no rule refuses; what is a negative already, as somebody judged it
 SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(
     len(RULES)

@@ -15,6 +15,7 @@ from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
+from medembed.language import to_translate
 from medembed.mining.rules import Floats
 from medembed.mining.texts import CorpusRows, number_names
 from medembed.progress import track_rows
@@ -149,7 +150,9 @@ def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> dict[str
         gpus=encoding.gpus_per_worker,
     )
     scores = np.empty(len(texts))
-    for row in track_rows(results, len(texts), "second opinion", "pairs"):
+    for row in track_rows(
+        results, len(texts), to_translate("second opinion"), to_translate("pairs")
+    ):
         scores[row["number"] : row["number"] + row["rows"]] = row["scores"]
     return {"scores": scores}
 

@@ -13,6 +13,7 @@ from medembed.lineage import ExamplesManifest
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import LISTS, Examples
 from medembed.mining.rules import highest_score
+from medembed.mining.tally import FEWER
 from medembed.schema import EXAMPLES, fingerprint
 
 MOST = 64  # negatives that a pool may hold for each pair
@@ -25,8 +26,10 @@ def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
     """
     if config.choice != "hardest" or config.format != "lists":
         raise DataError(
-            f"mining: found choice={config.choice}, format={config.format}; negatives and margin "
-            "are cut from one pool, which needs choice=hardest and format=lists."
+            "mining: found choice={choice}, format={format}; negatives and margin are cut "
+            "from one pool, which needs choice=hardest and format=lists.",
+            choice=config.choice,
+            format=config.format,
         )
     given = [margin for margin in margins if margin is not None]
     narrowest = min(given) if len(given) == len(margins) else None
@@ -45,7 +48,7 @@ def cut_examples(pool: Examples, output: str, negatives: int, margin: float | No
     short = sum(len(row["negatives"]) < negatives for row in rows)
     counts = {
         "pairs": len(rows),
-        "pairs with fewer negatives than asked": short,
+        FEWER: short,
         "examples": len(rows),
     }
     with NewOutput(output, key) as target:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from medembed.data.dataset import format_counts
+from medembed.language import to_translate, tr
 from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
 from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RULES
 
+FEWER = to_translate("pairs with fewer negatives than asked")
 SUSPECTS = 50  # likely false negatives that are listed
 _IDS = 1000  # queries with too few negatives that are listed
 _SHARES = {"5%": 0.05, "25%": 0.25, "50%": 0.5, "75%": 0.75, "95%": 0.95}
@@ -56,7 +59,7 @@ class Tally:
                 "pairs with fewer candidates than the window": int(
                     len(verdicts) < self.config.window
                 ),
-                "pairs with fewer negatives than asked": int(is_short),
+                FEWER: int(is_short),
             }
         )
         self.dropped[KNOWN_POSITIVE] += passed
@@ -160,12 +163,16 @@ class Tally:
 def summarize(counted: Mapping[str, Any]) -> str:
     """Say in one line what mining did."""
     counts = counted["counts"]
-    refused = [f"{count:,} {name}" for name, count in counted["dropped"].items() if count]
-    return (
-        f"{counts['documents looked at']:,} documents looked at for {counts['pairs']:,} pairs: "
-        f"{', '.join(refused) or 'none refused'}; {counts['negatives']:,} negatives "
-        f"({counts['judged negatives']:,} judged), "
-        f"{counted['queries_with_too_few']['count']:,} queries with too few"
+    refused = {name: count for name, count in counted["dropped"].items() if count}
+    return tr(
+        "{documents:,} documents looked at for {pairs:,} pairs: {refused}; {negatives:,} negatives "
+        "({judged:,} judged), {short:,} queries with too few",
+        documents=counts["documents looked at"],
+        pairs=counts["pairs"],
+        refused=format_counts(refused) or tr("none refused"),
+        negatives=counts["negatives"],
+        judged=counts["judged negatives"],
+        short=counted["queries_with_too_few"]["count"],
     )
 
 
@@ -176,11 +183,13 @@ def advise(counted: Mapping[str, Any]) -> str | None:
         return None
     counts = counted["counts"]
     keys = [f"mining.{key}={'null' if value is None else value}" for key, value in margins.items()]
-    return (
-        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have no negative, "
-        f"as all of their candidates lie above the margin; {' '.join(keys)} would keep some. If "
-        "the model ranks the positives badly, that is what it needs; else look at "
-        "likely_false_negatives in mining.json first."
+    return tr(
+        "{negatives:,} negatives for {pairs:,} pairs: most have no negative, as all of their "
+        "candidates lie above the margin; {keys} would keep some. If the model ranks the positives "
+        "badly, that is what it needs; else look at likely_false_negatives in mining.json first.",
+        negatives=counts["negatives"],
+        pairs=counts["pairs"],
+        keys=" ".join(keys),
     )
 
 

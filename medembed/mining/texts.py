@@ -43,8 +43,9 @@ class CorpusRows:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"corpus: row id {show_id(str(error.args[0]))!r} is in the embedding table, but "
-                "not in the data set; encode it again."
+                "corpus: row id {row_id!r} is in the embedding table, but not in the data set; "
+                "encode it again.",
+                row_id=show_id(str(error.args[0])),
             ) from None
 
     def text(self, row_id: str) -> str:

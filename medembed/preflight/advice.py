@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.retention.sets import RetentionSet
+from medembed.language import tr
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
@@ -45,44 +46,58 @@ def _about_queries(result: Preflight) -> Iterator[str]:
     sample = result.sample
     total = sum(data.queries.values())
     if not total and sample.labelled_rows:
-        yield (
-            f"{sample.labelled_rows:,} texts have a class and no query asks for any: "
-            "training and measuring need pairs of query and document; add some."
+        yield tr(
+            "{texts:,} texts have a class and no query asks for any: training and measuring need "
+            "pairs of query and document; add some.",
+            texts=sample.labelled_rows,
         )
     elif not sample.queries:
-        yield (
-            f"No {sample.split} query has a positive document: raise splits.{sample.split} "
-            "or add pairs."
+        yield tr(
+            "No {split} query has a positive document: raise splits.{split} or add pairs.",
+            split=sample.split,
         )
     if total and data.queries["test"] < _FEW_TEST_QUERIES:
-        yield (
-            f"{data.queries['test']} test queries: under {_FEW_TEST_QUERIES} a gain can hardly be "
-            "told from chance; raise splits.test or add pairs."
+        yield tr(
+            "{queries} test queries: under {enough} a gain can hardly be told from chance; raise "
+            "splits.test or add pairs.",
+            queries=data.queries["test"],
+            enough=_FEW_TEST_QUERIES,
         )
-    if sample.are_weak:
-        yield (
-            f"All {sample.split} queries were made from titles, names or headings, which are "
-            "easier than what people ask: add real queries before you trust the recall."
-        )
-    if 2 * data.weak_pairs > data.pairs:
-        yield (
-            f"{data.weak_pairs:,} of {data.pairs:,} training pairs "
-            f"({data.weak_pairs / data.pairs:.0%}) were made from titles, names or headings: add "
-            "real queries."
-        )
+    yield from _about_weak_queries(result)
     if data.largest_group > _LARGE_GROUP * total:
-        yield (
-            f"One group holds {data.largest_group / total:.0%} of the queries "
-            f"({data.largest_group:,}) and falls into one split: look for a text or key that joins "
-            "what does not belong together."
+        yield tr(
+            "One group holds {share:.0%} of the queries ({queries:,}) and falls into one split: "
+            "look for a text or key that joins what does not belong together.",
+            share=data.largest_group / total,
+            queries=data.largest_group,
         )
     lost = _dropped(
         result, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule)
     )
     if lost > _MANY_QUERIES_LOST * (lost + total):
-        yield (
-            f"{lost:,} queries were left out, beside {total:,} kept: see the rules under "
-            "'left out'."
+        yield tr(
+            "{lost:,} queries were left out, beside {kept:,} kept: see the rules under 'left out'.",
+            lost=lost,
+            kept=total,
+        )
+
+
+def _about_weak_queries(result: Preflight) -> Iterator[str]:
+    data = result.data
+    sample = result.sample
+    if sample.are_weak:
+        yield tr(
+            "All {split} queries were made from titles, names or headings, which are easier than "
+            "what people ask: add real queries before you trust the recall.",
+            split=sample.split,
+        )
+    if 2 * data.weak_pairs > data.pairs:
+        yield tr(
+            "{weak:,} of {pairs:,} training pairs ({share:.0%}) were made from titles, names or "
+            "headings: add real queries.",
+            weak=data.weak_pairs,
+            pairs=data.pairs,
+            share=data.weak_pairs / data.pairs,
         )
 
 
@@ -91,28 +106,33 @@ def _about_texts(result: Preflight, config: PreflightConfig) -> Iterator[str]:
     kept = sample.all_rows + sum(result.data.queries.values())
     repeated = _dropped(result, lambda rule: bool(_REPEATED.search(rule)))
     if repeated > _MANY_REPEATED * (repeated + kept):
-        yield (
-            f"{repeated:,} rows repeated others ({repeated / (repeated + kept):.0%}) and were left "
-            "out: there is less to learn from than the source's size says."
+        yield tr(
+            "{repeated:,} rows repeated others ({share:.0%}) and were left out: there is less to "
+            "learn from than the source's size says.",
+            repeated=repeated,
+            share=repeated / (repeated + kept),
         )
     cut = next(cut for cut in result.cuts if cut.max_length == result.own_length)
     if cut.tokens > _MUCH_TEXT_LOST:
-        yield (
-            f"{cut.tokens:.0%} of the text lies past the model's {result.own_length} tokens and is "
-            "never read: cut documents into chunks (source.chunk_words), or take a model that "
-            "reads more."
+        yield tr(
+            "{share:.0%} of the text lies past the model's {tokens} tokens and is never read: cut "
+            "documents into chunks (source.chunk_words), or take a model that reads more.",
+            share=cut.tokens,
+            tokens=result.own_length,
         )
     apart = (sample.all_documents - sample.documents) / max(sample.drawn, 1)
     if apart > _FAR_EXTRAPOLATED:
-        yield (
-            f"One sampled document stands for {apart:,.0f}: the recall is a rough guess; "
-            f"raise preflight.sample_documents above {config.sample_documents:,}."
+        yield tr(
+            "One sampled document stands for {count:,.0f}: the recall is a rough guess; raise "
+            "preflight.sample_documents above {sample:,}.",
+            count=apart,
+            sample=config.sample_documents,
         )
 
 
 def _about_retention(sets: Sequence[RetentionSet]) -> Iterator[str]:
     if not sets:
-        yield (
+        yield tr(
             "No retention set is given, so that nobody will see what the model loses on other "
             "topics, kinds of question or languages: give data sets that are not trained on, "
             "retention=[...]."
@@ -124,27 +144,31 @@ def _about_training(result: Preflight, training: TrainingConfig) -> Iterator[str
     train = result.train
     if train.is_timed and train.examples and not train.steps:
         together = train.batch_size * train.workers * training.accumulation_steps
-        yield (
-            f"{train.examples:,} examples do not fill one batch of {together:,}: lower "
-            "training.batch_size."
+        yield tr(
+            "{examples:,} examples do not fill one batch of {batch:,}: lower training.batch_size.",
+            examples=train.examples,
+            batch=together,
         )
     if train.is_timed and train.examples and train.seconds_per_step is None:
-        yield (
-            f"A batch of {train.batch_size} does not fit in memory: lower "
-            "training.batch_size or training.max_length."
+        yield tr(
+            "A batch of {batch} does not fit in memory: lower training.batch_size or "
+            "training.max_length.",
+            batch=train.batch_size,
         )
     is_long = (train.seconds or 0) > _LONG_S
     if is_long and 2 * result.typical_length <= (training.max_length or result.own_length):
-        yield (
-            f"95% of the texts have at most {result.typical_length} tokens, but a batch takes as "
-            f"long as its longest text: training.max_length={result.typical_length} makes training "
-            "shorter."
+        yield tr(
+            "95% of the texts have at most {tokens} tokens, but a batch takes as long as its "
+            "longest text: training.max_length={tokens} makes training shorter.",
+            tokens=result.typical_length,
         )
     too_wide = [dimension for dimension in training.dimensions if dimension > result.width]
     if too_wide:
-        yield (
-            f"The model has {result.width} dimensions, and training would refuse {too_wide}: "
-            "choose training.dimensions up to its width."
+        yield tr(
+            "The model has {width} dimensions, and training would refuse {too_wide}: choose "
+            "training.dimensions up to its width.",
+            width=result.width,
+            too_wide=too_wide,
         )
 
 
@@ -154,14 +178,21 @@ def _about_room(
     """Warn of what Ray has too little of for so many workers."""
     fitting = resources.fit(workers, plan.cpus, plan.gpus)
     if fitting < workers:
-        yield (
-            f"{name}.workers: {workers} asked for, Ray has room for {fitting}: ask for "
-            f"{fitting}, or wait for ever."
+        yield tr(
+            "{name}.workers: {workers} asked for, Ray has room for {fitting}: ask for {fitting}, "
+            "or wait for ever.",
+            name=name,
+            workers=workers,
+            fitting=fitting,
         )
     if not plan.capacity_bytes and workers * plan.memory_bytes > resources.memory_bytes:
-        yield (
-            f"{name}: {workers} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit "
-            f"in Ray's {resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
+        yield tr(
+            "{name}: {workers} x {size:.1f} GiB for its workers do not fit in Ray's "
+            "{room:.1f} GiB: ask for fewer workers.",
+            name=name,
+            workers=workers,
+            size=plan.memory_bytes / 2**30,
+            room=resources.memory_bytes / 2**30,
         )
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
+from medembed.language import to_translate
 from medembed.preflight.memory import peak_memory
 from medembed.progress import track
 from medembed.spread import spread
@@ -67,7 +68,9 @@ def probe_encoding(
         gpus=config.gpus_per_worker,
     )
     counted = ((len(row["embeddings"]), row) for row in results)
-    done = track(counted, len(queries) + len(documents), "encode sample", "texts")
+    done = track(
+        counted, len(queries) + len(documents), to_translate("encode sample"), to_translate("texts")
+    )
     rows = sorted(done, key=itemgetter("number"))
     width = rows[0]["embeddings"].shape[1]
     asked = [np.zeros((0, width), dtype=np.float32)]  # there may be no query

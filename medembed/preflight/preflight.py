@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import Pair, select_pairs
 from medembed.preflight.config import PreflightConfig
@@ -161,12 +162,14 @@ def _time_training(
 ) -> TrainCost | None:
     if not training.loss.traits.ranks:
         logger.info(
-            "train: not timed: only steps of a ranking loss are, and %s is not one",
-            training.loss.name,
+            tr(
+                "train: not timed: only steps of a ranking loss are, and {loss} is not one",
+                loss=training.loss.name,
+            )
         )
         return None
     examples = make_examples(pairs, corpus, mining.negatives)
     if not examples:
-        logger.info("train: nothing to time, there is no training pair")
+        logger.info(tr("train: nothing to time, there is no training pair"))
         return None
     return probe_training(examples, model, config.train_steps, training)

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from medembed.language import to_translate
 from medembed.matryoshka import truncate
 from medembed.preflight.encode_probe import EncodedSample
 from medembed.preflight.estimate import (
@@ -19,7 +20,7 @@ from medembed.preflight.estimate import (
 from medembed.preflight.queries import SMALLEST_SLICE, QuerySample, Slice
 from medembed.preflight.sample import CorpusSample
 
-ALL = "all queries"
+ALL = to_translate("all queries")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from medembed.evaluation.result import FEW_UNITS, OTHERS
+from medembed.language import to_translate, tr
 from medembed.preflight.config import PreflightConfig
 from medembed.schema import WEAK, content_hash
 
 # Groups. With fewer, a 95% interval can reach more than 0.17 to each side and says too little.
 SMALLEST_SLICE = 30
+_KINDS = {"language": to_translate("language {name}"), "tag": to_translate("tag {name}")}
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class Slice:
     name: str
     lines: tuple[int, ...]
     document_language: str | None = None
+
+
+def show_slice(name: str) -> str:
+    """Write a slice's name in the user's language: "language fr" is "langue fr" in French."""
+    kind, _, value = name.partition(" ")
+    return tr(_KINDS[kind], name=value) if kind in _KINDS else tr(name)
 
 
 @dataclass(frozen=True)

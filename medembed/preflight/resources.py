@@ -40,8 +40,13 @@ def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: 
     fitting = resources.fit(workers, cpus, gpus)
     if fitting < 1:
         raise ConfigError(
-            f"{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
-            f"{resources.cpus:g} and {resources.gpus:g}; ask for less, or set RAY_ADDRESS to a "
-            "cluster that has them."
+            "{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
+            "{all_cpus:g} and {all_gpus:g}; ask for less, or set RAY_ADDRESS to a cluster that has "
+            "them.",
+            name=name,
+            cpus=cpus,
+            gpus=gpus,
+            all_cpus=resources.cpus,
+            all_gpus=resources.gpus,
         )
     return fitting

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medembed.language import tr
 from medembed.preflight.memory import peak_memory
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
@@ -40,9 +41,11 @@ def probe_training(
     import ray
 
     logger.info(
-        "train: timing %d steps of %d examples",
-        steps,
-        config.batch_size * config.accumulation_steps,
+        tr(
+            "train: timing {steps} steps of {examples} examples",
+            steps=steps,
+            examples=config.batch_size * config.accumulation_steps,
+        )
     )
     needed = config.batch_size * config.accumulation_steps * (steps + 1)
     filled = [examples[number % len(examples)] for number in range(needed)]

@@ -19,8 +19,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from medembed.language import to_translate, tr
 from medembed.preflight.estimate import MeanInterval
 from medembed.preflight.quality import ALL, Kept, RecallCell, Survey
+from medembed.preflight.queries import show_slice
 
 ENOUGH_PAIRS = 1000
 TOO_FEW_PAIRS = 500
@@ -32,6 +34,12 @@ GOOD_KEPT = 0.90
 CHANCE = 0.40
 
 Answer = Literal["fine-tune", "do not", "marginal"]
+
+_OF_WORST_CELL: dict[Answer, str] = {
+    "fine-tune": to_translate("surely under {good:.2f}, there is room to improve"),
+    "marginal": to_translate("it may be under {good:.2f}; more queries tell"),
+    "do not": to_translate("it does well there, too"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ def decide(pairs: int, surveyed: Survey | None, split: str) -> Verdict:
     findings = [
         _Finding(
             "marginal",
-            f"The base model cannot be measured: no {split} query has a positive document.",
+            tr(
+                "The base model cannot be measured: no {split} query has a positive document.",
+                split=split,
+            ),
         )
     ]
     if surveyed is not None:
@@ -81,14 +92,24 @@ def _first(order: Sequence[Answer], answers: Collection[Answer]) -> Answer:
 
 def _judge_pairs(pairs: int) -> _Finding:
     if pairs < TOO_FEW_PAIRS:
-        meaning = f"under {TOO_FEW_PAIRS} there is too little to learn from; add some"
-        return _Finding("do not", f"{pairs:,} training pairs: {meaning}.")
-    if pairs < ENOUGH_PAIRS:
-        return _Finding(
-            "marginal",
-            f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.",
+        reason = tr(
+            "{pairs:,} training pairs: under {few} there is too little to learn from; add some.",
+            pairs=pairs,
+            few=TOO_FEW_PAIRS,
         )
-    return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
+        return _Finding("do not", reason)
+    if pairs < ENOUGH_PAIRS:
+        reason = tr(
+            "{pairs:,} training pairs: {few} can be enough, {enough:,} are.",
+            pairs=pairs,
+            few=TOO_FEW_PAIRS,
+            enough=ENOUGH_PAIRS,
+        )
+        return _Finding("marginal", reason)
+    reason = tr(
+        "{pairs:,} training pairs: {enough:,} are enough.", pairs=pairs, enough=ENOUGH_PAIRS
+    )
+    return _Finding("fine-tune", reason)
 
 
 def _judge_order(outranked: MeanInterval | None) -> Iterator[_Finding]:
@@ -96,28 +117,39 @@ def _judge_order(outranked: MeanInterval | None) -> Iterator[_Finding]:
     if outranked is not None and outranked.low > CHANCE:
         yield _Finding(
             "do not",
-            f"{outranked.value:.0%} of all documents rank before a query's positive "
-            f"({outranked.low:.0%} to {outranked.high:.0%}; by chance 50%). Training does not "
-            "mend that: look whether the columns hold queries and their answers; if they do, "
-            "take a model that reads these texts.",
+            tr(
+                "{share:.0%} of all documents rank before a query's positive ({low:.0%} to "
+                "{high:.0%}; by chance 50%). Training does not mend that: look whether the columns "
+                "hold queries and their answers; if they do, take a model that reads these texts.",
+                share=outranked.value,
+                low=outranked.low,
+                high=outranked.high,
+            ),
         )
 
 
 def _judge_mean(cell: RecallCell, split: str) -> _Finding:
     """Judge what the published rule looks at: all queries at full width, by their interval."""
     answer: Answer = "marginal"
-    meaning = f"too near to {GOOD_RECALL:.2f} to tell; more queries narrow it"
+    meaning = tr("too near to {good:.2f} to tell; more queries narrow it", good=GOOD_RECALL)
     if cell.recall.high < GOOD_RECALL:
         answer = "fine-tune"
-        meaning = f"under {GOOD_RECALL:.2f} there is room to improve"
+        meaning = tr("under {good:.2f} there is room to improve", good=GOOD_RECALL)
     elif cell.recall.low >= GOOD_RECALL:
         answer = "do not"
-        meaning = f"it does well in the mean, with {GOOD_RECALL:.2f} or more"
+        meaning = tr("it does well in the mean, with {good:.2f} or more", good=GOOD_RECALL)
     return _Finding(
         answer,
-        f"The base model's recall@10 on {split}, with all {cell.dimension} dimensions, is "
-        f"{cell.recall.value:.2f} (95% interval {cell.recall.low:.2f} to {cell.recall.high:.2f}): "
-        f"{meaning}.",
+        tr(
+            "The base model's recall@10 on {split}, with all {dimension} dimensions, is "
+            "{recall:.2f} (95% interval {low:.2f} to {high:.2f}): {meaning}.",
+            split=split,
+            dimension=cell.dimension,
+            recall=cell.recall.value,
+            low=cell.recall.low,
+            high=cell.recall.high,
+            meaning=meaning,
+        ),
     )
 
 
@@ -129,17 +161,21 @@ def _judge_cells(surveyed: Survey) -> Iterator[_Finding]:
     answer = _first(("fine-tune", "marginal", "do not"), answers.values())
     decisive = [cell for cell in answers if answers[cell] == answer]
     worst = min(decisive, key=lambda cell: (cell.sure.high, cell.dimension))
-    meaning = {
-        "fine-tune": f"surely under {GOOD_RECALL:.2f}, there is room to improve",
-        "marginal": f"it may be under {GOOD_RECALL:.2f}; more queries tell",
-        "do not": "it does well there, too",
-    }
     yield _Finding(
         answer,
-        f"The worst of {len(surveyed.cells)} cells (dimension x slice) is {worst.name} at "
-        f"{worst.dimension} dimensions: {worst.recall.value:.2f} in {worst.queries:,} queries "
-        f"({worst.sure.low:.2f} to {worst.sure.high:.2f}, wide enough for all cells at once): "
-        f"{meaning[answer]}.",
+        tr(
+            "The worst of {cells} cells (dimension x slice) is {name} at {dimension} dimensions: "
+            "{recall:.2f} in {queries:,} queries ({low:.2f} to {high:.2f}, wide enough for all "
+            "cells at once): {meaning}.",
+            cells=len(surveyed.cells),
+            name=show_slice(worst.name),
+            dimension=worst.dimension,
+            recall=worst.recall.value,
+            queries=worst.queries,
+            low=worst.sure.low,
+            high=worst.sure.high,
+            meaning=tr(_OF_WORST_CELL[answer], good=GOOD_RECALL),
+        ),
     )
 
 
@@ -157,15 +193,22 @@ def _judge_kept(kept: Sequence[Kept]) -> Iterator[_Finding]:
         return
     worst = min(kept, key=lambda entry: (entry.share.high, entry.dimension))
     answer: Answer = "do not"
-    meaning = "nothing much is lost"
+    meaning = tr("nothing much is lost")
     if worst.share.high < GOOD_KEPT:
         answer = "fine-tune"
-        meaning = "training with that dimension brings nearly all of it back"
+        meaning = tr("training with that dimension brings nearly all of it back")
     elif min(entry.share.value for entry in kept) < GOOD_KEPT:
         answer = "marginal"
-        meaning = f"it may be under {GOOD_KEPT:.0%}; more queries tell"
+        meaning = tr("it may be under {good:.0%}; more queries tell", good=GOOD_KEPT)
     yield _Finding(
         answer,
-        f"{worst.dimension} dimensions keep {worst.share.value:.0%} of the full width's recall "
-        f"({worst.share.low:.0%} to {worst.share.high:.0%}): {meaning}.",
+        tr(
+            "{dimension} dimensions keep {share:.0%} of the full width's recall ({low:.0%} to "
+            "{high:.0%}): {meaning}.",
+            dimension=worst.dimension,
+            share=worst.share.value,
+            low=worst.share.low,
+            high=worst.share.high,
+            meaning=meaning,
+        ),
     )
