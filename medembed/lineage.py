@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from medembed.facts import Searched, Start, TextFacts, Vocabulary
+from medembed.language import to_translate, tr
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
@@ -125,7 +126,7 @@ class DatasetManifest(Manifest):
     were made from. `erased_queries` are hashes of the queries that it lost by erasures.
     """
 
-    kind = "data set"
+    kind = to_translate("data set")
     role = "dataset"
     folder = "data"
     on_erasure = "rewrite"
@@ -166,10 +167,18 @@ class DatasetManifest(Manifest):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        landed = (f"{len(self.taken):,} landed files taken",) if self.taken else ()
-        if self.erased is None:
-            return landed
-        return (*landed, f"{self.erased.rows:,} rows erased, last on {self.erased.date}")
+        notes: list[str] = []
+        if self.taken:
+            notes.append(tr("{count:,} landed files taken", count=len(self.taken)))
+        if self.erased:
+            notes.append(
+                tr(
+                    "{rows:,} rows erased, last on {date}",
+                    rows=self.erased.rows,
+                    date=self.erased.date,
+                )
+            )
+        return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +190,7 @@ class ExamplesManifest(Manifest):
     examples that these were cut from.
     """
 
-    kind = "examples"
+    kind = to_translate("examples")
     role = "examples"
     folder = "examples"
     patterns = ("*.parquet", "nearest/*.arrow", "mining.json")
@@ -209,7 +218,7 @@ class ExamplesManifest(Manifest):
 class TableManifest(Manifest):
     """An embedding table at one version, as Lance describes it: no file of it is a manifest."""
 
-    kind = "table"
+    kind = to_translate("table")
     role: ClassVar[str] = "table"
     folder = "tables"
     on_erasure = "rewrite"
@@ -225,7 +234,7 @@ class TableManifest(Manifest):
 class EvaluationManifest(Manifest):
     """An evaluation: means, and the values of each query, text and pair, of model `encoder`."""
 
-    kind = "evaluation"
+    kind = to_translate("evaluation")
     layouts = (frozenset(BEST.names),)
 
     encoder: str
@@ -236,7 +245,7 @@ class EvaluationManifest(Manifest):
 class ExportManifest(Manifest):
     """Embeddings of a table as Parquet, cut to `dimensions`."""
 
-    kind = "exported embeddings"
+    kind = to_translate("exported embeddings")
     layouts = (frozenset({"document_id", "embedding"}),)
 
     dimensions: int
@@ -247,7 +256,7 @@ class ExportManifest(Manifest):
 class StartManifest(Manifest):
     """A model that a training begins with: turned to a corpus, or with its vocabulary alone."""
 
-    kind = "start of a training"
+    kind = to_translate("start of a training")
     on_erasure = "keep"
 
     start: Start | None
@@ -260,7 +269,7 @@ class CheckpointManifest(Manifest):
     `fingerprint` is its encoder's; `dimensions` those that it was trained for, widest first.
     """
 
-    kind = "checkpoint"
+    kind = to_translate("checkpoint")
     role: ClassVar[str] = "checkpoint"
     folder = "models"
     on_erasure = "keep"
@@ -283,8 +292,12 @@ class CheckpointManifest(Manifest):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        notes = (f"dimensions {', '.join(map(str, self.dimensions))}",)
-        return (*notes, f"dev score {self.score:.4f} at step {self.step}") if self.dev else notes
+        notes = [tr("dimensions {dimensions}", dimensions=", ".join(map(str, self.dimensions)))]
+        if self.dev:
+            notes.append(
+                tr("dev score {score:.4f} at step {step}", score=self.score, step=self.step)
+            )
+        return tuple(notes)
 
 
 # What versions name first, the newest before what it was made from.

@@ -60,7 +60,8 @@ def back_up(
     aliases = registry.aliases(name)
     if not versions:
         raise ServiceError(
-            f"models:/{name}: no versions to back up; the jobs train and finetune register them."
+            "models:/{name}: no versions to back up; the jobs train and finetune register them.",
+            name=name,
         )
     backup = Backup(registry, to)
     kept = select_kept(versions, aliases, keep)
@@ -143,8 +144,10 @@ class Backup:
                 tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
         if CheckpointManifest.role not in folders:
             raise StorageError(
-                f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
-                "copied; take the version out (medembed prune), or bring the folder back."
+                "{reference}: its checkpoint {source} is not there, or cannot be copied; take "
+                "the version out (medembed prune), or bring the folder back.",
+                reference=version.reference,
+                source=version.source,
             )
         self.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
 
@@ -152,7 +155,7 @@ class Backup:
         """Take the newest version of a table along."""
         output = find_output_files(TableManifest, Source("", uri))
         if output is None:
-            raise StorageError(f"tables: {uri}: no embedding table there.")
+            raise StorageError("tables: {uri}: no embedding table there.", uri=uri)
         self._outputs[output.folder] = output
         self.others.append(output.folder)
 
@@ -237,7 +240,9 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
         for name in there:
             if name.split("/")[0] not in OURS:
                 raise StorageError(
-                    f"{to}: expected nothing or a backup, found {name!r}; give another place."
+                    "{to}: expected nothing or a backup, found {name!r}; give another place.",
+                    to=to,
+                    name=name,
                 )
         return BackupManifest()
     manifest = read_manifest(to, BackupManifest)
@@ -247,8 +252,11 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
     for number, copied in manifest.versions.items():
         if manifest.name != model or runs.get(number, copied.run_id) != copied.run_id:
             raise StorageError(
-                f"{to}: holds a backup of another registry (its models:/{manifest.name}/{number} "
-                "is another); give a new place."
+                "{to}: holds a backup of another registry (its models:/{manifest_name}/{number} "
+                "is another); give a new place.",
+                to=to,
+                manifest_name=manifest.name,
+                number=number,
             )
     return manifest
 

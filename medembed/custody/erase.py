@@ -53,7 +53,7 @@ class Eraser:
         """Raises StorageError for a place that is not there, or cannot be read."""
         for uri in places:
             if not storage.exists(uri):
-                raise StorageError(f"places: {uri} is not there.")
+                raise StorageError("places: {uri} is not there.", uri=uri)
         self.registry = registry
         self.reach = Reach(registry, places, backups)
         self.request = replace(request, lost=_find_lost(self.reach.places, request))

@@ -52,9 +52,10 @@ def find(of: str, registry: Registry) -> Origins:
     manifest = read_output(uri)
     if manifest is None:
         raise StorageError(
-            f"{uri}: neither an embedding table nor a checkpoint, nor another output of a job; "
-            "give models:/<name>@<alias>, models:/<name>/<version>, an output's folder, a table's "
-            "URI or a server's http:// URL."
+            "{uri}: neither an embedding table nor a checkpoint, nor another output of a "
+            "job; give models:/<name>@<alias>, models:/<name>/<version>, an output's folder, "
+            "a table's URI or a server's http:// URL.",
+            uri=uri,
         )
     if isinstance(manifest, CheckpointManifest):
         encoder = manifest.fingerprint
@@ -67,8 +68,9 @@ def find(of: str, registry: Registry) -> Origins:
     line = f"{uri}: {manifest.kind}{at_version}, {format_counts(manifest.counts)}{encoder}"
     if link is None:
         raise ServiceError(
-            f"{line}; no registered version has this encoder or was trained on it; base models "
-            "are not registered; see medembed models."
+            "{line}; no registered version has this encoder or was trained on it; base "
+            "models are not registered; see medembed models.",
+            line=line,
         )
     return Origins([link], [line])
 
@@ -82,7 +84,11 @@ def _ask_server(url: str, chains: Chains) -> Origins:
             served = _Served(replica["version"], replica["fingerprint"], replica["table_version"])
             serving[served] += 1
     if replicas and not serving:
-        raise ServiceError(f"{url}: no replica could load its model: {replicas[0]['reason']}")
+        raise ServiceError(
+            "{url}: no replica could load its model: {replicas}",
+            url=url,
+            replicas=replicas[0]["reason"],
+        )
     if not replicas:  # scaled to zero
         model = _get(f"{url}/v1/models", "data")[0]
         table = model["table"]["version"] if model["table"] else None
@@ -99,8 +105,9 @@ def _ask_server(url: str, chains: Chains) -> Origins:
         link = chains.find(served.encoder)
         if link is None:
             raise ServiceError(
-                f"{line}; no registered version has this encoder; is this the registry that the "
-                "server was started with? See medembed models."
+                "{line}; no registered version has this encoder; is this the registry that the "
+                "server was started with? See medembed models.",
+                line=line,
             )
         origins.lines.append(line)
         if link not in origins.links:
@@ -116,4 +123,6 @@ def _get(url: str, name: str) -> list[dict[str, Any]]:
     # URLError, a timeout and a lost connection are OSErrors
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"no {name!r} in its answer" if isinstance(error, KeyError) else error
-        raise ServiceError(f"{url}: expected a MedEmbed server there: {reason}.") from None
+        raise ServiceError(
+            "{url}: expected a MedEmbed server there: {reason}.", url=url, reason=reason
+        ) from None

@@ -101,8 +101,9 @@ def find_leaving(
             selected.append(version)
     if missing:
         raise ServiceError(
-            f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see "
-            "medembed models."
+            "keep_versions: models:/{name}/{missing} is not in the registry; see medembed models.",
+            name=name,
+            missing=min(missing),
         )
     children = list(map(chains.link, [*selected, *others]))
     # Of their parents not the parents' parents, or nothing would ever go.
