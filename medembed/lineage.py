@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from medembed.facts import Searched, Start, TextFacts, Vocabulary
-from medembed.language import to_translate, tr
+from medembed.language import to_translate
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
@@ -110,11 +110,6 @@ class Manifest:
         """The fingerprint by which what is made of it names it."""
         return self.fingerprint or self.key
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What lineage says of it beside place, fingerprint and counts."""
-        return ()
-
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest(Manifest):
@@ -164,21 +159,6 @@ class DatasetManifest(Manifest):
     def query_count(self) -> int:
         """The number of queries."""
         return self.counts["queries"]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        notes: list[str] = []
-        if self.taken:
-            notes.append(tr("{count:,} landed files taken", count=len(self.taken)))
-        if self.erased:
-            notes.append(
-                tr(
-                    "{rows:,} rows erased, last on {date}",
-                    rows=self.erased.rows,
-                    date=self.erased.date,
-                )
-            )
-        return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,15 +269,6 @@ class CheckpointManifest(Manifest):
     def step(self) -> int:
         """The step of its training at which it was taken."""
         return int(self.dev["step"])
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        notes = [tr("dimensions {dimensions}", dimensions=", ".join(map(str, self.dimensions)))]
-        if self.dev:
-            notes.append(
-                tr("dev score {score:.4f} at step {step}", score=self.score, step=self.step)
-            )
-        return tuple(notes)
 
 
 # What versions name first, the newest before what it was made from.

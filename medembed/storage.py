@@ -278,13 +278,11 @@ def _explained(uri: str, fault: str, missing: str | None = None) -> Iterator[Non
     try:
         yield
     except FileNotFoundError:
-        raise StorageError(
-            "{uri}: {missing}.", uri=uri, missing=missing or tr("no such file")
-        ) from None
+        reason = missing or tr("no such file")
+        raise StorageError("{uri}: {reason}.", uri=uri, reason=reason) from None
     except (OSError, pa.ArrowException) as error:  # a damaged block of Parquet is an OSError
-        raise StorageError(
-            "{uri}: {fault}: {error}", uri=uri, fault=fault, error=first_line(error)
-        ) from None
+        why = first_line(error)
+        raise StorageError("{uri}: {fault}: {why}", uri=uri, fault=fault, why=why) from None
 
 
 def _matches(uri: str, pattern: str) -> bool:

@@ -30,6 +30,7 @@ from medembed.custody.kinds import (
 )
 from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
+from medembed.language import to_translate
 from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
@@ -69,7 +70,8 @@ def back_up(
         backup.add(version)
     for uri in tables:
         backup.add_table(uri)
-    for _ in track(backup.copy_outputs(), backup.files, "back up", "files"):
+    copies = backup.copy_outputs()
+    for _ in track(copies, backup.files, to_translate("back up"), to_translate("files")):
         pass
     for version in kept:
         if version.run_id:
@@ -240,8 +242,8 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
         for name in there:
             if name.split("/")[0] not in OURS:
                 raise StorageError(
-                    "{to}: expected nothing or a backup, found {name!r}; give another place.",
-                    to=to,
+                    "{uri}: expected nothing or a backup, found {name!r}; give another place.",
+                    uri=to,
                     name=name,
                 )
         return BackupManifest()
@@ -252,10 +254,10 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
     for number, copied in manifest.versions.items():
         if manifest.name != model or runs.get(number, copied.run_id) != copied.run_id:
             raise StorageError(
-                "{to}: holds a backup of another registry (its models:/{manifest_name}/{number} "
+                "{uri}: holds a backup of another registry (its models:/{model}/{number} "
                 "is another); give a new place.",
-                to=to,
-                manifest_name=manifest.name,
+                uri=to,
+                model=manifest.name,
                 number=number,
             )
     return manifest

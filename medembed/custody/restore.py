@@ -22,6 +22,7 @@ from medembed.custody.kinds import (
 from medembed.custody.names import PART
 from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
+from medembed.language import to_translate
 from medembed.lineage import CheckpointManifest
 from medembed.progress import track
 from medembed.registry.catalog import all_versions, delete_version
@@ -75,7 +76,12 @@ class Restoration:
         self.registry.check_output(self.output)
         self._check_registry()
         missing = self.files.keys() - self._find_there()
-        for _ in track(self._copy(sorted(missing)), len(missing), "restore", "files"):
+        for _ in track(
+            self._copy(sorted(missing)),
+            len(missing),
+            to_translate("restore"),
+            to_translate("files"),
+        ):
             pass
         self._register_all()
 
@@ -93,14 +99,19 @@ class Restoration:
         models = self.registry.client.search_registered_models(filter_string=f"name = '{name}'")
         if not models or models[0].tags.get(_BEGUN) == self.manifest.key:
             return
-        state = "a restoration into this registry was interrupted, and the backup has changed since"
-        if _BEGUN not in models[0].tags:
-            state = f"is registered already, with {len(all_versions(self.registry, name))} versions"
+        if _BEGUN in models[0].tags:
+            raise ServiceError(
+                "models:/{name}: a restoration into this registry was interrupted, and the backup "
+                "has changed since; restore into another registry (registry.workspace or "
+                "registry.tracking_uri), so that no number means two models.",
+                name=name,
+            )
         raise ServiceError(
-            "models:/{name}: {state}; restore into another registry (registry.workspace or "
-            "registry.tracking_uri), so that no number means two models.",
+            "models:/{name}: is registered already, with {count} versions; restore into another "
+            "registry (registry.workspace or registry.tracking_uri), so that no number means two "
+            "models.",
             name=name,
-            state=state,
+            count=len(all_versions(self.registry, name)),
         )
 
     def _find_there(self) -> set[str]:
@@ -115,8 +126,8 @@ class Restoration:
             if hash_file(file.uri) != self.files.get(name):
                 raise StorageError(
                     "{output}: found {name}, which this backup does not have, or not with this "
-                    "content; give a new output, or remove that folder if it is what an interrupted "
-                    "restoration has left.",
+                    "content; give a new output, or remove that folder if it is what an "
+                    "interrupted restoration has left.",
                     output=self.output,
                     name=name,
                 )
@@ -170,10 +181,10 @@ class Restoration:
         )
         if str(made.version) != number:
             raise ServiceError(
-                "models:/{manifest_name}: the registry gave number {version} instead of "
+                "models:/{name}: the registry gave number {version} instead of "
                 "{number}; somebody else registers there, or it has had this model before: "
                 "restore into an empty registry.",
-                manifest_name=self.manifest.name,
+                name=self.manifest.name,
                 version=made.version,
                 number=number,
             )
