@@ -16,8 +16,7 @@ class JobConfig(Config):
     language: Literal["en", "fr"] | None = Field(
         default=None,
         exclude=True,
-        description="en or fr, of messages and reports; null: that of LANGUAGE, LC_ALL, "
-        "LC_MESSAGES or LANG",
+        description="of messages and reports; null: that of LANGUAGE, LC_ALL, LC_MESSAGES or LANG",
     )
 
 

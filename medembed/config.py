@@ -106,7 +106,8 @@ def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
         return model.model_validate(values)
     except ValidationError as error:
         names = [key.name for key in list_keys(model)]
-        raise ConfigError("; ".join(explain(fault, names) for fault in error.errors())) from None
+        faults = [explain(fault, names) for fault in error.errors()]
+        raise ConfigError(tr("; ").join(faults)) from None
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,12 +76,8 @@ class Restoration:
         self.registry.check_output(self.output)
         self._check_registry()
         missing = self.files.keys() - self._find_there()
-        for _ in track(
-            self._copy(sorted(missing)),
-            len(missing),
-            to_translate("restore"),
-            to_translate("files"),
-        ):
+        copies = self._copy(sorted(missing))
+        for _ in track(copies, len(missing), to_translate("restore"), to_translate("files")):
             pass
         self._register_all()
 
