@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import InputUri, OutputUri
 from medembed.custody.backup import back_up
 from medembed.custody.screen import describe_backup
 from medembed.finetuning.attempts import FILES, find_worse
@@ -16,7 +17,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 
-class BackupJob(Config):
+class BackupJob(JobConfig):
     """Config of `medembed backup`; a second one to the same place copies only what is new."""
 
     to: OutputUri = Field(

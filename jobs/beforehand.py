@@ -8,6 +8,7 @@ from medembed.config import Config
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model
 from medembed.errors import ConfigError, ModelError
+from medembed.language import tr
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 from medembed.training.config import TrainingConfig
@@ -26,10 +27,18 @@ def check_places(config: Config) -> None:
     """Raise ConfigError if a config for a cluster names a place on one node's disk."""
     for key, role, uri in list_uris(config):
         if storage.is_local(uri):
-            places = "s3://, gs://, package:// or hf://" if role == "input" else "s3://, gs://"
+            if role == "input":
+                raise ConfigError(
+                    "{key}: found local input {uri!r}, but nodes share no disk and Ray deletes a "
+                    "job's folder; give s3://, gs://, package:// or hf://.",
+                    key=key,
+                    uri=uri,
+                )
             raise ConfigError(
-                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a "
-                f"job's folder; give {places}."
+                "{key}: found local output {uri!r}, but nodes share no disk and Ray deletes a "
+                "job's folder; give s3://, gs://.",
+                key=key,
+                uri=uri,
             )
 
 
@@ -42,12 +51,16 @@ def check_outputs(config: Config) -> None:
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
         if not nearest.is_dir():
             raise ConfigError(
-                f"{key}: {nearest} is a file, expected a folder or a new one; choose another {key}."
+                "{key}: {nearest} is a file, expected a folder or a new one; choose another {key}.",
+                key=key,
+                nearest=nearest,
             )
         if not os.access(nearest, os.W_OK):
             raise ConfigError(
-                f"{key}: {nearest} cannot be written to; choose another {key}, or change its "
-                "permissions."
+                "{key}: {nearest} cannot be written to; choose another {key}, or change its "
+                "permissions.",
+                key=key,
+                nearest=nearest,
             )
 
 
@@ -69,7 +82,8 @@ def check_models(config: Config) -> None:
             fetch_model(folder)
         except ModelError as error:
             named = "" if folder == reference else f"{reference}: "
-            raise ModelError(f"{key}: {named}{str(error).removeprefix('model ')}") from None
+            fault = str(error).removeprefix(tr("model "))
+            raise ModelError("{key}: {fault}", key=key, fault=f"{named}{fault}") from None
 
 
 def check_room(
@@ -95,8 +109,13 @@ def _check(name: str, workers: int, cpus: float, gpus: float) -> None:
     have = ray.cluster_resources()
     if workers * cpus > have.get("CPU", 0) or workers * gpus > have.get("GPU", 0):
         raise ConfigError(
-            f"{name}: {workers} workers with {cpus:g} CPUs and {gpus:g} GPUs each, but this "
-            f"machine has room for {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs; "
-            f"lower {name}.workers or what each takes, or set RAY_ADDRESS to a cluster that has "
-            "them."
+            "{name}: {workers} workers with {cpus:g} CPUs and {gpus:g} GPUs each, but this "
+            "machine has room for {all_cpus:g} CPUs and {all_gpus:g} GPUs; lower {name}.workers or "
+            "what each takes, or set RAY_ADDRESS to a cluster that has them.",
+            name=name,
+            workers=workers,
+            cpus=cpus,
+            gpus=gpus,
+            all_cpus=have.get("CPU", 0),
+            all_gpus=have.get("GPU", 0),
         )

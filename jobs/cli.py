@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from jobs.language import JobConfig
 from jobs.submit import submit_job
-from medembed.config import Config, list_keys
+from medembed.config import list_keys
 from medembed.errors import MedEmbedError
+from medembed.language import tr
 
 JOBS = (
     "demo",
@@ -90,10 +92,10 @@ def describe(name: str) -> str:
     return " ".join(summary.split())
 
 
-def job_config(name: str) -> type[Config]:
+def job_config(name: str) -> type[JobConfig]:
     """Return the config class of a job: <Name>Job in its module."""
     module = importlib.import_module(f"jobs.{name}")
-    config: type[Config] = getattr(module, f"{name.capitalize()}Job")
+    config: type[JobConfig] = getattr(module, f"{name.capitalize()}Job")
     return config
 
 
@@ -104,5 +106,5 @@ def _run(name: str, arguments: Sequence[str], address: str | None) -> None:
     try:
         raise SystemExit(submit_job(name, arguments, job_config(name), address))
     except MedEmbedError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(tr("error: {error}", error=error), err=True)
         raise SystemExit(2) from None

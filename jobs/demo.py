@@ -15,12 +15,14 @@ from pydantic import Field, model_validator
 
 from jobs.demo_sets import make_demo_sets
 from jobs.finetune import run_loop
+from jobs.language import JobConfig
 from jobs.session import Summary, run_job
 from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.encoding.table import Table, read_shard
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.screen import describe_finetuned, summarize_finetuned
+from medembed.language import tr
 from medembed.schema import document_of
 from medembed.search.shards import rank_shards
 from serve.operate.run import find_port, serving
@@ -28,7 +30,7 @@ from serve.operate.run import find_port, serving
 CONFIG = Path(__file__).with_name("demo.yaml")
 
 
-class DemoJob(FinetuneConfig):
+class DemoJob(JobConfig, FinetuneConfig):
     """Config of `medembed demo`: the whole loop, then questions."""
 
     questions: tuple[str, ...] = Field(
@@ -46,8 +48,11 @@ class DemoJob(FinetuneConfig):
         trained = self.training.dimensions
         if not set(self.answer_dimensions) <= set(trained):
             raise ValueError(
-                f"answer_dimensions: found {list(self.answer_dimensions)}, expected some of "
-                f"{list(trained)}"
+                tr(
+                    "answer_dimensions: found {asked}, expected some of {trained}",
+                    asked=list(self.answer_dimensions),
+                    trained=list(trained),
+                )
             )
         return self
 
@@ -82,7 +87,7 @@ def run(job: DemoJob) -> Summary:
         "lines": [
             *describe_finetuned(result, registry),
             "",
-            f"asked over HTTP at {url}/v1/embeddings:",
+            tr("asked over HTTP at {url}/v1/embeddings:", url=url),
             *_show(answers, result.dataset),
         ],
     }
@@ -110,9 +115,12 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> DemoAnswer:
 def _show(answers: Sequence[DemoAnswer], dataset: Dataset) -> Iterator[str]:
     texts = dataset.texts_of([answer.row_id for answer in answers])
     for answer in answers:
-        yield (
-            f'  "{answer.question}" at {answer.dimensions:>3} dimensions -> {answer.row_id}: '
-            f"{texts[answer.row_id]}"
+        yield tr(
+            '  "{question}" at {dimensions:>3} dimensions -> {row_id}: {text}',
+            question=answer.question,
+            dimensions=answer.dimensions,
+            row_id=answer.row_id,
+            text=texts[answer.row_id],
         )
 
 

@@ -5,12 +5,13 @@ and text.
 from collections.abc import Sequence
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed.registry.resolve import resolve_models
 from medembed.tables.encode import EncodeConfig, encode_into_table
 
 
-class EncodeJob(EncodeConfig):
+class EncodeJob(JobConfig, EncodeConfig):
     """Config of `medembed encode`."""
 
 

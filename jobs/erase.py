@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
-from medembed.config import Config, InputUri
+from medembed.config import InputUri
 from medembed.custody.erase import Eraser
 from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.screen import describe_erasure
@@ -17,7 +18,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 
-class EraseJob(Config):
+class EraseJob(JobConfig):
     """Config of `medembed erase`; interrupted, the same command goes on."""
 
     document_ids: tuple[str, ...] = Field(

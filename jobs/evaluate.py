@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.evaluation.evaluate_models import (
@@ -11,11 +12,12 @@ from medembed.evaluation.evaluate_models import (
     evaluate_models,
     summarize,
 )
+from medembed.language import tr
 from medembed.privacy import without_passwords
 from medembed.registry.models import open_registry
 
 
-class EvaluateJob(EvaluateConfig):
+class EvaluateJob(JobConfig, EvaluateConfig):
     """Config of `medembed evaluate`."""
 
 
@@ -25,7 +27,8 @@ def run(job: EvaluateJob) -> Summary:
     evaluated = evaluate_models(job, registry, on_cluster=is_on_cluster())
     output = storage.absolute(job.output)
     lines = describe(evaluated, output)
-    lines.append(f"MLflow: {without_passwords(registry.tracking_uri)}, run {evaluated.run_id}")
+    place = without_passwords(registry.tracking_uri)
+    lines.append(tr("MLflow: {place}, run {run_id}", place=place, run_id=evaluated.run_id))
     return {"output": output, **summarize(evaluated), "lines": lines}
 
 

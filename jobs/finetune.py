@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.data.prepare import check_source
@@ -23,7 +24,7 @@ class FinishedLoop(NamedTuple):
     registry: Registry
 
 
-class FinetuneJob(FinetuneConfig):
+class FinetuneJob(JobConfig, FinetuneConfig):
     """Config of `medembed finetune`."""
 
 

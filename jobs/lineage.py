@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
-from medembed.config import Config, InputUri
+from medembed.config import InputUri
 from medembed.custody.tree import describe_lineage
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 
-class LineageJob(Config):
+class LineageJob(JobConfig):
     """Config of `medembed lineage`; it writes nothing."""
 
     of: InputUri = Field(

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.artifact import to_entries
-from medembed.config import Config, InputUri, ModelUri, OutputUri
+from medembed.config import InputUri, ModelUri, OutputUri
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.prompt_check import check_prompts
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import COUNTS
 from medembed.mining.mine import mine
@@ -22,7 +24,7 @@ from medembed.registry.resolve import resolve_models
 from medembed.training.run.enough import check_corpus
 
 
-class MineJob(Config):
+class MineJob(JobConfig):
     """Config of `medembed mine`."""
 
     model: ModelUri = Field(
@@ -52,13 +54,18 @@ def run(job: MineJob) -> Summary:
     output = storage.absolute(job.output)
     examples = mine(dataset, table, job.model, output, job.mining, job.encoding)
     counted = examples.read_counts()
+    made = format_counts(examples.manifest.counts)
     lines = [
-        f"examples: {examples.uri}: {format_counts(examples.manifest.counts)}",
-        f"counts:   {storage.join(examples.uri, COUNTS)}: {summarize(counted)}",
+        tr("examples: {uri}: {made}", uri=examples.uri, made=made),
+        tr(
+            "counts:   {file}: {counts}",
+            file=storage.join(examples.uri, COUNTS),
+            counts=summarize(counted),
+        ),
     ]
     advice = advise(counted)
     if advice:
-        lines.append(f"warning:  {advice}")
+        lines.append(tr("warning:  {advice}", advice=advice))
     return {"output": examples.uri, "examples": to_entries(examples.manifest), "lines": lines}
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
-from medembed.config import Config
 from medembed.registry.catalog import list_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.registry.screen import describe_models
 
 
-class ModelsJob(Config):
+class ModelsJob(JobConfig):
     """Config of `medembed models`."""
 
     count: int = Field(default=20, ge=1, le=1000, description="versions to list, the newest first")

@@ -4,12 +4,13 @@ costs anything.
 
 from collections.abc import Sequence
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed.preflight.check import CheckConfig, check_worth
 from medembed.registry.resolve import resolve_models
 
 
-class PreflightJob(CheckConfig):
+class PreflightJob(JobConfig, CheckConfig):
     """Config of `medembed preflight`."""
 
 

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Ray, Summary, run_job
 from medembed import storage
 from medembed.artifact import to_entries
-from medembed.config import Config, ModelUri, OutputUri
+from medembed.config import ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import describe
 from medembed.data.prepare import check_source, prepare
 from medembed.encoding.model_files import read_tokenizer
+from medembed.language import tr
 
 
-class PrepareJob(Config):
+class PrepareJob(JobConfig):
     """Config of `medembed prepare`."""
 
     source: SourceConfig
@@ -34,7 +36,7 @@ def run(job: PrepareJob) -> Summary:
     return {
         "output": dataset.uri,
         "dataset": to_entries(dataset.manifest),
-        "lines": [*describe(dataset), f"data set: {dataset.uri}"],
+        "lines": [*describe(dataset), tr("data set: {uri}", uri=dataset.uri)],
     }
 
 

@@ -5,15 +5,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
-from medembed.config import Config
+from medembed.language import tr
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.operate.promotion import promote_candidate
 from serve.operate.swap import ServingConfig
 
 
-class PromoteJob(Config):
+class PromoteJob(JobConfig):
     """Config of `medembed promote`."""
 
     model: str = Field(description="models:/<name>/<version> or models:/<name>@<alias>")
@@ -31,7 +32,7 @@ class PromoteJob(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.force != (self.reason is not None):
-            raise ValueError("force and reason: give both, force=true reason='...', or neither")
+            raise ValueError(tr("force and reason: give both, force=true reason='...', or neither"))
         return self
 
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
-from medembed.config import Config, InputUri
+from medembed.config import InputUri
 from medembed.custody.prune import prune
 from medembed.custody.screen import describe_pruning
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 
-class PruneJob(Config):
+class PruneJob(JobConfig):
     """Config of `medembed prune`; interrupted, the same command goes on."""
 
     keep: int = Field(

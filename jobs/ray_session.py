@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from jobs.cluster import HINT, IN_RAY_JOB, check_head
+from jobs.cluster import IN_RAY_JOB, check_head, hint
 from jobs.private_ray import Environment, no_more, private_ray
 from jobs.ray_internals import few_processes, hush_raylet
 from medembed.errors import ServiceError, first_line
+from medembed.language import current_language
 
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 TERMINATED = 128 + signal.SIGTERM
@@ -59,18 +60,28 @@ def exit_on_signals() -> None:
 
 
 def _connect(address: str) -> str:
-    """Connect to a cluster, which gets this repository's code; return its dashboard's address."""
+    """Connect to a cluster, which gets this repository's code and the user's language, unless a
+    submitted job has brought them; return its dashboard's address.
+    """
     import ray
 
     # Ray hears no signal while it connects; there is nothing to clean up.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    code = {} if IN_RAY_JOB in os.environ else {"runtime_env": {"py_modules": _own_packages()}}
+    environment: dict[str, Any] | None = None
+    if IN_RAY_JOB not in os.environ:
+        language = {"LANGUAGE": current_language()}
+        environment = {"py_modules": _own_packages(), "env_vars": language}
     try:
         with _mute_native_output():
-            return str(ray.init(address=address, **code, **_QUIET).dashboard_url)
+            return str(ray.init(address=address, runtime_env=environment, **_QUIET).dashboard_url)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = first_line(error).removesuffix(", either:")
-        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}; {HINT}") from None
+        raise ServiceError(
+            "RAY_ADDRESS {address}: cannot connect: {reason}; {hint}",
+            address=address,
+            reason=reason,
+            hint=hint(),
+        ) from None
 
 
 def _start(dashboard_port: int | None) -> str:
@@ -89,7 +100,9 @@ def _start(dashboard_port: int | None) -> str:
                 **_QUIET,
             )
     except Exception as error:  # Ray raises Exception itself, with the log of its processes
-        raise ServiceError(f"a private Ray did not start: {first_line(error)}") from error
+        raise ServiceError(
+            "a private Ray did not start: {error}", error=first_line(error)
+        ) from error
     return str(context.dashboard_url)
 
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import InputUri, OutputUri
 from medembed.custody.restore import Restoration
 from medembed.custody.screen import describe_restoration
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 
-class RestoreJob(Config):
+class RestoreJob(JobConfig):
     """Config of `medembed restore`; interrupted, the same command goes on."""
 
     backup: InputUri = Field(description="folder made by `medembed backup`")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.evaluation.checks import check_request
@@ -20,7 +21,7 @@ from serve.operate.promotion import replace_champion
 from serve.operate.swap import ServingConfig
 
 
-class RetrainJob(RetrainConfig):
+class RetrainJob(JobConfig, RetrainConfig):
     """Config of `medembed retrain`; `source.path` is the place where files land."""
 
     watch: bool = Field(

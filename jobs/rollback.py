@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_submitted, run_job
-from medembed.config import Config
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.operate.promotion import roll_back
 from serve.operate.swap import ServingConfig
 
 
-class RollbackJob(Config):
+class RollbackJob(JobConfig):
     """Config of `medembed rollback`; rolled back twice, all is as before."""
 
     serving: ServingConfig = ServingConfig()

@@ -4,12 +4,13 @@ by an index.
 
 from collections.abc import Sequence
 
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed.registry.resolve import resolve_models
 from medembed.tables.search import TableSearchConfig, search_table
 
 
-class SearchJob(TableSearchConfig):
+class SearchJob(JobConfig, TableSearchConfig):
     """Config of `medembed search`."""
 
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
+from jobs.language import JobConfig
 from jobs.ray_session import ray_session
 from jobs.session import Summary, is_submitted, run_job
+from medembed.language import tr
 from serve.logs import PIPE, copied
 from serve.operate.dashboard import Dashboard
 from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
@@ -18,7 +20,7 @@ from serve.operate.start import StartConfig, check_start, ray_switches
 from serve.resolve import resolve, resolve_ranker
 
 
-class ServeJob(StartConfig):
+class ServeJob(JobConfig, StartConfig):
     """Config of `medembed serve`."""
 
 
@@ -46,7 +48,8 @@ def run(job: ServeJob) -> Summary:
         with suppress(KeyboardInterrupt):
             while True:
                 signal.pause()
-    return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
+    seconds = time.monotonic() - started
+    return {"lines": [tr("served for {seconds:.0f} s, ended", seconds=seconds)]}
 
 
 @contextmanager

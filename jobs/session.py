@@ -7,22 +7,22 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn
 
 from jobs.beforehand import check_config, check_places
 from jobs.cluster import IN_RAY_JOB
+from jobs.language import JobConfig, SomeConfig, load_job
 from jobs.ray_session import HUNG_UP, TERMINATED, exit_on_signals, ray_session
 from medembed import storage
-from medembed.config import Config, load_config
 from medembed.errors import MedEmbedError, find_known
+from medembed.language import to_translate, tr
 from medembed.privacy import close_files, silence_telemetry, without_passwords
 
-SomeConfig = TypeVar("SomeConfig", bound=Config)
 Summary = dict[str, Any]
 Ray = Literal["any", "private", "none"]
 
 logger = logging.getLogger("medembed")
-_PASSWORD_SEEN = (
+_PASSWORD_SEEN = to_translate(
     "an argument has a password in it, which every user of this machine can see meanwhile (ps); "
     "give it in a YAML file or an environment variable, such as MLFLOW_TRACKING_URI"
 )
@@ -63,13 +63,14 @@ def run_job(
         code = getattr(stop, "code", None)
         status = code if code in (TERMINATED, HUNG_UP) else 130
         _fail(
-            "interrupted; what was finished stays, and the same command goes on from there.", status
+            tr("interrupted; what was finished stays, and the same command goes on from there."),
+            status,
         )
     except Exception as error:
         known = find_known(error) or _of_mlflow(error)
         if known is None:
             raise
-        _fail(f"error: {known}", 2)
+        _fail(tr("error: {error}", error=known), 2)
     sys.exit(0)
 
 
@@ -93,14 +94,14 @@ def is_on_cluster() -> bool:
 
 def _read_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
     """Return the job's config, checked as far as that is possible before Ray starts."""
-    config = load_config(model, arguments)
+    config = load_job(model, arguments)
     if any(argument != without_passwords(argument) for argument in arguments):
-        logger.warning(_PASSWORD_SEEN)
+        logger.warning(tr(_PASSWORD_SEEN))
     check_config(config)
     return config
 
 
-def _finish(config: Config, summary: Summary, seconds: float) -> None:
+def _finish(config: JobConfig, summary: Summary, seconds: float) -> None:
     lines = summary.pop("lines", [])
     output = summary.get("output")
     summary |= {"config": config.model_dump(mode="json"), "total_seconds": round(seconds, 1)}
@@ -108,8 +109,9 @@ def _finish(config: Config, summary: Summary, seconds: float) -> None:
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=str)
         file = storage.join(output, "summary.json")
         storage.write_bytes(file, without_passwords(text).encode())
-        lines = [*lines, f"summary: {file}"]
-    print(without_passwords("\n".join([*lines, f"done in {seconds:.0f} s"])), flush=True)
+        lines = [*lines, tr("summary: {file}", file=file)]
+    lines = [*lines, tr("done in {seconds:.0f} s", seconds=seconds)]
+    print(without_passwords("\n".join(lines)), flush=True)
 
 
 def _of_mlflow(error: BaseException) -> MedEmbedError | None:

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Sequence
 from typing import get_args
 
+from jobs.language import JobConfig
 from jobs.session import Ray, Summary, is_on_cluster, run_job
 from medembed.registry.resolve import resolve_models
 from medembed.tables.maintain import Action, TableConfig, maintain_table
 
 
-class TableJob(TableConfig):
+class TableJob(JobConfig, TableConfig):
     """Config of `medembed table`."""
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed.registry.models import open_registry
 from medembed.training.train_and_register import TrainConfig, train_and_register
 
 
-class TrainJob(TrainConfig):
+class TrainJob(JobConfig, TrainConfig):
     """Config of `medembed train`."""
 
 

@@ -13,12 +13,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from jobs.beforehand import check_room
+from jobs.language import JobConfig, use_language_of
 from jobs.ray_session import SPARE_CPUS
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError
+from medembed.language import tr
 from medembed.registry.config import command
 from medembed.registry.models import open_registry
 from medembed.registry.resolve import resolve_models
@@ -29,7 +31,7 @@ from medembed.tuning.tune import CONFIG, read_config, tune
 from medembed.uris import map_uris
 
 
-class TuneJob(TuneConfig):
+class TuneJob(JobConfig, TuneConfig):
     """Config of `medembed tune`."""
 
     resume: InputUri | None = Field(
@@ -42,9 +44,13 @@ class TuneJob(TuneConfig):
     def _check_resume(self) -> Self:
         if self.resume and storage.absolute(self.resume) != storage.absolute(self.output):
             raise ValueError(
-                f"resume: found {self.resume!r}, but output {self.output!r}; a search goes on "
-                "where it lies, without output and given on the command line: "
-                f"{command(self.registry, 'tune', f'resume={self.resume}')}"
+                tr(
+                    "resume: found {resume!r}, but output {output!r}; a search goes on where it "
+                    "lies, without output and given on the command line: {command}",
+                    resume=self.resume,
+                    output=self.output,
+                    command=command(self.registry, "tune", f"resume={self.resume}"),
+                )
             )
         return self
 
@@ -77,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 @contextmanager
 def _resumed(given: list[str]) -> Iterator[list[str]]:
     """Yield the arguments, behind the config of the search that `resume` names."""
+    use_language_of(given)
     named = [argument for argument in given if argument.startswith("resume=")]
     resume = named[0].removeprefix("resume=") if named else ""
     if not resume:
@@ -87,7 +94,7 @@ def _resumed(given: list[str]) -> Iterator[list[str]]:
         try:
             file.write_bytes(read_config(resume))
         except MedEmbedError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(tr("error: {error}", error=error))
         yield [str(file), f"output={resume}", *given]
 
 

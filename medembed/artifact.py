@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from medembed import storage
 from medembed.errors import StorageError
+from medembed.language import tr
 from medembed.lineage import Manifest
 
 MANIFEST = "manifest.json"
@@ -33,15 +34,15 @@ def read_manifest(uri: str, kind: type[M]) -> M:
         raise StorageError(
             "{uri}: expected a finished {kind}, but found no {manifest} there; give its folder.",
             uri=uri,
-            kind=kind.kind,
+            kind=tr(kind.kind),
             manifest=MANIFEST,
         )
     if entries.get(_KIND) != kind.kind:
         raise StorageError(
             "{uri}: expected a {kind}, but found a {other}.",
             uri=uri,
-            kind=kind.kind,
-            other=entries.get(_KIND),
+            kind=tr(kind.kind),
+            other=tr(str(entries.get(_KIND))),
         )
     return _check(kind, entries, uri)
 
@@ -120,7 +121,7 @@ def find_output(uri: str, kind: type[M], key: str) -> M | None:
             "{uri}: already holds a {other} made from other inputs or another config; choose a "
             "new output, or remove it yourself.",
             uri=uri,
-            other=entries.get(_KIND),
+            other=tr(str(entries.get(_KIND))),
         )
     return _check(kind, entries, uri)
 

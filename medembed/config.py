@@ -69,6 +69,11 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
     Raises ConfigError that names every fault, on one line. Where a key's type is text, what is
     typed is the text, in a file too; numbers and switches are read by pydantic.
     """
+    return validate(model, read_values(model, arguments))
+
+
+def read_values(model: type[Config], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the nested values of `[config.yaml] [key=value ...]`, which `validate` checks."""
     values: dict[str, Any] = {}
     overrides = list(arguments)
     if overrides and "=" not in overrides[0]:
@@ -81,7 +86,7 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
                 override=override,
             )
         values = merge(values, _override(model, key, text))
-    return validate(model, values)
+    return values
 
 
 def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
@@ -101,7 +106,8 @@ def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
         return model.model_validate(values)
     except ValidationError as error:
         names = [key.name for key in list_keys(model)]
-        raise ConfigError("; ".join(explain(fault, names) for fault in error.errors())) from None
+        faults = [explain(fault, names) for fault in error.errors()]
+        raise ConfigError(tr("; ").join(faults)) from None
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

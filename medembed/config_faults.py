@@ -9,8 +9,12 @@ from medembed.language import to_translate, tr
 
 _LONGEST_KEY = 60
 _FAULTS = {  # the usual ones of pydantic, by their types
+    "bool_type": to_translate("Input should be a valid boolean"),
     "bool_parsing": to_translate("Input should be true or false"),
+    "dict_type": to_translate("Input should be a valid dictionary"),
+    "finite_number": to_translate("Input should be a finite number"),
     "float_parsing": to_translate("Input should be a number"),
+    "float_type": to_translate("Input should be a valid number"),
     "greater_than": to_translate("Input should be greater than {gt:g}"),
     "greater_than_equal": to_translate("Input should be greater than or equal to {ge:g}"),
     "int_from_float": to_translate("Input should be a whole number"),
@@ -19,6 +23,7 @@ _FAULTS = {  # the usual ones of pydantic, by their types
     "less_than": to_translate("Input should be less than {lt:g}"),
     "less_than_equal": to_translate("Input should be less than or equal to {le:g}"),
     "literal_error": to_translate("Input should be {expected}"),
+    "string_pattern_mismatch": to_translate("String should match pattern '{pattern}'"),
     "string_too_short": to_translate("Input should not be empty"),
     "string_type": to_translate("Input should be a text"),
     "tuple_type": to_translate("Input should be a list"),
@@ -43,11 +48,15 @@ def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
     message = _message(fault)
     if isinstance(value, int | float | str | list | bool):
         message = tr("{message}, found {value!r}", message=message, value=value)
-    return f"{key}: {message}" if key else message  # of a config as a whole its own words
+    # of a config as a whole its own words
+    return tr("{key}: {message}", key=key, message=message) if key else message
 
 
 def _message(fault: ErrorDetails) -> str:
     usual = _FAULTS.get(fault["type"])
     if usual:
-        return tr(usual, **fault.get("ctx", {}))
+        values = fault.get("ctx", {})
+        if "expected" in values:
+            values["expected"] = values["expected"].replace(" or ", tr(" or "))
+        return tr(usual, **values)
     return fault["msg"].removeprefix("Value error, ")

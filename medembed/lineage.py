@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from medembed.facts import Searched, Start, TextFacts, Vocabulary
+from medembed.language import to_translate
 from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
 Columns = frozenset[str]
@@ -109,11 +110,6 @@ class Manifest:
         """The fingerprint by which what is made of it names it."""
         return self.fingerprint or self.key
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What lineage says of it beside place, fingerprint and counts."""
-        return ()
-
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest(Manifest):
@@ -125,7 +121,7 @@ class DatasetManifest(Manifest):
     were made from. `erased_queries` are hashes of the queries that it lost by erasures.
     """
 
-    kind = "data set"
+    kind = to_translate("data set")
     role = "dataset"
     folder = "data"
     on_erasure = "rewrite"
@@ -164,13 +160,6 @@ class DatasetManifest(Manifest):
         """The number of queries."""
         return self.counts["queries"]
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        landed = (f"{len(self.taken):,} landed files taken",) if self.taken else ()
-        if self.erased is None:
-            return landed
-        return (*landed, f"{self.erased.rows:,} rows erased, last on {self.erased.date}")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExamplesManifest(Manifest):
@@ -181,7 +170,7 @@ class ExamplesManifest(Manifest):
     examples that these were cut from.
     """
 
-    kind = "examples"
+    kind = to_translate("examples")
     role = "examples"
     folder = "examples"
     patterns = ("*.parquet", "nearest/*.arrow", "mining.json")
@@ -209,7 +198,7 @@ class ExamplesManifest(Manifest):
 class TableManifest(Manifest):
     """An embedding table at one version, as Lance describes it: no file of it is a manifest."""
 
-    kind = "table"
+    kind = to_translate("table")
     role: ClassVar[str] = "table"
     folder = "tables"
     on_erasure = "rewrite"
@@ -225,7 +214,7 @@ class TableManifest(Manifest):
 class EvaluationManifest(Manifest):
     """An evaluation: means, and the values of each query, text and pair, of model `encoder`."""
 
-    kind = "evaluation"
+    kind = to_translate("evaluation")
     layouts = (frozenset(BEST.names),)
 
     encoder: str
@@ -236,7 +225,7 @@ class EvaluationManifest(Manifest):
 class ExportManifest(Manifest):
     """Embeddings of a table as Parquet, cut to `dimensions`."""
 
-    kind = "exported embeddings"
+    kind = to_translate("exported embeddings")
     layouts = (frozenset({"document_id", "embedding"}),)
 
     dimensions: int
@@ -247,7 +236,7 @@ class ExportManifest(Manifest):
 class StartManifest(Manifest):
     """A model that a training begins with: turned to a corpus, or with its vocabulary alone."""
 
-    kind = "start of a training"
+    kind = to_translate("start of a training")
     on_erasure = "keep"
 
     start: Start | None
@@ -260,7 +249,7 @@ class CheckpointManifest(Manifest):
     `fingerprint` is its encoder's; `dimensions` those that it was trained for, widest first.
     """
 
-    kind = "checkpoint"
+    kind = to_translate("checkpoint")
     role: ClassVar[str] = "checkpoint"
     folder = "models"
     on_erasure = "keep"
@@ -280,11 +269,6 @@ class CheckpointManifest(Manifest):
     def step(self) -> int:
         """The step of its training at which it was taken."""
         return int(self.dev["step"])
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        notes = (f"dimensions {', '.join(map(str, self.dimensions))}",)
-        return (*notes, f"dev score {self.score:.4f} at step {self.step}") if self.dev else notes
 
 
 # What versions name first, the newest before what it was made from.

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from medembed.language import tr
+
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -21,7 +23,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = str(key.value)
             if name in seen and key.tag != _MERGE:
-                raise RepeatedKeyError(problem="a key stands twice", problem_mark=key.start_mark)
+                problem = tr("a key stands twice")
+                raise RepeatedKeyError(problem=problem, problem_mark=key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from medembed.language import to_translate, tr
+
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 _LOG_INTERVAL_S = 10.0
 _FOLLOW_INTERVAL_S = 2.0
-_LOG_FORMAT = (
+_LOG_FORMAT = to_translate(
     "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA "
     "{remaining}{postfix}\n"
 )
@@ -23,12 +25,15 @@ _LOG_FORMAT = (
 
 @contextmanager
 def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Log that a stage begins and how long it took, and notes that in `seconds` under its name."""
-    logger.info("== %s", name)
+    """Log that a stage begins and how long it took, and notes that in `seconds` under its name.
+
+    The name is English, marked `to_translate`; so are those of bars, and their units.
+    """
+    logger.info("== %s", tr(name))
     start = time.monotonic()
     yield
     seconds[name] = time.monotonic() - start
-    logger.info("   %s: %.0f s", name, seconds[name])
+    logger.info(tr("   {name}: {seconds:.0f} s", name=tr(name), seconds=seconds[name]))
 
 
 def track(
@@ -68,7 +73,7 @@ def _token_rate(tokens: int, bar: Any, units: int) -> str:
     state = bar.format_dict
     finished = state["n"] + units
     rate = state["rate"] or finished / max(state["elapsed"], 1e-9)
-    return f"{rate * tokens / max(finished, 1):,.0f} tokens/s"
+    return tr("{rate:,.0f} tokens/s", rate=rate * tokens / max(finished, 1))
 
 
 class Progress:
@@ -122,8 +127,9 @@ def watch(total: int, name: str, unit: str) -> Iterator[Any]:
 
 
 def _bar(total: int, name: str, unit: str) -> Any:
+    name = tr(name)
+    unit = f" {tr(unit)}"
     if sys.stderr.isatty():
-        return tqdm(total=total, desc=f"  {name}", unit=f" {unit}", mininterval=0.2)
-    return tqdm(
-        total=total, desc=name, unit=f" {unit}", bar_format=_LOG_FORMAT, mininterval=_LOG_INTERVAL_S
-    )
+        return tqdm(total=total, desc=f"  {name}", unit=unit, mininterval=0.2)
+    line = tr(_LOG_FORMAT)
+    return tqdm(total=total, desc=name, unit=unit, bar_format=line, mininterval=_LOG_INTERVAL_S)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from medembed.errors import DataError, MedEmbedError
+from medembed.language import tr
 
 Workers = int | tuple[int, int]  # a number of actors, or [fewest, most]
 # Up to so many items an actor has none in advance: of two items, the actor that is ready first
@@ -33,7 +34,7 @@ def _check_workers(value: object) -> Workers:
         if isinstance(count, int) and not isinstance(count, bool) and count >= 1
     ]
     if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
-        raise ValueError("expected a number from 1, or two of them, [fewest,most]")
+        raise ValueError(tr("expected a number from 1, or two of them, [fewest,most]"))
     return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
 
 

@@ -246,7 +246,7 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
         path = local_path(uri)
         if not path.is_dir():
             reason = tr("a file, not a folder") if path.exists() else tr("no such folder")
-            raise StorageError(f"{uri}: {reason}.")
+            raise StorageError("{uri}: {reason}.", uri=uri, reason=reason)
         return path
     filesystem, root = open_filesystem(uri)
     names = [name for name in list_files(uri) if is_wanted(name)]
@@ -278,9 +278,11 @@ def _explained(uri: str, fault: str, missing: str | None = None) -> Iterator[Non
     try:
         yield
     except FileNotFoundError:
-        raise StorageError(f"{uri}: {missing or tr('no such file')}.") from None
+        reason = missing or tr("no such file")
+        raise StorageError("{uri}: {reason}.", uri=uri, reason=reason) from None
     except (OSError, pa.ArrowException) as error:  # a damaged block of Parquet is an OSError
-        raise StorageError(f"{uri}: {fault}: {first_line(error)}") from None
+        why = first_line(error)
+        raise StorageError("{uri}: {fault}: {why}", uri=uri, fault=fault, why=why) from None
 
 
 def _matches(uri: str, pattern: str) -> bool:

@@ -30,6 +30,7 @@ from medembed.custody.kinds import (
 )
 from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
+from medembed.language import to_translate
 from medembed.lineage import CheckpointManifest, Source, TableManifest
 from medembed.privacy import without_passwords
 from medembed.progress import track
@@ -60,7 +61,8 @@ def back_up(
     aliases = registry.aliases(name)
     if not versions:
         raise ServiceError(
-            f"models:/{name}: no versions to back up; the jobs train and finetune register them."
+            "models:/{name}: no versions to back up; the jobs train and finetune register them.",
+            name=name,
         )
     backup = Backup(registry, to)
     kept = select_kept(versions, aliases, keep)
@@ -68,7 +70,8 @@ def back_up(
         backup.add(version)
     for uri in tables:
         backup.add_table(uri)
-    for _ in track(backup.copy_outputs(), backup.files, "back up", "files"):
+    copies = backup.copy_outputs()
+    for _ in track(copies, backup.files, to_translate("back up"), to_translate("files")):
         pass
     for version in kept:
         if version.run_id:
@@ -143,8 +146,10 @@ class Backup:
                 tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
         if CheckpointManifest.role not in folders:
             raise StorageError(
-                f"{version.reference}: its checkpoint {version.source} is not there, or cannot be "
-                "copied; take the version out (medembed prune), or bring the folder back."
+                "{reference}: its checkpoint {source} is not there, or cannot be copied; take "
+                "the version out (medembed prune), or bring the folder back.",
+                reference=version.reference,
+                source=version.source,
             )
         self.versions[version.version] = CopiedVersion(version.run_id, tags, folders)
 
@@ -152,7 +157,7 @@ class Backup:
         """Take the newest version of a table along."""
         output = find_output_files(TableManifest, Source("", uri))
         if output is None:
-            raise StorageError(f"tables: {uri}: no embedding table there.")
+            raise StorageError("tables: {uri}: no embedding table there.", uri=uri)
         self._outputs[output.folder] = output
         self.others.append(output.folder)
 
@@ -237,7 +242,9 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
         for name in there:
             if name.split("/")[0] not in OURS:
                 raise StorageError(
-                    f"{to}: expected nothing or a backup, found {name!r}; give another place."
+                    "{uri}: expected nothing or a backup, found {name!r}; give another place.",
+                    uri=to,
+                    name=name,
                 )
         return BackupManifest()
     manifest = read_manifest(to, BackupManifest)
@@ -247,8 +254,11 @@ def _open(registry: Registry, to: str, there: Collection[str]) -> BackupManifest
     for number, copied in manifest.versions.items():
         if manifest.name != model or runs.get(number, copied.run_id) != copied.run_id:
             raise StorageError(
-                f"{to}: holds a backup of another registry (its models:/{manifest.name}/{number} "
-                "is another); give a new place."
+                "{uri}: holds a backup of another registry (its models:/{model}/{number} "
+                "is another); give a new place.",
+                uri=to,
+                model=manifest.name,
+                number=number,
             )
     return manifest
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medembed.custody.places import known
+from medembed.language import tr
 from medembed.lineage import CheckpointManifest, Manifest, Origin
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
@@ -79,7 +80,7 @@ class Chains:
         parent = link.lineage.parent
         if parent is None:
             return None
-        source = parent.uri or "a model whose place is not recorded"
+        source = parent.uri or tr("a model whose place is not recorded")
         unregistered = Link(None, source, parent.fingerprint, known(parent, CheckpointManifest))
         is_ours = link.version is not None and link.version.name == self.name
         before = link.version if is_ours else None

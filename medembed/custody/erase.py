@@ -25,6 +25,7 @@ from medembed.data.erase import erase_from_dataset, find_lost
 from medembed.encoding.erase_leftovers import erase_fragments, erase_from_table
 from medembed.encoding.table import Table
 from medembed.errors import StorageError
+from medembed.language import to_translate, tr
 from medembed.lineage import DatasetManifest, TableManifest
 from medembed.registry.catalog import set_run_tags, set_tags
 from medembed.registry.models import Registry, Version
@@ -53,7 +54,7 @@ class Eraser:
         """Raises StorageError for a place that is not there, or cannot be read."""
         for uri in places:
             if not storage.exists(uri):
-                raise StorageError(f"places: {uri} is not there.")
+                raise StorageError("places: {uri} is not there.", uri=uri)
         self.registry = registry
         self.reach = Reach(registry, places, backups)
         self.request = replace(request, lost=_find_lost(self.reach.places, request))
@@ -107,7 +108,7 @@ class Eraser:
             return self._erase_page(place.uri, write=write)
         assert place.manifest is None or place.manifest.on_erasure == "delete"
         if isinstance(place.manifest, LeavingManifest):
-            counts = Counter({"removals that broke off": 1})
+            counts = Counter({to_translate("removals that broke off"): 1})
         else:
             counts = Counter()
             for uri in place.files:
@@ -167,7 +168,8 @@ class Eraser:
         for backup in self.reach.backups:
             for version in backup_erasure.versions_in(backup):
                 if version.reference not in versions:
-                    versions[f"{version.reference} in {backup}"] = version
+                    place = {"reference": version.reference, "backup": backup}
+                    versions[tr("{reference} in {backup}", **place)] = version
         return versions
 
     def _tag(self) -> None:

@@ -13,6 +13,7 @@ from medembed.custody.chain import Chains, Link
 from medembed.custody.places import read_output
 from medembed.data.dataset import format_counts
 from medembed.errors import ServiceError, StorageError
+from medembed.language import tr, tr_count
 from medembed.lineage import CheckpointManifest, TableManifest
 from medembed.registry.models import Registry
 
@@ -52,9 +53,10 @@ def find(of: str, registry: Registry) -> Origins:
     manifest = read_output(uri)
     if manifest is None:
         raise StorageError(
-            f"{uri}: neither an embedding table nor a checkpoint, nor another output of a job; "
-            "give models:/<name>@<alias>, models:/<name>/<version>, an output's folder, a table's "
-            "URI or a server's http:// URL."
+            "{uri}: neither an embedding table nor a checkpoint, nor another output of a "
+            "job; give models:/<name>@<alias>, models:/<name>/<version>, an output's folder, "
+            "a table's URI or a server's http:// URL.",
+            uri=uri,
         )
     if isinstance(manifest, CheckpointManifest):
         encoder = manifest.fingerprint
@@ -62,13 +64,18 @@ def find(of: str, registry: Registry) -> Origins:
     link = chains.find_trained_on(manifest)
     if link is None and manifest.encoder is not None:
         link = chains.find(manifest.encoder)
-    at_version = f" at version {manifest.version}" if isinstance(manifest, TableManifest) else ""
-    encoder = f", encoder {manifest.encoder}" if manifest.encoder else ""
-    line = f"{uri}: {manifest.kind}{at_version}, {format_counts(manifest.counts)}{encoder}"
+    kind = tr(manifest.kind)
+    if isinstance(manifest, TableManifest):
+        kind = tr("table at version {version}", version=manifest.version)
+    facts = [kind, format_counts(manifest.counts)]
+    if manifest.encoder:
+        facts.append(tr("encoder {encoder}", encoder=manifest.encoder))
+    line = tr("{uri}: {facts}", uri=uri, facts=", ".join(facts))
     if link is None:
         raise ServiceError(
-            f"{line}; no registered version has this encoder or was trained on it; base models "
-            "are not registered; see medembed models."
+            "{line}; no registered version has this encoder or was trained on it; base "
+            "models are not registered; see medembed models.",
+            line=line,
         )
     return Origins([link], [line])
 
@@ -82,30 +89,49 @@ def _ask_server(url: str, chains: Chains) -> Origins:
             served = _Served(replica["version"], replica["fingerprint"], replica["table_version"])
             serving[served] += 1
     if replicas and not serving:
-        raise ServiceError(f"{url}: no replica could load its model: {replicas[0]['reason']}")
+        raise ServiceError(
+            "{url}: no replica could load its model: {reason}",
+            url=url,
+            reason=replicas[0]["reason"],
+        )
     if not replicas:  # scaled to zero
         model = _get(f"{url}/v1/models", "data")[0]
         table = model["table"]["version"] if model["table"] else None
         serving[_Served(model["version"], model["fingerprint"], table)] = 0
     origins = Origins([])
     for served, count in serving.most_common():
-        if replicas:
-            serves = f"{count} of {len(replicas)} replicas {'serve' if count > 1 else 'serves'}"
-        else:
-            serves = "no replica runs; when asked, one serves"
-        table = served.table_version
-        searched = f"table version {table}" if table is not None else "no table"
-        line = f"{url}: {serves} version {served.version}, encoder {served.encoder}, {searched}"
+        line = tr("{uri}: {facts}", uri=url, facts=_describe(served, count, len(replicas)))
         link = chains.find(served.encoder)
         if link is None:
             raise ServiceError(
-                f"{line}; no registered version has this encoder; is this the registry that the "
-                "server was started with? See medembed models."
+                "{line}; no registered version has this encoder; is this the registry that the "
+                "server was started with? See medembed models.",
+                line=line,
             )
         origins.lines.append(line)
         if link not in origins.links:
             origins.links.append(link)
     return origins
+
+
+def _describe(served: _Served, count: int, replicas: int) -> str:
+    """Say how many of so many replicas serve it."""
+    table = tr("no table")
+    if served.table_version is not None:
+        table = tr("table version {version}", version=served.table_version)
+    values = {"version": served.version, "encoder": served.encoder, "table": table}
+    if not replicas:
+        return tr(
+            "no replica runs; when asked, one serves version {version}, encoder {encoder}, {table}",
+            **values,
+        )
+    return tr_count(
+        "{count} of {replicas} replicas serves version {version}, encoder {encoder}, {table}",
+        "{count} of {replicas} replicas serve version {version}, encoder {encoder}, {table}",
+        count,
+        replicas=replicas,
+        **values,
+    )
 
 
 def _get(url: str, name: str) -> list[dict[str, Any]]:
@@ -115,5 +141,8 @@ def _get(url: str, name: str) -> list[dict[str, Any]]:
             return list(json.load(response)[name])
     # URLError, a timeout and a lost connection are OSErrors
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"no {name!r} in its answer" if isinstance(error, KeyError) else error
-        raise ServiceError(f"{url}: expected a MedEmbed server there: {reason}.") from None
+        is_missing = isinstance(error, KeyError)
+        reason = tr("no {name!r} in its answer", name=name) if is_missing else error
+        raise ServiceError(
+            "{url}: expected a MedEmbed server there: {reason}.", url=url, reason=reason
+        ) from None

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from medembed.errors import StorageError
+from medembed.language import to_translate
 from medembed.lineage import KINDS, Manifest
 
 RUN = "run"  # what a backup has of a version beside its outputs
@@ -56,7 +57,7 @@ class BackupManifest(Manifest):
     While it `is_erasing`, the copies lack what is being changed.
     """
 
-    kind = "backup"
+    kind = to_translate("backup")
     on_erasure = "rewrite"
 
     name: str = ""
@@ -83,8 +84,9 @@ class BackupManifest(Manifest):
         """Raises StorageError while an erasure in this backup, at `uri`, is not finished."""
         if self.is_erasing:
             raise StorageError(
-                f"{uri}: an erasure in this backup was interrupted; run the same medembed erase "
-                "again."
+                "{uri}: an erasure in this backup was interrupted; run the same medembed erase "
+                "again.",
+                uri=uri,
             )
 
 
@@ -92,7 +94,7 @@ class BackupManifest(Manifest):
 class LeavingManifest(Manifest):
     """An output or a table that is being removed: its `files` are what is to go."""
 
-    kind = "half removed"
+    kind = to_translate("half removed")
 
 
 ALL_KINDS = (*KINDS, BackupManifest, LeavingManifest)

@@ -103,5 +103,5 @@ def _readable(uri: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError):
         raise StorageError(
-            f"{uri}: not readable, it is damaged; mend it, or move it elsewhere."
+            "{uri}: not readable, it is damaged; mend it, or move it elsewhere.", uri=uri
         ) from None

@@ -7,6 +7,7 @@ import re
 
 from medembed.artifact import today
 from medembed.custody.erasure_request import ErasureRequest
+from medembed.language import tr
 from medembed.privacy import show_id
 from medembed.schema import document_of
 
@@ -22,7 +23,8 @@ def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
     queries = not names.isdisjoint(map(show_id, request.queries))
     if not documents and not queries and not request.has_any([], names, None):
         return None
-    return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
+    text = tr("This report showed rows that were erased on {date}.", date=today())
+    return f"<!doctype html><p>{text}</p>".encode("ascii", "xmlcharrefreplace")
 
 
 def _texts_of(page: bytes) -> set[str]:

@@ -9,6 +9,7 @@ from medembed.custody.chain import Chains, Link, select_kept
 from medembed.custody.kinds import LeavingManifest
 from medembed.custody.places import is_reached, known, plain, remove
 from medembed.errors import ServiceError
+from medembed.language import tr
 from medembed.lineage import Manifest
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry, Version
@@ -101,8 +102,9 @@ def find_leaving(
             selected.append(version)
     if missing:
         raise ServiceError(
-            f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see "
-            "medembed models."
+            "keep_versions: models:/{name}/{number} is not in the registry; see medembed models.",
+            name=name,
+            number=min(missing),
         )
     children = list(map(chains.link, [*selected, *others]))
     # Of their parents not the parents' parents, or nothing would ever go.
@@ -162,7 +164,7 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
         if link.manifest or known(link.source, LeavingManifest):
             parts.append(link.source)
         elif is_reached(link.source) and storage.exists(link.source):
-            notes.append(f"its checkpoint {link.source} was not made here: it stays")
+            notes.append(tr("its checkpoint {uri} was not made here: it stays", uri=link.source))
     lineage = link.lineage
     outputs = set(map(plain, lineage.data)) - needed.places
     for folder in [*places, lineage.output]:

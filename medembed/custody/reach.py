@@ -15,6 +15,7 @@ from medembed.custody.places import (
     search,
 )
 from medembed.evaluation.retention.sets import FOLDER as RETENTION
+from medembed.language import tr
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry
 from medembed.registry.runs import list_artifacts, model_runs
@@ -73,30 +74,37 @@ class Reach:
         """Yield lines on what could not be looked through."""
         for uri in self._roots:
             if not storage.exists(uri):
-                yield f"{uri}: is not there any more"
+                yield tr("{uri}: is not there any more", uri=uri)
         for version in self.versions:
             is_ours = version.name == self.model_name or version.lineage.encoder
             dataset = version.lineage.dataset
             if is_ours and (dataset is None or dataset.uri is None):
-                yield (
-                    f"{version.reference}: where its data lies is not recorded; give it in places"
+                yield tr(
+                    "{reference}: where its data lies is not recorded; give it in places",
+                    reference=version.reference,
                 )
         apart = set(self._searched)
         for place in self._places.values():
             if place.kind == UNFINISHED:
-                yield f"{place.uri}: a run that is not finished; finish it, or remove the folder"
+                yield tr(
+                    "{uri}: a run that is not finished; finish it, or remove the folder",
+                    uri=place.uri,
+                )
             for uri in map(plain, place.origin.data):
                 if not is_below(uri, apart):
                     apart.add(uri)
-                    yield (
-                        f"{uri}, named by {place.uri}: neither tags nor outputs of runs name it; "
-                        "give it in places if it is yours"
+                    yield tr(
+                        "{uri}, named by {place}: neither tags nor outputs of runs name it; give "
+                        "it in places if it is yours",
+                        uri=uri,
+                        place=place.uri,
                     )
         restored = sum(lineage.restored_run is not None for lineage in self.runs.values())
         if restored:
-            yield (
-                f"outputs of {restored:,} runs that were restored: they may be another registry's; "
-                "give those of yours in places"
+            yield tr(
+                "outputs of {count:,} runs that were restored: they may be another registry's; "
+                "give those of yours in places",
+                count=restored,
             )
 
     def _search(self, folder: str) -> None:

@@ -22,6 +22,7 @@ from medembed.custody.kinds import (
 from medembed.custody.names import PART
 from medembed.custody.places import files_below
 from medembed.errors import ServiceError, StorageError
+from medembed.language import to_translate
 from medembed.lineage import CheckpointManifest
 from medembed.progress import track
 from medembed.registry.catalog import all_versions, delete_version
@@ -51,8 +52,11 @@ class Restoration:
             folder = name.split("/")[0]
             if folder not in OURS:
                 raise StorageError(
-                    f"{backup}: its manifest names {name!r}; expected names below "
-                    f"{', '.join(OURS)}: it was damaged or forged; nothing is restored."
+                    "{backup}: its manifest names {name!r}; expected names below {ours}: it was "
+                    "damaged or forged; nothing is restored.",
+                    backup=backup,
+                    name=name,
+                    ours=", ".join(OURS),
                 )
             if not is_of_run(name):
                 self.files[name] = copied
@@ -72,7 +76,8 @@ class Restoration:
         self.registry.check_output(self.output)
         self._check_registry()
         missing = self.files.keys() - self._find_there()
-        for _ in track(self._copy(sorted(missing)), len(missing), "restore", "files"):
+        copies = self._copy(sorted(missing))
+        for _ in track(copies, len(missing), to_translate("restore"), to_translate("files")):
             pass
         self._register_all()
 
@@ -82,18 +87,27 @@ class Restoration:
         asked = self.registry.config.model_name
         if asked != name:
             raise ServiceError(
-                f"registry.model_name: found {asked!r}, but the backup holds {name!r}; give "
-                f"registry.model_name={name}."
+                "registry.model_name: found {asked!r}, but the backup holds {name!r}; give "
+                "registry.model_name={name}.",
+                asked=asked,
+                name=name,
             )
         models = self.registry.client.search_registered_models(filter_string=f"name = '{name}'")
         if not models or models[0].tags.get(_BEGUN) == self.manifest.key:
             return
-        state = "a restoration into this registry was interrupted, and the backup has changed since"
-        if _BEGUN not in models[0].tags:
-            state = f"is registered already, with {len(all_versions(self.registry, name))} versions"
+        if _BEGUN in models[0].tags:
+            raise ServiceError(
+                "models:/{name}: a restoration into this registry was interrupted, and the backup "
+                "has changed since; restore into another registry (registry.workspace or "
+                "registry.tracking_uri), so that no number means two models.",
+                name=name,
+            )
         raise ServiceError(
-            f"models:/{name}: {state}; restore into another registry (registry.workspace or "
-            "registry.tracking_uri), so that no number means two models."
+            "models:/{name}: is registered already, with {count} versions; restore into another "
+            "registry (registry.workspace or registry.tracking_uri), so that no number means two "
+            "models.",
+            name=name,
+            count=len(all_versions(self.registry, name)),
         )
 
     def _find_there(self) -> set[str]:
@@ -107,9 +121,11 @@ class Restoration:
                 continue
             if hash_file(file.uri) != self.files.get(name):
                 raise StorageError(
-                    f"{self.output}: found {name}, which this backup does not have, or not with "
-                    "this content; give a new output, or remove that folder if it is what an "
-                    "interrupted restoration has left."
+                    "{output}: found {name}, which this backup does not have, or not with this "
+                    "content; give a new output, or remove that folder if it is what an "
+                    "interrupted restoration has left.",
+                    output=self.output,
+                    name=name,
                 )
             there.add(name)
         return there
@@ -161,9 +177,12 @@ class Restoration:
         )
         if str(made.version) != number:
             raise ServiceError(
-                f"models:/{self.manifest.name}: the registry gave number {made.version} instead of "
-                f"{number}; somebody else registers there, or it has had this model before: "
-                "restore into an empty registry."
+                "models:/{name}: the registry gave number {version} instead of "
+                "{number}; somebody else registers there, or it has had this model before: "
+                "restore into an empty registry.",
+                name=self.manifest.name,
+                version=made.version,
+                number=number,
             )
 
     def _restore_run(self, folder: str, places: Mapping[str, str]) -> str:
@@ -181,4 +200,4 @@ class Restoration:
 
     def _damaged(self, name: str) -> StorageError:
         uri = storage.join(self.backup, name)
-        return StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
+        return StorageError("{uri}: damaged: it is not what the backup's manifest says.", uri=uri)

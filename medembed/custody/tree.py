@@ -8,12 +8,13 @@ from medembed.custody.chain import Chains, Link
 from medembed.custody.find import find
 from medembed.custody.places import known
 from medembed.data.dataset import format_counts
-from medembed.lineage import KINDS, CheckpointManifest, Manifest, Source
+from medembed.language import to_translate, tr
+from medembed.lineage import KINDS, CheckpointManifest, DatasetManifest, Manifest, Source
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry
 
-_UNKNOWN = "not recorded"
-_GONE = "nothing there that MedEmbed made, or out of reach from here"
+_UNKNOWN = to_translate("not recorded")
+_WIDTH = 11  # of the column of names, where no name is longer
 
 
 def describe_lineage(of: str, registry: Registry) -> list[str]:
@@ -29,18 +30,22 @@ def describe_lineage(of: str, registry: Registry) -> list[str]:
 def draw(links: Iterable[Link]) -> Iterator[str]:
     """Yield a block of lines for each model."""
     for number, link in enumerate(links):
-        aliases = f" ({', '.join(link.aliases)})" if link.aliases else ""
-        registered = "" if link.version else ", not registered"
-        head = f"{'trained from ' if number else ''}{link.name}{aliases}{registered}"
+        head = f"{link.name} ({', '.join(link.aliases)})" if link.aliases else link.name
+        if link.version is None:
+            head = tr("{name}, not registered", name=head)
+        if number:
+            head = tr("trained from {name}", name=head)
         yield without_passwords(head)
-        for name, value in _facts(link):
-            yield without_passwords(f"  {name:<11} {value}")
+        facts = [(tr(name), value) for name, value in _facts(link)]
+        width = max(_WIDTH, *(len(name) for name, _ in facts))
+        for name, value in facts:
+            yield without_passwords(f"  {name:<{width}} {value}")
 
 
 def _facts(link: Link) -> Iterator[tuple[str, str]]:
     """Yield (name, value), the newest part first."""
     if link.version is None and not link.manifest:
-        yield "encoder", link.encoder or _UNKNOWN
+        yield to_translate("encoder"), link.encoder or tr(_UNKNOWN)
         return
     lineage = link.lineage
     checkpoint = Source(link.encoder or "", link.source)
@@ -50,29 +55,48 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
         if source is not None:
             yield kind.kind, _describe(kind, source, lineage.data)
         elif kind.role is not None:
-            yield kind.kind, "none" if lineage.sources else _UNKNOWN
+            yield kind.kind, tr("none") if lineage.sources else tr(_UNKNOWN)
         if kind is CheckpointManifest:
             run = link.version.run_id if link.version else None
-            made_by = f", made by {lineage.job}" if lineage.job else ""
-            yield "run", f"MLflow {run}{made_by}" if run else _UNKNOWN
+            facts = [f"MLflow {run}"] if run else [tr(_UNKNOWN)]
+            if run and lineage.job:
+                facts.append(tr("made by {job}", job=lineage.job))
+            yield to_translate("run"), ", ".join(facts)
     if lineage.erased:
-        yield "erased", f"{lineage.erased} that it was trained on; retrain or delete it"
+        erased = tr("{rows} that it was trained on; retrain or delete it", rows=lineage.erased)
+        yield to_translate("erased"), erased
 
 
 def _describe(kind: type[Manifest], source: Source, own: Sequence[str]) -> str:
     """Say where an output lies, what is in it, and what it was made from beside the model's own."""
     manifest = known(source, kind)
     version = f" version {source.version}" if source.version is not None else ""
-    place = f"{source.uri}{version}" if source.uri else f"place {_UNKNOWN}"
-    line = f"{place}: {source.fingerprint or _UNKNOWN}"
-    if manifest is None:
-        return f"{line}, {_GONE}" if source.uri else line
-    if manifest.counts:
-        line += f", {format_counts(manifest.counts)}"
-    notes = [line, *manifest.notes]
-    if source.fingerprint not in ("", manifest.identity):
-        notes.append(f"another lies there now, {manifest.identity}")
-    parents = [uri for uri in manifest.origin.data if uri not in own]
-    if parents:
-        notes.append(f"made from {', '.join(parents)}")
-    return "; ".join(notes)
+    place = f"{source.uri}{version}" if source.uri else tr("place not recorded")
+    facts = [source.fingerprint or tr(_UNKNOWN)]
+    if manifest is not None and manifest.counts:
+        facts.append(format_counts(manifest.counts))
+    elif manifest is None and source.uri:
+        facts.append(tr("nothing there that MedEmbed made, or out of reach from here"))
+    notes = [tr("{uri}: {facts}", uri=place, facts=", ".join(facts))]
+    if manifest is not None:
+        notes += _notes(manifest)
+        if source.fingerprint not in ("", manifest.identity):
+            notes.append(tr("another lies there now, {name}", name=manifest.identity))
+        parents = [uri for uri in manifest.origin.data if uri not in own]
+        if parents:
+            notes.append(tr("made from {places}", places=", ".join(parents)))
+    return tr("; ").join(notes)
+
+
+def _notes(manifest: Manifest) -> Iterator[str]:
+    """Yield what a manifest says beside its counts."""
+    if isinstance(manifest, DatasetManifest) and manifest.taken:
+        yield tr("{count:,} landed files taken", count=len(manifest.taken))
+    if isinstance(manifest, DatasetManifest) and manifest.erased:
+        rows = manifest.erased.rows
+        yield tr("{rows:,} rows erased, last on {date}", rows=rows, date=manifest.erased.date)
+    if isinstance(manifest, CheckpointManifest):
+        yield tr("dimensions {dimensions}", dimensions=", ".join(map(str, manifest.dimensions)))
+        if manifest.dev:
+            score = manifest.score
+            yield tr("dev score {score:.4f} at step {step}", score=score, step=manifest.step)

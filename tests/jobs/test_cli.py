@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from jobs.beforehand import check_places
 from jobs.cli import JOBS, describe, job_config, main
+from jobs.language import JobConfig
 from jobs.promote import PromoteJob
 from medembed.config import Config, InputUri, OutputUri, load_config
 from medembed.errors import ConfigError
@@ -74,7 +75,7 @@ def test_help_imports_neither_torch_nor_ray():
         )
 
 
-class Watched(Config):
+class Watched(JobConfig):
     source: str = "http://me:secret@host/landing"
 
 
