@@ -11,7 +11,8 @@ from medembed.artifact import NewOutput
 from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.errors import MedEmbedError
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention.sets import MADE, open_retention
+from medembed.evaluation.retention.names import MADE
+from medembed.evaluation.retention.sets import open_retention
 from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tiny import SIGNS, SUBJECTS
