@@ -92,10 +92,7 @@ def place_of(output: str, name: str) -> str:
 def _open(
     name: str, place: str, output: str, trained: Dataset | None, training_queries: frozenset[str]
 ) -> RetentionSet:
-    try:
-        dataset = open_collection(storage.absolute(place), place_of(output, "data/{key}"))
-    except (DataError, StorageError) as error:
-        raise type(error)(tr("retention set {name!r}: {error}", name=name, error=error)) from None
+    dataset = _read(name, place, output)
     where = tr("retention set {name!r}, {place}", name=name, place=without_passwords(place))
     if trained is not None and dataset.fingerprint == trained.fingerprint:
         raise DataError(
@@ -142,6 +139,13 @@ def _open(
         )
     )
     return RetentionSet(name, dataset, split, left_out)
+
+
+def _read(name: str, place: str, output: str) -> Dataset:
+    try:
+        return open_collection(storage.absolute(place), place_of(output, "data/{key}"))
+    except (DataError, StorageError) as error:
+        raise type(error)(tr("retention set {name!r}: {error}", name=name, error=error)) from None
 
 
 def _training_queries(trained: Dataset) -> frozenset[str]:
