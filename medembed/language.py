@@ -57,15 +57,15 @@ def _fill(message: str, values: dict[str, object]) -> str:
 
 
 class _Numbers(string.Formatter):
-    """str.format, which parts thousands as the language does; decimals keep the point of configs
-    and JSON, so that they can be copied there.
+    """str.format, which parts thousands and writes percentages as the language does; decimals keep
+    the point of configs and JSON, so that they can be copied there.
     """
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text: str = super().format_field(value, format_spec)
-        if "," in format_spec and current_language() == "fr":
-            return text.replace(",", _THIN_SPACE)
-        return text
+        if not format_spec or current_language() != "fr":
+            return text
+        return text.replace(",", _THIN_SPACE).replace("%", "\N{NO-BREAK SPACE}%")
 
 
 @cache

@@ -56,8 +56,10 @@ def extract() -> dict[Message, list[tuple[str, int]]]:
     environment = Environment(extensions=["jinja2.ext.i18n"])
     for path in sorted(ROOT.glob("medembed/**/*.jinja")):
         for line, _, message in environment.extract_translations(path.read_text()):
-            key = message if isinstance(message, str) else (message[0], message[1])
-            messages.setdefault(key, []).append((str(path.relative_to(ROOT)), line))
+            texts = tuple(filter(None, parts(message)))  # None stands for each value
+            if texts:
+                key = texts if len(texts) > 1 else texts[0]
+                messages.setdefault(key, []).append((str(path.relative_to(ROOT)), line))
     return messages
 
 

@@ -29,8 +29,8 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
     has_queries = check_measurable(dataset, config)
     if bm25 and not has_queries:
         raise DataError(
-            f"{dataset.uri}: bm25 ranks documents for queries, and no query has a positive; "
-            "leave it out."
+            "{uri}: bm25 ranks documents for queries, and no query has a positive; leave it out.",
+            uri=dataset.uri,
         )
     named = set[str]()
     for case in load_cases(config.must_rank):
@@ -40,6 +40,7 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
     missing = named - set(dataset.document_ids().to_pylist())
     if missing:
         raise DataError(
-            f"{config.must_rank}: document id {show_id(min(missing))!r} is not in the corpus; "
-            "name one that is."
+            "{must_rank}: document id {id!r} is not in the corpus; name one that is.",
+            must_rank=config.must_rank,
+            id=show_id(min(missing)),
         )

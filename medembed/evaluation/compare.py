@@ -110,8 +110,9 @@ def compare(
     cell = mean_cell(before, after, Grouping.of(groups), weights)
     if cell is None:
         raise DataError(
-            f"{len(before)} values to compare: none counts in both. Compare a metric that "
-            "applies to both."
+            "{count} values to compare: none counts in both. Compare a metric that applies "
+            "to both.",
+            count=len(before),
         )
     drawn = draw_differences([cell], samples=samples, seed=seed)
     return _difference(cell, NO_VECTORS, intervals([cell], drawn)[0])
@@ -175,8 +176,10 @@ def _plan(before: Evaluation, after: Evaluation, groupings: Mapping[str, Groupin
     metrics = principal_metrics(list(pairs))
     if not metrics:
         raise DataError(
-            f"{after.uri}: no metric to compare that {before.uri} has. Evaluate both on the "
-            "same data, at the same k."
+            "{after_uri}: no metric to compare that {before_uri} has. Evaluate both on the "
+            "same data, at the same k.",
+            after_uri=after.uri,
+            before_uri=before.uri,
         )
     plan: list[Entry] = []
     for metric in metrics:

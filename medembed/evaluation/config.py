@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from medembed.config import Config, InputUri
+from medembed.language import tr
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
 
@@ -108,12 +109,20 @@ def _by_name(places: Iterable[Any]) -> dict[str, Any]:
         name = str(place).rstrip("/").rpartition("/")[2]
         if not name:
             raise ValueError(
-                f"found {place!r}, which has no last name to go by; name it: {{clinic: {place}}}"
+                tr(
+                    "found {place!r}, which has no last name to go by; name it: "
+                    "{{clinic: {place}}}",
+                    place=place,
+                )
             )
         if name in named:
             raise ValueError(
-                f"found two sets called {name!r}; name them: "
-                f"{{one: {named[name]}, another: {place}}}"
+                tr(
+                    "found two sets called {name!r}; name them: {{one: {first}, another: {place}}}",
+                    name=name,
+                    first=named[name],
+                    place=place,
+                )
             )
         named[name] = place
     return named

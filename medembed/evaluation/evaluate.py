@@ -24,6 +24,7 @@ from medembed.evaluation.must_rank import Case, load_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings, search_depth, without_own
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
+from medembed.language import tr
 from medembed.lineage import EvaluationManifest, Origin
 from medembed.matryoshka import check_dimensions
 from medembed.records import Records
@@ -87,7 +88,7 @@ def evaluate(
     output = place(output, request.key)
     records = Records.of_output(storage.absolute(output), request.key)
     if find_output(output, EvaluationManifest, request.key) is not None:
-        logger.info("evaluation %s: unchanged, reused", request.key)
+        _log_reused(request.key)
         result = read_evaluation(output, name or model)
     else:
         result = _measure(request, Evaluation(name or model, output, table.info.encoder), records)
@@ -139,17 +140,25 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
     key = fingerprint([identify_metrics(), dataset.fingerprint, bm25_fingerprint(), settings])
     output = place(output, key)
     if find_output(output, EvaluationManifest, key) is not None:
-        logger.info("evaluation %s: unchanged, reused", key)
+        _log_reused(key)
         return read_evaluation(output, BM25)
     questions = find_questions(dataset, config)
     qrels = questions.qrels
     lines = find_measurable(list(qrels.values()))
     if not len(lines):
         raise DataError(
-            f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else."
+            "{reason} BM25 ranks documents for queries, nothing else.",
+            reason=_explain_nothing(dataset, config),
         )
     texts = questions.queries["text"].take(pa.array(lines)).to_pylist()
-    logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest.document_count)
+    documents = dataset.manifest.document_count
+    logger.info(
+        tr(
+            "BM25: {queries} queries, {documents} documents",
+            queries=len(texts),
+            documents=documents,
+        )
+    )
     names = questions.ids
     ids = [names[line] for line in lines]
     depth = search_depth(max(*config.k, RANKS_KEPT), ids)
@@ -191,8 +200,15 @@ def _write(
         )
 
 
+def _log_reused(key: str) -> None:
+    logger.info(tr("evaluation {key}: unchanged, reused", key=key))
+
+
 def _explain_nothing(dataset: Dataset, config: EvaluationConfig) -> str:
-    return (
-        f"{dataset.uri}: with split={config.split} and tag={config.tag} no query has a positive or "
-        "a scored pair, and no text has a class; nothing to measure."
+    return tr(
+        "{uri}: with split={split} and tag={tag} no query has a positive or a scored pair, and no "
+        "text has a class; nothing to measure.",
+        uri=dataset.uri,
+        split=config.split,
+        tag=config.tag,
     )

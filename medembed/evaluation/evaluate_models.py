@@ -30,7 +30,8 @@ from medembed.evaluation.side_by_side import (
     compare_models,
     differences_of,
 )
-from medembed.evaluation.words import format_metrics, format_slices, format_table
+from medembed.evaluation.words import format_metrics, format_slices, format_table, title_of
+from medembed.language import tr
 from medembed.lineage import Source
 from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
@@ -116,8 +117,11 @@ def evaluate_models(config: EvaluateConfig, registry: Registry, *, on_cluster: b
         output,
         config.evaluation,
         config.encoding,
-        title="Evaluation",
-        facts=[(f"model {c.name}", f"{c.model} ({c.table.info.encoder})") for c in contenders],
+        title=tr("Evaluation"),
+        facts=[
+            (tr("model {name}", name=c.name), f"{c.model} ({c.table.info.encoder})")
+            for c in contenders
+        ],
         bm25=config.bm25,
         retention=_measure_retention(config, sets, contenders, output),
     )
@@ -166,14 +170,13 @@ def describe(evaluated: Evaluated, output: str) -> list[str]:
     page = evaluated.side_by_side.page
     lines = [] if page.comparisons else [*format_metrics(page.model), *headlines(page)]
     for comparison in page.comparisons:
-        title = f"{comparison.model} against {comparison.baseline}"
-        lines += ["", title, format_table(comparison)]
+        lines += ["", title_of(comparison), format_table(comparison)]
         if comparison.slices:
             lines.append(format_slices(comparison))
         lines.append(headline(comparison))
     lines += format_retention(page.retention)
     lines += format_recommendation(page.recommendation)
-    return [*lines, f"report: {storage.join(output, REPORT)}"]
+    return [*lines, tr("report: {uri}", uri=storage.join(output, REPORT))]
 
 
 def _measure_retention(

@@ -175,8 +175,8 @@ def _score_named(
     missing = pairs.documents[np.isnan(cosines[dimensions[0]])]
     if len(missing):
         raise DataError(
-            f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; "
-            "name one that is."
+            "must_rank: document id {id!r} is not in the corpus; name one that is.",
+            id=show_id(str(missing[0])),
         )
     return cosines
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from medembed.language import tr
+
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.float64]
 Positives = Sequence[Sequence[float]]
@@ -119,8 +121,10 @@ def parse_metric(name: str) -> tuple[str, int]:
     metric, _, depth = name.partition("@")
     if metric not in METRICS or not depth.isdecimal() or not 1 <= int(depth) <= 1000:
         raise ValueError(
-            "expected a metric at a depth from 1 to 1000, e.g. ndcg@10; metrics are "
-            f"{', '.join(METRICS)}"
+            tr(
+                "expected a metric at a depth from 1 to 1000, e.g. ndcg@10; metrics are {metrics}",
+                metrics=", ".join(METRICS),
+            )
         )
     return metric, int(depth)
 

@@ -17,11 +17,13 @@ from medembed import storage
 from medembed.config import Config
 from medembed.errors import DataError
 from medembed.evaluation.metrics import Values
+from medembed.language import to_translate, tr
 from medembed.plain_yaml import RepeatedKeyError, parse_yaml
 
+_UNNAMED = "case "  # and its place in the file, as JSON has it
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-_TEXT = "a text that is not empty"
-_DOCUMENT = f"{_TEXT}, or {{id: ...}} of a document of the corpus"
+_TEXT = to_translate("a text that is not empty")
+_DOCUMENT = to_translate("a text that is not empty, or {id: ...} of a document of the corpus")
 _EXPECTED = {"name": _TEXT, "query": _TEXT, "above": _DOCUMENT, "below": _DOCUMENT}
 
 
@@ -54,6 +56,12 @@ class CaseOutcome:
     below: float
 
     @property
+    def title(self) -> str:
+        """The case's name; of a case without one its place, in the user's language."""
+        number = self.name.removeprefix(_UNNAMED)
+        return tr("case {number}", number=number) if number.isdecimal() else self.name
+
+    @property
     def margin(self) -> float:
         """How far the right document is above the wrong one; negative if below it."""
         return self.above - self.below
@@ -79,11 +87,16 @@ def load_cases(uri: str | None) -> tuple[Case, ...]:
         first = places.setdefault(case.name, number)
         if first != number:
             raise DataError(
-                f"{uri}: case {number}: name: the same as that of case {first}; give each its own."
+                "{uri}: case {number}: name: the same as that of case {first}; give each its own.",
+                uri=uri,
+                number=number,
+                first=first,
             )
         if case.above == case.below:
             raise DataError(
-                f"{uri}: case {number}: above and below are the same; no model can rank them apart."
+                "{uri}: case {number}: above and below are the same; no model can rank them apart.",
+                uri=uri,
+                number=number,
             )
     return cases
 
@@ -112,39 +125,51 @@ def _parse(uri: str) -> list[Any]:
         place = f"{uri}:{mark.line + 1}" if mark else uri
         if isinstance(error, RepeatedKeyError):
             raise DataError(
-                f"{place}: a key stands twice in one case; start each case with a dash."
+                "{place}: a key stands twice in one case; start each case with a dash.", place=place
             ) from None
         # The parser's own message would quote the file.
         raise DataError(
-            f"{place}: not valid YAML; put texts that have a colon or # into quotes."
+            "{place}: not valid YAML; put texts that have a colon or # into quotes.", place=place
         ) from None
     if not isinstance(rows, list) or not rows:
-        top = "keys" if isinstance(rows, dict) else "one value"
+        top = tr("keys") if isinstance(rows, dict) else tr("one value")
         raise DataError(
-            f"{uri}: found {top if rows else 'nothing'} at the top; expected a list of cases, "
-            "each '- query: ...'."
+            "{uri}: found {top} at the top; expected a list of cases, each '- query: ...'.",
+            uri=uri,
+            top=top if rows else tr("nothing"),
         )
     return rows
 
 
 def _check(uri: str, number: int, row: Any) -> Case:
     if not isinstance(row, dict):
-        raise DataError(f"{uri}: case {number}: expected query, above and below; found no keys.")
+        raise DataError(
+            "{uri}: case {number}: expected query, above and below; found no keys.",
+            uri=uri,
+            number=number,
+        )
     try:
-        return Case.model_validate({"name": f"case {number}"} | row)
+        return Case.model_validate({"name": f"{_UNNAMED}{number}"} | row)
     except ValidationError as error:
         # the first of each key
         faults = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
         order = [*_EXPECTED, *(key for key in faults if key not in _EXPECTED)]
         reasons = [_explain(key, faults[key]) for key in order if key in faults]
-        raise DataError(f"{uri}: case {number}: {'; '.join(reasons)}.") from None
+        raise DataError(
+            "{uri}: case {number}: {reasons}.", uri=uri, number=number, reasons="; ".join(reasons)
+        ) from None
 
 
 def _explain(key: str, fault: ErrorDetails) -> str:
     if key in _EXPECTED:
-        what = "missing" if fault["type"] == "missing" else "not usable"
-        return f"{key}: {what}; expected {_EXPECTED[key]}"
+        expected = tr(_EXPECTED[key])
+        if fault["type"] == "missing":
+            return tr("{key}: missing; expected {expected}", key=key, expected=expected)
+        return tr("{key}: not usable; expected {expected}", key=key, expected=expected)
     nearest = difflib.get_close_matches(key, _EXPECTED, n=1)
     if nearest:
-        return f"{key}: unknown key; the nearest known key is {nearest[0]!r}"
-    return f"an unknown key; known are {', '.join(_EXPECTED)}"  # not shown: it may be a text
+        return tr(
+            "{key}: unknown key; the nearest known key is {nearest!r}", key=key, nearest=nearest[0]
+        )
+    # not shown: it may be a text
+    return tr("an unknown key; known are {keys}", keys=", ".join(_EXPECTED))

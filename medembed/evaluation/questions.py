@@ -13,6 +13,7 @@ from medembed.data.dataset import Dataset
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Units
+from medembed.language import tr_count
 from medembed.schema import UNDETERMINED
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,11 @@ def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
     )
     if asked.num_rows < queries.num_rows:
         logger.info(
-            "%d queries without a positive are not measured", queries.num_rows - asked.num_rows
+            tr_count(
+                "{count} query without a positive is not measured",
+                "{count} queries without a positive are not measured",
+                queries.num_rows - asked.num_rows,
+            )
         )
     judgments = judgments.filter(pc.is_in(judgments["query_id"], value_set=asked["query_id"]))
     lines = (

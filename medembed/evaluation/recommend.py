@@ -14,10 +14,22 @@ from medembed.evaluation.result import (
     Evaluation,
     Measured,
 )
-from medembed.evaluation.words import format_columns, label, listed
+from medembed.evaluation.words import format_columns, label, listed, slice_title, thousands
+from medembed.language import to_translate, tr
 
 _BALANCED_LOSS = 0.01  # points of the objective that `balanced` may lose, surely
 _LIGHT_KEPT = 0.95  # share of the best quality that `light` keeps
+_NONE_LOSES_LESS = to_translate(
+    "none narrower surely loses at most {limit}; the nearest is {dimension} ({shown})"
+)
+_NONE_KEEPS_MORE = to_translate(
+    "none narrower keeps {limit} of the quality; the nearest is {dimension} ({shown})"
+)
+_USES = {
+    "best": to_translate("best"),
+    "balanced": to_translate("balanced"),
+    "light": to_translate("light"),
+}
 _SLICE_KEPT = 0.90  # a language or tag that surely keeps less is named: the mean does not show it
 
 
@@ -64,6 +76,11 @@ class Choice:
     option: Option
     reason: str
 
+    @property
+    def title(self) -> str:
+        """The use in the user's language."""
+        return tr(_USES[self.use])
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -79,13 +96,22 @@ class Recommendation:
         lines = []
         for option in dict.fromkeys(choice.option for choice in self.choices):
             if option.worst:
-                lines.append(
-                    f"{option.dimension} dimensions keep {share(option.kept)} in the mean, but "
-                    f"{share(option.worst.kept)} of {option.worst.name}: {label(self.objective)} "
-                    f"{option.worst.before:.3f} -> {option.worst.after:.3f} in "
-                    f"{option.worst.units:,}"
-                )
+                lines.append(self._warn(option, option.worst))
         return lines
+
+    def _warn(self, option: Option, worst: SliceLoss) -> str:
+        return tr(
+            "{dimension} dimensions keep {kept} in the mean, but {worst} of {slice}: {metric} "
+            "{before:.3f} -> {after:.3f} in {units:,}",
+            dimension=option.dimension,
+            kept=share(option.kept),
+            worst=share(worst.kept),
+            slice=worst.name,
+            metric=label(self.objective),
+            before=worst.before,
+            after=worst.after,
+            units=worst.units,
+        )
 
 
 def recommend(evaluation: Evaluation, config: EvaluationConfig) -> Recommendation | None:
@@ -139,7 +165,7 @@ def _find_worst(compared: Comparison, dimension: int) -> SliceLoss | None:
     for (kind, name), differences in compared.slices.items():
         row = differences[dimension]
         if row.sure_high < 0 and 0 <= row.after < _SLICE_KEPT * row.before:
-            losses.append(SliceLoss(f"{kind} {name}", row.units, row.before, row.after))
+            losses.append(SliceLoss(slice_title(kind, name), row.units, row.before, row.after))
     return min(losses, key=lambda loss: loss.kept, default=None)
 
 
@@ -179,44 +205,53 @@ def choose(options: Sequence[Option]) -> tuple[Choice, ...]:
 def _why_best(options: Sequence[Option], best: Option) -> str:
     narrower = [option for option in options if option.dimension < best.dimension]
     unsure = [f"{o.dimension} ({_loss(o, best)})" for o in narrower if not o.high < 0]
+    highest = tr("the highest quality, {quality:.3f}", quality=best.quality)
     if not narrower:
-        return f"the highest quality, {best.quality:.3f}; nothing narrower was measured"
+        return tr("{highest}; nothing narrower was measured", highest=highest)
     if not unsure:
-        return f"the highest quality, {best.quality:.3f}; every narrower one is surely worse"
-    return f"the highest quality, {best.quality:.3f}; not surely worse: {listed(unsure)}"
+        return tr("{highest}; every narrower one is surely worse", highest=highest)
+    return tr("{highest}; not surely worse: {unsure}", highest=highest, unsure=listed(unsure))
 
 
 def _choose_balanced(options: Sequence[Option], best: Option) -> Choice:
-    wanted = f"surely loses at most {_BALANCED_LOSS:g}"
     good = [option for option in options if option.low >= -_BALANCED_LOSS or option is best]
     chosen = min(good, key=lambda option: option.dimension)
     if chosen is not best:
-        reason = f"the narrowest that {wanted}: {_loss(chosen, best)}"
+        reason = tr(
+            "the narrowest that surely loses at most {limit:g}: {loss}",
+            limit=_BALANCED_LOSS,
+            loss=_loss(chosen, best),
+        )
     else:
         narrower = [option for option in options if option.dimension < best.dimension]
         nearest = max(narrower, key=lambda o: (o.low, -o.dimension), default=None)
-        reason = _why_none(wanted, nearest, _loss(nearest, best) if nearest else "")
+        loss = _loss(nearest, best) if nearest else ""
+        reason = _why_none(_NONE_LOSES_LESS, f"{_BALANCED_LOSS:g}", nearest, loss)
     return Choice("balanced", chosen, reason)
 
 
 def _choose_light(options: Sequence[Option], best: Option) -> Choice:
-    wanted = f"keeps {share(_LIGHT_KEPT)} of the quality"
     good = [option for option in options if option.kept >= _LIGHT_KEPT]
     chosen = min(good, key=lambda option: option.dimension)
     if chosen is not best:
-        reason = f"the narrowest that {wanted}: {share(chosen.kept)}"
+        reason = tr(
+            "the narrowest that keeps {least} of the quality: {kept}",
+            least=share(_LIGHT_KEPT),
+            kept=share(chosen.kept),
+        )
     else:
         narrower = [option for option in options if option.dimension < best.dimension]
         nearest = max(narrower, key=lambda o: (o.kept, -o.dimension), default=None)
-        reason = _why_none(wanted, nearest, share(nearest.kept) if nearest else "")
+        kept = share(nearest.kept) if nearest else ""
+        reason = _why_none(_NONE_KEEPS_MORE, share(_LIGHT_KEPT), nearest, kept)
     return Choice("light", chosen, reason)
 
 
-def _why_none(wanted: str, nearest: Option | None, shown: str) -> str:
+def _why_none(message: str, limit: str, nearest: Option | None, shown: str) -> str:
     """Say why a use is left with the best dimension, and which narrower one came nearest."""
     if nearest is None:
-        return "nothing narrower was measured"
-    return f"none narrower {wanted}; the nearest is {nearest.dimension} ({shown})"
+        return tr("nothing narrower was measured")
+    return tr(message, limit=limit, dimension=nearest.dimension, shown=shown)
 
 
 def _loss(option: Option, best: Option) -> str:
@@ -225,7 +260,7 @@ def _loss(option: Option, best: Option) -> str:
 
 def share(value: float) -> str:
     """Write a share in percent, rounded down, so that nothing seems to reach a limit it missed."""
-    return f"{math.floor(value * 1000 + 1e-6) / 10:.3g}%"
+    return tr("{percent:.3g}%", percent=math.floor(value * 1000 + 1e-6) / 10)
 
 
 def format_recommendation(recommendation: Recommendation | None) -> list[str]:
@@ -234,13 +269,16 @@ def format_recommendation(recommendation: Recommendation | None) -> list[str]:
         return []
     best = recommendation.choices[0].option
     name = label(recommendation.objective)
-    rows = [["dimensions", "bytes/vector", name, "kept", "to the best [95%]"]]
+    heads = [tr("dimensions"), tr("bytes/vector"), name, tr("kept"), tr("to the best [95%]")]
+    rows = [heads]
     for option in recommendation.options:
         loss = "" if option is best else _loss(option, best)
-        size = f"{option.bytes_per_vector:,}"
+        size = thousands(option.bytes_per_vector)
         quality = f"{option.quality:.3f}"
         rows.append([str(option.dimension), size, quality, share(option.kept), loss])
     lines = ["", *format_columns(rows)]
-    for choice in recommendation.choices:
-        lines.append(f"{choice.use + ':':<9} {choice.option.dimension:>5}   {choice.reason}")
+    uses = [tr("{use}:", use=choice.title) for choice in recommendation.choices]
+    width = max(map(len, uses))
+    for use, choice in zip(uses, recommendation.choices, strict=True):
+        lines.append(f"{use:<{width}} {choice.option.dimension:>5}   {choice.reason}")
     return lines + [f"! {warning}" for warning in recommendation.warnings]

@@ -10,12 +10,13 @@ from scipy import stats
 
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import CaseOutcome
+from medembed.language import to_translate
 
 NO_VECTORS = 0  # the "dimension" of a ranking without vectors, such as BM25's
 BYTES_PER_VALUE = 4  # of a vector of float32
-PER_LANGUAGE = "language"
-PER_TAG = "tag"
-OTHERS = "others"
+PER_LANGUAGE = to_translate("language")
+PER_TAG = to_translate("tag")
+OTHERS = to_translate("others")
 FEW_UNITS = 10
 
 

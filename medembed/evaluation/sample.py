@@ -50,10 +50,12 @@ def draw_sample(
     judged = [qrels.get(row["query_id"], {}) for row in queries_left]
     measurable = [queries_left[line] for line in find_measurable(judged)]
     if not measurable:
-        which = f"{split} query" if split else "query"
         raise DataError(
-            f"{dataset.uri}: no {which} with tag {tag} has a positive; models cannot be "
-            "compared on a sample."
+            "{uri}: with split={split} and tag={tag} no query has a positive; models cannot be "
+            "compared on a sample.",
+            uri=dataset.uri,
+            split=split,
+            tag=tag,
         )
     chosen = sorted(measurable, key=lambda row: content_hash(row["query_id"]))[:queries]
     judgments = {row["query_id"]: qrels[row["query_id"]] for row in chosen}

@@ -19,6 +19,7 @@ from medembed.evaluation.report.plots import PLOTS, draw_plots
 from medembed.evaluation.report.render import render_report
 from medembed.evaluation.result import Evaluation, baseline_dimensions
 from medembed.evaluation.retention.judge import Retention
+from medembed.language import tr
 from medembed.privacy import without_passwords
 
 REPORT = "report.html"
@@ -168,10 +169,17 @@ def _describe_data(dataset: Dataset, config: EvaluationConfig) -> list[tuple[str
     """Return (name, value) lines about what was measured on."""
     about = dataset.manifest
     return [
-        ("data set", f"{dataset.fingerprint}, {format_counts(about.counts)}"),
-        ("source", about.source),
-        ("licence", about.licence or "not named"),
-        ("measured on", f"split {config.split or 'all'}, tag {config.tag or 'any'}"),
+        (tr("data set"), f"{dataset.fingerprint}, {format_counts(about.counts)}"),
+        (tr("source"), about.source),
+        (tr("licence"), about.licence or tr("not named")),
+        (
+            tr("measured on"),
+            tr(
+                "split {split}, tag {tag}",
+                split=config.split or tr("all"),
+                tag=config.tag or tr("any"),
+            ),
+        ),
     ]
 
 

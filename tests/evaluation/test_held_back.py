@@ -12,7 +12,8 @@ from medembed.data.prepare import prepare
 from medembed.data.reading import ColumnsConfig
 from medembed.errors import DataError
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention.sets import MADE, open_retention
+from medembed.evaluation.retention.names import MADE
+from medembed.evaluation.retention.sets import open_retention
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import select_pairs
 from medembed.schema import HELD_BACK

@@ -11,7 +11,8 @@ from medembed.artifact import NewOutput
 from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.errors import MedEmbedError
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention.sets import MADE, open_retention
+from medembed.evaluation.retention.names import MADE
+from medembed.evaluation.retention.sets import open_retention
 from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tiny import SIGNS, SUBJECTS
@@ -103,7 +104,7 @@ def test_what_is_no_set_from_elsewhere_is_refused_in_one_line(tmp_path: Path):
     write_set(tmp_path / "known", [(f"k-{row[0]}", *row[1:]) for row in ROWS])
     (tmp_path / "empty").mkdir()
     for name, message in (
-        ("refused", "no test query with a relevant document"),
+        ("refused", "no query of the test split with a relevant document"),
         (
             "known",
             r"0 queries with a relevant document that are no training queries \(24 are\), expected 10 or more",

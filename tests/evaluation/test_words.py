@@ -10,7 +10,8 @@ from medembed.evaluation.words import (
     LOSS,
     NO_INTERVAL,
     UNSURE,
-    counted,
+    count_groups,
+    count_units,
     format_metrics,
     format_slices,
     format_table,
@@ -54,12 +55,13 @@ def test_numbers_that_are_not_defined_are_shown_as_a_dash():
 
 
 def test_counts_and_lists_read_as_in_a_sentence():
-    assert [counted(1, "queries"), counted(1, "groups"), counted(1, "scored pairs")] == [
+    metrics = ("ndcg@10", "spearman", "knn_accuracy")
+    assert [count_units(metric, 1) for metric in metrics] == [
         "1 query",
-        "1 group",
         "1 scored pair",
+        "1 labelled document",
     ]
-    assert counted(12345, "queries") == "12,345 queries"
+    assert (count_units("ndcg@10", 12345), count_groups(1)) == ("12,345 queries", "1 group")
     assert [listed([1]), listed([1, 2]), listed([1, 2, 3])] == ["1", "1 and 2", "1, 2 and 3"]
     assert [units_of(m) for m in ("ndcg@10", "knn_accuracy", "pearson")] == [
         "queries",

@@ -36,7 +36,7 @@ def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_
 
 def test_dev_queries_without_any_positive_cannot_choose_a_checkpoint(tmp_path: Path):
     dataset = write_chunked(tmp_path / "d")
-    with pytest.raises(DataError, match="no dev query with tag refused has a positive"):
+    with pytest.raises(DataError, match="split=dev and tag=refused no query has a positive"):
         draw_dev_sample(dataset, CONFIG.model_copy(update={"dev_tag": "refused"}))
 
 

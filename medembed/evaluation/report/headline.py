@@ -7,9 +7,25 @@ from medembed.evaluation.compare import Comparison, Difference
 from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS
 from medembed.evaluation.retention.words import explain_losses
-from medembed.evaluation.words import GAIN, LOSS, interval, label, listed, verdict
+from medembed.evaluation.words import (
+    GAIN,
+    LOSS,
+    at_dimensions,
+    interval,
+    label,
+    listed,
+    slice_title,
+    verdict,
+)
+from medembed.language import to_translate, tr
 
 MANY_CUT = 0.1  # share of texts longer than the model reads, from which the page warns
+_BETTER = to_translate(
+    "{model} is better than {baseline}{where}: {metric} {after:.3f} against {before:.3f}{at}."
+)
+_WORSE = to_translate(
+    "{model} is worse than {baseline}{where}: {metric} {after:.3f} against {before:.3f}{at}."
+)
 _NAMED = 5  # losses named in a warning; the tables have them all
 
 
@@ -32,9 +48,9 @@ def headline(comparison: Comparison) -> str:
     if small:
         sentences.append(_beats(comparison, min(small)))
     elif better:
-        sentences.append(_sentence(comparison, "is better than", better))
+        sentences.append(_sentence(comparison, _BETTER, better))
     if worse:
-        sentences.append(_sentence(comparison, "is worse than", worse))
+        sentences.append(_sentence(comparison, _WORSE, worse))
     return " ".join(sentences) or _nothing_sure(comparison, rows[max(rows)])
 
 
@@ -49,16 +65,26 @@ def warnings(page: Page) -> list[str]:
     inspection = page.inspections.get(page.model.name)
     if inspection and inspection.is_alike:
         lines.append(
-            f"Documents look alike to {page.model.name}: two different ones have a cosine of "
-            f"{inspection.mean_cosine:.2f} on average (standard deviation "
-            f"{inspection.spread:.2f}), as E5 models have it. A ranking hangs on small "
-            "differences, and a threshold on a cosine has to lie above that."
+            tr(
+                "Documents look alike to {model}: two different ones have a cosine of {mean:.2f} "
+                "on average (standard deviation {spread:.2f}), as E5 models have it. A ranking "
+                "hangs on small differences, and a threshold on a cosine has to lie above that.",
+                model=page.model.name,
+                mean=inspection.mean_cosine,
+                spread=inspection.spread,
+            )
         )
     cut = inspection.truncation if inspection else None
     if cut and cut.cut >= MANY_CUT:
         lines.append(
-            f"{cut.cut:.0%} of the texts are longer than the {cut.max_length:,} tokens that "
-            f"{page.model.name} reads; {cut.lost:.0%} of all tokens are never seen."
+            tr(
+                "{cut:.0%} of the texts are longer than the {max_length:,} tokens that {model} "
+                "reads; {lost:.0%} of all tokens are never seen.",
+                cut=cut.cut,
+                max_length=cut.max_length,
+                model=page.model.name,
+                lost=cut.lost,
+            )
         )
     return lines
 
@@ -69,53 +95,85 @@ def _beats_wider(dimension: int, row: Difference) -> bool:
 
 def _beats(comparison: Comparison, small: int) -> str:
     row = comparison.narrow[small]
-    return (
-        f"{small} dimensions of {comparison.model} ({label(comparison.objective)} "
-        f"{row.after:.3f}) beat {row.dimension} of {comparison.baseline} "
-        f"({row.before:.3f}): {row.dimension / small:.3g} times less to store and search."
+    return tr(
+        "{small} dimensions of {model} ({metric} {after:.3f}) beat {wide} of {baseline} "
+        "({before:.3f}): {times:.3g} times less to store and search.",
+        small=small,
+        model=comparison.model,
+        metric=label(comparison.objective),
+        after=row.after,
+        wide=row.dimension,
+        baseline=comparison.baseline,
+        before=row.before,
+        times=row.dimension / small,
     )
 
 
-def _sentence(comparison: Comparison, verb: str, dimensions: Sequence[int]) -> str:
+def _sentence(comparison: Comparison, message: str, dimensions: Sequence[int]) -> str:
+    """Write _BETTER or _WORSE about these dimensions, widest first."""
     rows = comparison.differences[comparison.objective]
     row = rows[dimensions[0]]
-    if dimensions[0] == NO_VECTORS:
-        at = ""
-    elif len(dimensions) == len(rows) > 1:
-        at = " at every dimension"
-    else:
-        at = f" at {listed(dimensions)} dimensions"
-    which = f" at {dimensions[0]}" if len(dimensions) > 1 else ""
-    return (
-        f"{comparison.model} {verb} {comparison.baseline}{at}: {label(comparison.objective)} "
-        f"{row.after:.3f} against {row.before:.3f}{which}."
+    is_all = len(dimensions) == len(rows) > 1
+    at = tr(" at {dimension}", dimension=dimensions[0]) if len(dimensions) > 1 else ""
+    return tr(
+        message,
+        model=comparison.model,
+        baseline=comparison.baseline,
+        where=tr(" at every dimension") if is_all else at_dimensions(*dimensions),
+        metric=label(comparison.objective),
+        after=row.after,
+        before=row.before,
+        at=at,
     )
 
 
 def _nothing_sure(comparison: Comparison, row: Difference) -> str:
     has_vectors = max(comparison.differences[comparison.objective]) != NO_VECTORS
-    width = " at the widest dimension" if has_vectors else ""
-    start = (
-        f"No sure difference between {comparison.model} and {comparison.baseline}: "
-        f"{label(comparison.objective)} {row.after:.3f} against {row.before:.3f}{width}"
+    start = tr(
+        "No sure difference between {model} and {baseline}: {metric} {after:.3f} against "
+        "{before:.3f}{where}",
+        model=comparison.model,
+        baseline=comparison.baseline,
+        metric=label(comparison.objective),
+        after=row.after,
+        before=row.before,
+        where=tr(" at the widest dimension") if has_vectors else "",
     )
     if comparison.groups < FEWEST_GROUPS:
-        few = f"Nothing is sure with fewer than {FEWEST_GROUPS} groups (here {comparison.groups})."
-        return f"{start}. {few}"
-    return f"{start}, difference {row.mean:+.3f} {interval(row)}."
+        return tr(
+            "{start}. Nothing is sure with fewer than {fewest} groups (here {groups}).",
+            start=start,
+            fewest=FEWEST_GROUPS,
+            groups=comparison.groups,
+        )
+    return tr(
+        "{start}, difference {mean:+.3f} {interval}.",
+        start=start,
+        mean=row.mean,
+        interval=interval(row),
+    )
 
 
 def _alone(page: Page) -> str:
     objective = page.objective
     rows = {d: row[objective] for d, row in page.model.metrics.items() if objective in row}
     if not rows:
-        return f"{page.model.name}: nothing could be measured."
+        return tr("{model}: nothing could be measured.", model=page.model.name)
     wide = max(rows)
     small = min(rows)
-    at = f" at {wide} dimensions" if wide != NO_VECTORS else ""
-    kept = f" ({rows[small] / rows[wide]:.0%} of it)" if rows[wide] > 0 else ""
-    rest = f", {rows[small]:.3f} at {small}{kept}" if small < wide else ""
-    return f"{page.model.name}: {label(objective)} {rows[wide]:.3f}{at}{rest}."
+    kept = rest = ""
+    if rows[wide] > 0:
+        kept = tr(" ({share:.0%} of it)", share=rows[small] / rows[wide])
+    if small < wide:
+        rest = tr(", {value:.3f} at {dimension}", value=rows[small], dimension=small) + kept
+    return tr(
+        "{model}: {metric} {value:.3f}{at}{rest}.",
+        model=page.model.name,
+        metric=label(objective),
+        value=rows[wide],
+        at=at_dimensions(wide),
+        rest=rest,
+    )
 
 
 def _losses(comparison: Comparison) -> list[str]:
@@ -124,15 +182,15 @@ def _losses(comparison: Comparison) -> list[str]:
     for metric, rows in comparison.differences.items():
         if metric != comparison.objective:
             metrics[label(metric)] = rows
-    slices = {f"{kind} {name}": rows for (kind, name), rows in comparison.slices.items()}
+    slices = {slice_title(*key): rows for key, rows in comparison.slices.items()}
     lines = []
-    for start, named in (
-        ("Worse in", metrics),
-        (f"Worse in {label(comparison.objective)} for", slices),
-    ):
-        losses = _name_losses(named)
-        if losses:
-            lines.append(f"{start} {listed(losses)}.")
+    losses = _name_losses(metrics)
+    if losses:
+        lines.append(tr("Worse in {losses}.", losses=listed(losses)))
+    losses = _name_losses(slices)
+    if losses:
+        metric = label(comparison.objective)
+        lines.append(tr("Worse in {metric} for {losses}.", metric=metric, losses=listed(losses)))
     return lines
 
 
@@ -143,10 +201,17 @@ def _name_losses(named: Mapping[str, Mapping[int, Difference]]) -> list[str]:
         worse = [d for d, row in rows.items() if verdict(row) == LOSS]
         if worse:
             row = rows[max(worse)]
-            at = f" at {max(worse)} dimensions" if max(worse) != NO_VECTORS else ""
-            losses.append(f"{name} ({row.after:.3f} against {row.before:.3f}{at})")
+            losses.append(
+                tr(
+                    "{name} ({after:.3f} against {before:.3f}{at})",
+                    name=name,
+                    after=row.after,
+                    before=row.before,
+                    at=at_dimensions(max(worse)),
+                )
+            )
     if len(losses) > _NAMED:
-        losses = [*losses[:_NAMED], f"{len(losses) - _NAMED} more"]
+        losses = [*losses[:_NAMED], tr("{count} more", count=len(losses) - _NAMED)]
     return losses
 
 
@@ -155,9 +220,9 @@ def _must_rank_failures(page: Page) -> list[str]:
     for dimension, outcomes in sorted(page.model.must_rank.items(), reverse=True):
         for outcome in outcomes:
             if not outcome.holds:
-                failing.setdefault(outcome.name, []).append(dimension)
+                failing.setdefault(outcome.title, []).append(dimension)
     lines = []
     for name, dimensions in failing.items():
-        at = f" at {listed(dimensions)} dimensions" if dimensions != [NO_VECTORS] else ""
-        lines.append(f"Must-rank case “{name}” fails{at}.")
+        at = at_dimensions(*dimensions)
+        lines.append(tr("Must-rank case “{name}” fails{at}.", name=name, at=at))
     return lines

@@ -30,7 +30,17 @@ from medembed.evaluation.report.canvas import (
 )
 from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS
-from medembed.evaluation.words import GAIN, LOSS, UNSURE, label, verdict
+from medembed.evaluation.words import (
+    GAIN,
+    LOSS,
+    UNSURE,
+    at_dimensions,
+    label,
+    slice_label,
+    thousands,
+    verdict,
+)
+from medembed.language import to_translate, tr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,14 +87,15 @@ def draw_dimensions(page: Page) -> "Figure | None":
                 values[NO_VECTORS],
                 color=COLOURS[place],
                 linestyle=LINES[place],
-                label=f"{name}, no vectors",
+                label=tr("{name}, no vectors", name=name),
             )
         else:
             draw_curve(axes, place, name, list(values), list(values.values()))
     if page.comparisons:
         _draw_band(axes, page.comparisons[0])
     scale_dimensions(axes, widths)
-    axes.set(xlabel="dimensions", title=f"{label(page.objective)} over dimensions")
+    title = tr("{metric} over dimensions", metric=label(page.objective))
+    axes.set(xlabel=tr("dimensions"), title=title)
     draw_legend(axes)
     return figure
 
@@ -106,7 +117,7 @@ def _draw_band(axes: "Axes", comparison: Comparison) -> None:
         color=TEAL,
         alpha=0.15,
         linewidth=0,
-        label="95% of the difference",
+        label=tr("95% of the difference"),
     )
 
 
@@ -117,15 +128,16 @@ def draw_slices(page: Page) -> "Figure | None":
     comparison = page.comparisons[0]
     every = comparison.differences[page.objective]
     rows = [every[max(every)]]
-    names = ["all"]
+    names = [tr("all")]
     for (_, name), differences in list(comparison.slices.items())[:_SLICES]:
-        names.append(short(name, 18))
+        names.append(short(slice_label(name), 18))
         rows.append(differences[max(differences)])
     figure, (axes,) = start_figure(height=1.5 + 0.3 * len(rows))
     ticks = []
     for place, (name, row) in enumerate(zip(names, rows, strict=True)):
         _draw_interval(axes, place, row)
-        ticks.append(f"{name} ({row.units:,}{', few' if _is_few(row) else ''})")
+        few = tr(", few") if _is_few(row) else ""
+        ticks.append(f"{name} ({thousands(row.units)}{few})")
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), ticks, color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -134,10 +146,13 @@ def draw_slices(page: Page) -> "Figure | None":
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    at = f" at {max(every)} dimensions" if max(every) != NO_VECTORS else ""
-    below = f"difference to {short(comparison.baseline, 26)}{at}"
+    below = tr(
+        "difference to {baseline}{at}",
+        baseline=short(comparison.baseline, 26),
+        at=at_dimensions(max(every)),
+    )
     figure.supxlabel(below, fontsize=10.5, color=MUTED)
-    title = f"{label(page.objective)} gained"
+    title = tr("{metric} gained", metric=label(page.objective))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
 
@@ -160,7 +175,7 @@ def draw_scores(page: Page) -> "Figure | None":
         axes.set_title(short(name))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-    panels[-1].set_xlabel("cosine with the query: the best of each kind")
+    panels[-1].set_xlabel(tr("cosine with the query: the best of each kind"))
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, columnspacing=1)
     return figure
@@ -168,9 +183,9 @@ def draw_scores(page: Page) -> "Figure | None":
 
 def _draw_histograms(axes: "Axes", kinds: dict[str, Values], bins: list[float]) -> None:
     styles = {
-        "other": ("#64748b", "other document"),
-        "negative": (RED, "judged negative"),
-        "positive": (TEAL, "positive"),
+        "other": ("#64748b", to_translate("other document")),
+        "negative": (RED, to_translate("judged negative")),
+        "positive": (TEAL, to_translate("positive")),
     }
     for kind, (colour, name) in styles.items():
         if len(kinds.get(kind, ())):
@@ -180,7 +195,7 @@ def _draw_histograms(axes: "Axes", kinds: dict[str, Values], bins: list[float]) 
                 bins,
                 color=colour,
                 alpha=0.5 if filled else 1,
-                label=name,
+                label=tr(name),
                 histtype="stepfilled" if filled else "step",
                 linewidth=1.5,
             )
@@ -216,12 +231,17 @@ def _draw_heat_map(page: Page, place: int) -> "Figure | None":
         vmax=1,
         interpolation="nearest",
     )
-    below = f"{len(inspection.ids)} documents, like ones side by side"
+    below = tr("{count} documents, like ones side by side", count=len(inspection.ids))
     axes.set(xticks=[], yticks=[], xlabel=below)
     axes.spines[:].set_visible(False)
-    mean = f"mean cosine {inspection.mean_cosine:.2f} ± {inspection.spread:.2f}"
+    mean = tr(
+        "mean cosine {mean:.2f} ± {spread:.2f}",
+        mean=inspection.mean_cosine,
+        spread=inspection.spread,
+    )
     axes.set_title(f"{short(names[place])}\n{mean}")
-    figure.colorbar(image, ax=axes, label=f"cosine ({lowest:.2g} and below: white)", shrink=0.85)
+    scale = tr("cosine ({lowest:.2g} and below: white)", lowest=lowest)
+    figure.colorbar(image, ax=axes, label=scale, shrink=0.85)
     return figure
 
 

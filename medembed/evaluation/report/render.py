@@ -3,14 +3,30 @@
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medembed.evaluation.bootstrap import FEWEST_GROUPS
 from medembed.evaluation.recommend import share
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import Page, find_gains, slice_counts
 from medembed.evaluation.result import BYTES_PER_VALUE
+from medembed.evaluation.retention.names import set_label
 from medembed.evaluation.retention.words import retention_headline
-from medembed.evaluation.words import counted, interval, label, listed, number, units_of, verdict
+from medembed.evaluation.words import (
+    at_dimensions,
+    count_groups,
+    interval,
+    label,
+    listed,
+    number,
+    slice_label,
+    thousands,
+    title_of,
+    units_in_groups,
+    units_of,
+    verdict,
+)
+from medembed.language import current_language, tr, tr_count
 from medembed.privacy import show_id
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -23,16 +39,27 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
     """
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment: Any = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.install_gettext_callables(tr, tr_count, newstyle=False)
     environment.filters |= {
         "label": label,
         "number": number,
         "interval": interval,
         "verdict": verdict,
         "listed": listed,
-        "counted": counted,
+        "thousands": thousands,
+        "groups": count_groups,
+        "units_in_groups": units_in_groups,
+        "title": title_of,
+        "slice": slice_label,
+        "set": set_label,
+        "at": at_dimensions,
         "share": share,
         "shown": _show_unit,
         "kept": retention_headline,
@@ -43,6 +70,7 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         page=page,
+        language=current_language(),
         headlines=headlines(page),
         warnings=warnings(page),
         plots=images,

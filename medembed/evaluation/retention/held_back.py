@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.data.small import Tables, write_small
+from medembed.evaluation.retention.names import held_back_name
 from medembed.evaluation.sample import draw_sample
+from medembed.language import tr
 from medembed.lineage import DatasetManifest
 from medembed.schema import HELD_BACK, fingerprint
 
@@ -32,7 +34,7 @@ class HeldBack(NamedTuple):
 def make_held_back(trained: Dataset, output: str) -> Iterator[HeldBack]:
     """Make sets of what `trained` has held back, at `output` with a {key}, or find them again."""
     for kind, value in trained.hold_back.items():
-        name = f"held back {kind} {value}"
+        name = held_back_name(kind, value)
         yield HeldBack(name, _make(trained, kind, value, output), _explain_worth(kind, value))
 
 
@@ -66,9 +68,14 @@ def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
 
 
 def _explain_worth(kind: str, value: str) -> str:
-    which = f"with the tag {value}" if kind == "tag" else f"in the language {value}"
-    return (
-        f"made of the queries {which}, which nothing was trained on, and of documents of the same "
+    which = (
+        tr("with the tag {value}", value=value)
+        if kind == "tag"
+        else tr("in the language {value}", value=value)
+    )
+    return tr(
+        "made of the queries {which}, which nothing was trained on, and of documents of the same "
         "corpus: it shows whether the model still answers a kind of question that it was not "
-        "trained on, not what is lost on other topics"
+        "trained on, not what is lost on other topics",
+        which=which,
     )

@@ -12,7 +12,9 @@ from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation, baseline_dimensions
 from medembed.evaluation.retention.judge import METRIC, Against, Retention, Scores, judge_retained
+from medembed.evaluation.retention.names import set_label
 from medembed.evaluation.retention.sets import RetentionSet, place_of
+from medembed.language import tr
 from medembed.schema import content_hash
 
 _DEPTH = 10
@@ -86,7 +88,9 @@ def compare_scores(
         documents = retention_set.dataset.manifest.document_count
         sizes[name] = (_count(scores[model][name]), documents)
         chance = note_chance(name, base, max(means[name][base].values()), documents)
-        worth = f"{name} is {retention_set.worth}" if retention_set.worth else ""
+        worth = retention_set.worth and tr(
+            "{name} is {worth}", name=set_label(name), worth=retention_set.worth
+        )
         notes += [note for note in (worth, retention_set.unread, chance) if note]
     return Retention(model, config.tolerance, means, against, sizes, tuple(notes))
 
@@ -101,9 +105,13 @@ def note_chance(name: str, model: str, mean: float, documents: int) -> str:
     chance = float(np.sum(1 / np.log2(ranks + 1))) / documents
     if mean >= chance + _NEAR:
         return ""
-    return (
-        f"{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by "
-        "chance), and what it cannot do it cannot lose; is the set in a language that it reads?"
+    return tr(
+        "{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by chance), "
+        "and what it cannot do it cannot lose; is the set in a language that it reads?",
+        name=set_label(name),
+        model=model,
+        mean=mean,
+        chance=chance,
     )
 
 

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
+from medembed.evaluation.words import listed
+from medembed.language import to_translate, tr
+
 _FEWEST_READ = 0.6  # of a text's letters; below it the text is not read
 _UNREAD_TEXTS = 0.2  # share from which a warning is due
 _TEXTS = 200  # looked at, of each kind
@@ -64,17 +67,23 @@ def explain_unread(
     """Return a warning about a set of texts that the model cannot read; empty if it reads most."""
     reader = TextReader(tokenizer)
     counted = []
-    for kind, texts in (("queries", queries), ("documents", documents)):
+    for message, texts in (
+        (to_translate("{unread} of {count} queries"), queries),
+        (to_translate("{unread} of {count} documents"), documents),
+    ):
         looked_at = texts[:_TEXTS]
         unread = sum(not reader.reads(text[:_CHARACTERS]) for text in looked_at)
         if unread and unread >= _UNREAD_TEXTS * len(looked_at):
-            counted.append(f"{unread} of {len(looked_at)} {kind}")
+            counted.append(tr(message, unread=unread, count=len(looked_at)))
     if not counted:
         return ""
-    return (
-        f"{where}: the model's tokenizer cannot read {' and '.join(counted)}: it knows less than "
-        f"{_FEWEST_READ:.0%} of their letters as words or parts of words; what a model cannot read "
-        "it cannot lose: give a set in a language that it reads, or take a multilingual model."
+    return tr(
+        "{where}: the model's tokenizer cannot read {texts}: it knows less than {fewest:.0%} of "
+        "their letters as words or parts of words; what a model cannot read it cannot lose: give a "
+        "set in a language that it reads, or take a multilingual model.",
+        where=where,
+        texts=listed(counted),
+        fewest=_FEWEST_READ,
     )
 
 

@@ -20,16 +20,17 @@ from medembed.errors import DataError, StorageError
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.questions import find_measurable
 from medembed.evaluation.retention.held_back import make_held_back
+from medembed.evaluation.retention.names import MADE, set_label
 from medembed.evaluation.retention.readable import explain_unread
 from medembed.evaluation.sample import Sample, draw_sample
+from medembed.language import to_translate, tr
 from medembed.privacy import without_passwords
 from medembed.schema import content_hash, document_of
 from medembed.spelling import words_key
 
 logger = logging.getLogger(__name__)
 
-MADE = "first sentences"
-WORTH = (
+_WORTH = to_translate(
     "made of documents of the corpus, whose first sentences ask for the rest: it shows when plain "
     "matching of texts is unlearned, not what is lost on other topics or in other languages; give "
     "sets of your own with retention=[...]"
@@ -91,24 +92,25 @@ def place_of(output: str, name: str) -> str:
 def _open(
     name: str, place: str, output: str, trained: Dataset | None, training_queries: frozenset[str]
 ) -> RetentionSet:
-    try:
-        dataset = open_collection(storage.absolute(place), place_of(output, "data/{key}"))
-    except (DataError, StorageError) as error:
-        raise type(error)(f"retention set {name!r}: {error}") from None
-    where = f"retention set {name!r}, {without_passwords(place)}"
+    dataset = _read(name, place, output)
+    where = tr("retention set {name!r}, {place}", name=name, place=without_passwords(place))
     if trained is not None and dataset.fingerprint == trained.fingerprint:
-        raise DataError(f"{where}: is the data set that is trained on; give one from elsewhere.")
+        raise DataError(
+            "{where}: is the data set that is trained on; give one from elsewhere.", where=where
+        )
     qrels = dataset.qrels()
     rows = dataset.queries("test").to_pylist()
     split = "test" if rows else None
+    of_split = tr(" of the {split} split", split=split) if split else ""
     rows = rows or dataset.queries().to_pylist()
     judged = [qrels.get(row["query_id"], {}) for row in rows]
     measurable = [rows[line] for line in find_measurable(judged)]
     if not measurable:
-        which = f"{split} query" if split else "query"
         raise DataError(
-            f"{where}: no {which} with a relevant document; a set needs queries, documents and "
-            "judgments."
+            "{where}: no query{of_split} with a relevant document; a set needs queries, documents "
+            "and judgments.",
+            where=where,
+            of_split=of_split,
         )
     left_out = frozenset(
         row["query_id"] for row in measurable if words_key(row["text"]) in training_queries
@@ -116,21 +118,34 @@ def _open(
     left = len(measurable) - len(left_out)
     if left < _FEWEST_QUERIES:
         raise DataError(
-            f"{where}: {left} queries with a relevant document that are no training queries "
-            f"({len(left_out)} are), expected {_FEWEST_QUERIES} or more; give a set from "
-            "elsewhere, or a larger one."
+            "{where}: {left} queries with a relevant document that are no training queries "
+            "({left_out} are), expected {fewest} or more; give a set from elsewhere, or "
+            "a larger one.",
+            where=where,
+            left=left,
+            left_out=len(left_out),
+            fewest=_FEWEST_QUERIES,
         )
     logger.info(
-        "%s: %d queries%s; %d left out, because they are training queries; %d of %d documents are "
-        "also in the training corpus",
-        where,
-        left,
-        f" of the {split} split" if split else "",
-        len(left_out),
-        _count_shared(dataset, trained) if trained is not None else 0,
-        dataset.manifest.document_count,
+        tr(
+            "{where}: {left} queries{of_split}; {left_out} left out, because they are training "
+            "queries; {shared} of {documents} documents are also in the training corpus",
+            where=where,
+            left=left,
+            of_split=of_split,
+            left_out=len(left_out),
+            shared=_count_shared(dataset, trained) if trained is not None else 0,
+            documents=dataset.manifest.document_count,
+        )
     )
     return RetentionSet(name, dataset, split, left_out)
+
+
+def _read(name: str, place: str, output: str) -> Dataset:
+    try:
+        return open_collection(storage.absolute(place), place_of(output, "data/{key}"))
+    except (DataError, StorageError) as error:
+        raise type(error)(tr("retention set {name!r}: {error}", name=name, error=error)) from None
 
 
 def _training_queries(trained: Dataset) -> frozenset[str]:
@@ -156,21 +171,32 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
     )
     if dataset is None:
         logger.info(
-            "no retention set is given, and none is made: fewer than %d documents have a second "
-            "sentence; what a model loses elsewhere is not measured",
-            FEWEST,
+            tr(
+                "no retention set is given, and none is made: fewer than {fewest} documents have a "
+                "second sentence; what a model loses elsewhere is not measured",
+                fewest=FEWEST,
+            )
         )
         return
+    worth = tr(_WORTH)
+    count = dataset.manifest.query_count
     logger.info(
-        "no retention set is given; one of %d queries is %s", dataset.manifest.query_count, WORTH
+        tr("no retention set is given; one of {count} queries is {worth}", count=count, worth=worth)
     )
-    yield RetentionSet(MADE, dataset, "test", worth=WORTH)
+    yield RetentionSet(MADE, dataset, "test", worth=worth)
 
 
 def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
     """Give the sets of queries that the data set has held back from training."""
     for name, dataset, worth in make_held_back(trained, place_of(output, "data/{key}")):
-        logger.info("retention set %r: %d queries, %s", name, dataset.manifest.query_count, worth)
+        logger.info(
+            tr(
+                "retention set {name!r}: {count} queries, {worth}",
+                name=set_label(name),
+                count=dataset.manifest.query_count,
+                worth=worth,
+            )
+        )
         yield RetentionSet(name, dataset, "test", worth=worth)
 
 
@@ -181,7 +207,8 @@ def _check_read(
     sample = retention_set.draw(config)
     queries = [text for _, text in sample.queries]
     documents = [text for _, text in sample.documents]
-    unread = explain_unread(f"retention set {retention_set.name!r}", queries, documents, tokenizer)
+    where = tr("retention set {name!r}", name=set_label(retention_set.name))
+    unread = explain_unread(where, queries, documents, tokenizer)
     if unread:
         logger.warning("%s", unread)
     return replace(retention_set, unread=unread)

@@ -3,7 +3,17 @@
 from collections.abc import Container
 
 from medembed.evaluation.retention.judge import METRIC, Against, Retained, Retention
-from medembed.evaluation.words import counted, format_columns, label, listed, number
+from medembed.evaluation.retention.names import set_label
+from medembed.evaluation.words import (
+    at_dimensions,
+    count_units,
+    format_columns,
+    label,
+    listed,
+    number,
+    thousands,
+)
+from medembed.language import tr, tr_count
 
 
 def format_retention(retention: Retention | None) -> list[str]:
@@ -13,21 +23,29 @@ def format_retention(retention: Retention | None) -> list[str]:
     tables = [_compare(entry, retention.model) for entry in retention.against]
     lines: list[str] = []
     for table in tables or [_list_means(retention)]:
-        lines += ["", f"{label(METRIC)} on what was not trained on", *format_columns(table)]
+        heading = tr("{metric} on what was not trained on", metric=label(METRIC))
+        lines += ["", heading, *format_columns(table)]
     lines.append(retention_headline(retention))
-    return lines + [f"note: {note}" for note in retention.notes]
+    return lines + [tr("note: {note}", note=note) for note in retention.notes]
 
 
 def retention_headline(retention: Retention) -> str:
     """Say in a sentence for each baseline what is surely lost elsewhere, or that nothing is."""
     model = retention.model
     if not retention.against:
-        return f"Elsewhere {model} stands alone: name a baseline, to see what it lost."
+        return tr(
+            "Elsewhere {model} stands alone: name a baseline, to see what it lost.", model=model
+        )
+    sets = listed([set_label(name) for name in retention.means])
     sentences = []
     for entry in retention.against:
-        nothing = (
-            f"Elsewhere ({listed(list(retention.means))}) {model} has no sure loss of more than "
-            f"{retention.tolerance:g} against {entry.baseline}, at any dimension."
+        nothing = tr(
+            "Elsewhere ({sets}) {model} has no sure loss of more than {tolerance:g} against "
+            "{baseline}, at any dimension.",
+            sets=sets,
+            model=model,
+            tolerance=retention.tolerance,
+            baseline=entry.baseline,
         )
         sentences.append(explain_losses(retention, entry) or nothing)
     return " ".join(sentences)
@@ -56,14 +74,22 @@ def explain_losses(
     losses = []
     for name, rows in by_set.items():
         worst = min(rows, key=lambda row: row.mean)
-        dimensions = listed([row.dimension for row in rows])
         losses.append(
-            f"{name} at {dimensions} dimensions ({worst.before:.3f} -> {worst.after:.3f} at "
-            f"{worst.dimension})"
+            tr(
+                "{name}{where} ({before:.3f} -> {after:.3f} at {dimension})",
+                name=set_label(name),
+                where=at_dimensions(*(row.dimension for row in rows)),
+                before=worst.before,
+                after=worst.after,
+                dimension=worst.dimension,
+            )
         )
-    return (
-        f"{retention.model} surely loses more than {retention.tolerance:g} elsewhere against "
-        f"{against.baseline}: {listed(losses)}."
+    return tr(
+        "{model} surely loses more than {tolerance:g} elsewhere against {baseline}: {losses}.",
+        model=retention.model,
+        tolerance=retention.tolerance,
+        baseline=against.baseline,
+        losses=listed(losses),
     )
 
 
@@ -71,13 +97,13 @@ def _compare(entry: Against, model: str) -> list[list[str]]:
     """Return the table against a baseline; name and size of a set stand in its first row alone."""
     table = [
         [
-            "elsewhere",
-            "queries",
-            "dimensions",
+            tr("elsewhere"),
+            tr("queries"),
+            tr("dimensions"),
             entry.baseline,
             model,
-            "difference",
-            "each side 95%",
+            tr("difference"),
+            tr("each side 95%"),
             "",
         ]
     ]
@@ -87,14 +113,14 @@ def _compare(entry: Against, model: str) -> list[list[str]]:
         previous = row.set
         table.append(
             [
-                row.set if is_first else "",
-                f"{row.queries:,}" if is_first else "",
+                set_label(row.set) if is_first else "",
+                thousands(row.queries) if is_first else "",
                 str(row.dimension),
                 number(row.before),
                 number(row.after),
                 number(row.mean, "+.3f"),
                 f"[{row.low:+.3f}, {row.high:+.3f}]",
-                "LOST" if row.is_lost else "",
+                tr("LOST") if row.is_lost else "",
             ]
         )
     return table
@@ -106,8 +132,13 @@ def _list_means(retention: Retention) -> list[list[str]]:
     for name, models in retention.means.items():
         means = models[retention.model]
         if not table:
-            table.append(["elsewhere", "size", *map(str, means)])
+            table.append([tr("elsewhere"), tr("size"), *map(str, means)])
         queries, documents = retention.sizes[name]
-        size = f"{counted(queries, 'queries')}, {counted(documents, 'documents')}"
-        table.append([name, size, *map(number, means.values())])
+        size = ", ".join(
+            [
+                count_units(METRIC, queries),
+                tr_count("{count:,} document", "{count:,} documents", documents),
+            ]
+        )
+        table.append([set_label(name), size, *map(number, means.values())])
     return table
