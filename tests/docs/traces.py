@@ -14,8 +14,9 @@ from tests.docs.world import SENTINEL, World
 # What holds rows by its nature, beside what people brought: data sets, examples, vectors, rankings.
 _HOLDS_ROWS = re.compile(r"\.(parquet|lance|arrow|safetensors|npy|txn|manifest)$|/mining\.json$")
 _BROUGHT = re.compile(
-    r"^(notes|medquad|landing|hospital/landing|bad)/|^(pairs|questions)\.jsonl$|^(ids|erase)\.txt$|"
-    r"^(questions|glossaire)\.csv$|^(pairs/one|notes/one)\.jsonl$|files/|^notes\.parquet$|^(sts-train|collection)\.tsv$"
+    r"^(notes|medquad|landing|hospital/landing|leaflets|export|textes|depart|bad)/|"
+    r"^(pairs|questions)\.jsonl$|^(ids|erase)\.txt$|^(questions|glossaire)\.csv$|"
+    r"^(pairs/one|notes/one)\.jsonl$|files/|^notes\.parquet$|^(sts-train|collection)\.tsv$"
 )
 _AROUND = 60
 

@@ -207,8 +207,8 @@ def _write_texts(world: World) -> None:
 
 
 def _write_french(world: World) -> None:
-    """Write tables as a French Excel saves them for "CSV UTF-8"."""
-    excel = {"encoding": "utf-8-sig", "delimiter": ";"}
+    """Write tables as a French Excel saves them, a folder of texts, and files joined by an id."""
+    excel = {"encoding": "cp1252", "delimiter": ";"}
     asked = pairs(world, range(180))
     questions = []
     for row in asked[:120]:
@@ -223,6 +223,16 @@ def _write_french(world: World) -> None:
     write_csv(world.root / "questions.csv", questions, **excel)
     glossary = [{"libellé": row["question"], "anglais": row["answer"]} for row in asked[120:]]
     write_csv(world.root / "glossaire.csv", glossary, **excel)
+    (world.root / "textes").mkdir()
+    for number, row in enumerate(asked[:60]):
+        text = f"{row['question']}\n\n{row['answer']}\n"
+        (world.root / f"textes/{number}.txt").write_text(text)
+    documents = [{"id": row["document_id"], "texte": row["answer"]} for row in asked[:60]]
+    write_csv(world.root / "depart/documents.csv", documents, **excel)
+    joined = []
+    for row in asked[:60]:
+        joined.append({"question": row["question"], "id_document": row["document_id"]})
+    write_csv(world.root / "depart/questions.csv", joined, **excel)
 
 
 def _write_buckets(root: Path) -> None:
