@@ -83,7 +83,9 @@ def agreed(work: Callable[[], Result], device: torch.device) -> Result:
         raise AllRefused(error) if failed == world()[1] else error
     if failed:
         raise TrainingError(
-            f"{failed} of {world()[1]} workers could not prepare; their own messages say why."
+            "{failed} of {world} workers could not prepare; their own messages say why.",
+            failed=failed,
+            world=world()[1],
         )
     return result
 

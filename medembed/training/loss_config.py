@@ -20,7 +20,7 @@ class Rows(Enum):
     """What a loss reads of a data set."""
 
     EXAMPLES = auto()  # a query with its positive and its mined negatives
-    NEGATIVES = auto()  # the same, but a row for each negative
+    TRIPLETS = auto()  # a query, its positive and one of its mined negatives
     JUDGMENTS = auto()  # a query, a document, and 1 for a positive, else 0
     SIMILARITIES = auto()  # a query, a document, and their score
     CLASSED_TEXTS = auto()  # a text and its class; rows of one class come in pairs
@@ -42,7 +42,7 @@ class LossTraits:
     @property
     def reads_examples(self) -> bool:
         """Return whether the loss reads what mining gives."""
-        return self.rows in (Rows.EXAMPLES, Rows.NEGATIVES)
+        return self.rows in (Rows.EXAMPLES, Rows.TRIPLETS)
 
     @property
     def is_paired(self) -> bool:
@@ -64,7 +64,7 @@ TRAITS: dict[LossName, LossTraits] = {
     "multiple_negatives": LossTraits(
         Rows.EXAMPLES, options=("symmetric", "hold", "mini_batch_size", "guide"), ranks=True
     ),
-    "triplet": LossTraits(Rows.NEGATIVES, margin=0.2),
+    "triplet": LossTraits(Rows.TRIPLETS, margin=0.2),
     "batch_hard": LossTraits(Rows.CLASSED_TEXTS, margin=0.2),
     "contrastive": LossTraits(Rows.JUDGMENTS, margin=0.5),
     "cosine_similarity": LossTraits(Rows.SIMILARITIES),

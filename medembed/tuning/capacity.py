@@ -33,8 +33,10 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
     each = worker_resources(config)
     if config.trials_per_gpu > 1 and workers > 1:
         raise ConfigError(
-            f"trials_per_gpu: found {config.trials_per_gpu} with {workers} workers a trial; only "
-            "trials of one worker can share a GPU, as workers of one training cannot."
+            "trials_per_gpu: found {trials_per_gpu} with {workers} workers a trial; only "
+            "trials of one worker can share a GPU, as workers of one training cannot.",
+            trials_per_gpu=config.trials_per_gpu,
+            workers=workers,
         )
     places = 0
     there = []
@@ -45,9 +47,11 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
         there.append(_describe(free, each))
     if places < workers:
         raise ConfigError(
-            f"a trial needs {workers} workers of {_describe(each, each)} each, but the cluster's "
-            f"nodes have: {'; '.join(there) or 'no node'}; lower training.workers or "
-            "training.cpus_per_worker, or add nodes."
+            "a trial needs {workers} workers of {describe} each, but the cluster's nodes "
+            "have: {there}; lower training.workers or training.cpus_per_worker, or add nodes.",
+            workers=workers,
+            describe=_describe(each, each),
+            there="; ".join(there) or "no node",
         )
     return min(places // workers, config.concurrent or places)
 

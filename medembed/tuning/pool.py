@@ -70,5 +70,7 @@ def fit_pairs(config: TuneConfig, place: str, count: int) -> TuneConfig:
     try:
         config.check_budget()
     except ValueError as error:
-        raise DataError(f"{place}: too few pairs for training: {error}") from None
+        raise DataError(
+            "{place}: too few pairs for training: {error}", place=place, error=error
+        ) from None
     return config

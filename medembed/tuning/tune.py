@@ -103,7 +103,9 @@ def read_config(output: str) -> bytes:
     place = storage.join(storage.absolute(output), CONFIG)
     if not storage.exists(place):
         raise StorageError(
-            f"{output}: expected the output of medembed tune, but found no {CONFIG} there."
+            "{output}: expected the output of medembed tune, but found no {config} there.",
+            output=output,
+            config=CONFIG,
         )
     return storage.read_bytes(place)
 
@@ -182,8 +184,10 @@ def _find_best(trials: Trials, output: str) -> TrialRecord:
     if best is None:
         reasons = sorted({record.reason for record in trials.all() if record.reason})
         raise TrainingError(
-            f"{output}: no trial of {len(trials.known)} was trained to its end: "
-            f"{'; '.join(reasons) or 'time was up'}"
+            "{output}: no trial of {count} was trained to its end: {reasons}",
+            output=output,
+            count=len(trials.known),
+            reasons="; ".join(reasons) or "time was up",
         )
     return best
 

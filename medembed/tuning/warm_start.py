@@ -25,7 +25,8 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     complete = list_complete(records)
     if not complete:
         raise StorageError(
-            f"warm_start: {config.warm_start}: found no trial there that was trained to its end."
+            "warm_start: {warm_start}: found no trial there that was trained to its end.",
+            warm_start=config.warm_start,
         )
     points: list[Point] = []
     for record in sorted(complete, key=lambda record: -record.score):

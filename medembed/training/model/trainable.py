@@ -38,9 +38,12 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     for option, is_refused in refused.items():
         if is_refused:
             raise ConfigError(
-                f"training.{option}: does not work with model {model}, which has {kind}; leave it "
+                "training.{option}: does not work with model {model}, which has {kind}; leave it "
                 "out, or choose a model that is one transformer and reads queries and documents "
-                "alike."
+                "alike.",
+                option=option,
+                model=model,
+                kind=kind,
             )
     if config.vocabulary == "corpus":
         check_vocabulary(model)

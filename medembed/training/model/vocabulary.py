@@ -58,8 +58,11 @@ def check_vocabulary(model: str) -> None:
     if kind not in KINDS:
         what = f"of kind {kind}" if settings else f"without {TOKENIZER}"
         raise ModelError(
-            f"training.vocabulary=corpus: found a tokenizer {what} in {folder}, expected one of "
-            f"kind {', '.join(KINDS)}; set training.vocabulary=whole."
+            "training.vocabulary=corpus: found a tokenizer {what} in {folder}, expected one "
+            "of kind {kinds}; set training.vocabulary=whole.",
+            what=what,
+            folder=folder,
+            kinds=", ".join(KINDS),
         )
 
 

@@ -18,7 +18,7 @@ from medembed.training.record.dev_sample import write_dev_values
 from medembed.training.record.history import record_dev
 from medembed.training.record.progress_state import TrainingState, after_evaluation, is_over
 from medembed.training.record.scoring import Scorer
-from medembed.training.rows.order import Plan
+from medembed.training.rows.order import StepPlan
 from medembed.training.trial import Rungs
 
 
@@ -45,7 +45,7 @@ class Reporter(TrainerCallback):
         scorer: Scorer,
         config: TrainingConfig,
         state: TrainingState,
-        plan: Plan,
+        plan: StepPlan,
         *,
         check: Callable[[], None],
         progress: Any = None,

@@ -74,11 +74,14 @@ def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
     if fitting > 1:
         advice = f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps"
     raise DataError(
-        f"{place}: {rows} examples do not fill one batch of {training.batch_size * together}; "
-        f"{advice}."
+        "{place}: {rows} examples do not fill one batch of {batch_size}; {advice}.",
+        place=place,
+        rows=rows,
+        batch_size=training.batch_size * together,
+        advice=advice,
     )
 
 
 def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
     """Return how many rows the loss reads at most."""
-    return pairs * mining.negatives if training.loss.traits.rows is Rows.NEGATIVES else pairs
+    return pairs * mining.negatives if training.loss.traits.rows is Rows.TRIPLETS else pairs

@@ -66,7 +66,9 @@ def fit(work: Work, trial: Trial | None) -> Fitted:
     try:
         result = _torch_trainer(work, trial).fit()
     except ray.train.TrainingFailedError as error:
-        raise WorkersLost(f"training stopped: {_root_cause(error)}") from error
+        raise WorkersLost(
+            "training stopped: {root_cause}", root_cause=_root_cause(error)
+        ) from error
     if isinstance(result.return_value, Refused):
         if latest_checkpoint(work.run) is None:
             remove_run(work.run)  # nothing is lost, and it would refuse the config that mends it
@@ -77,7 +79,7 @@ def fit(work: Work, trial: Trial | None) -> Fitted:
     measured = [entry for entry in result.best_checkpoints or () if SCORE in entry[1]]
     if not measured:
         raise TrainingError(
-            f"{work.run}: training ended without a checkpoint; raise training.epochs."
+            "{run}: training ended without a checkpoint; raise training.epochs.", run=work.run
         )
     best, reported = max(measured, key=lambda entry: (entry[1][SCORE], -entry[1]["step"]))
     metrics = {}

@@ -39,16 +39,19 @@ def check_inputs(
         return None
     if examples is None:
         raise DataError(
-            f"examples: none given, but loss {config.loss.name} reads them; mine some by "
-            "medembed mine."
+            "examples: none given, but loss {loss_name} reads them; mine some by medembed mine.",
+            loss_name=config.loss.name,
         )
     examples.check_lists()
     mined_from = examples.manifest.origin.dataset
     if mined_from is not None and mined_from.fingerprint != dataset.fingerprint:
         raise DataError(
-            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is "
-            f"{dataset.fingerprint} ({dataset.uri}); mine again, or give the data set that they "
-            "are from."
+            "{examples_uri}: mined from data set {fingerprint}, but data is {fingerprint2} "
+            "({dataset_uri}); mine again, or give the data set that they are from.",
+            examples_uri=examples.uri,
+            fingerprint=mined_from.fingerprint,
+            fingerprint2=dataset.fingerprint,
+            dataset_uri=dataset.uri,
         )
     return examples
 

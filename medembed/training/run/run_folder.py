@@ -27,13 +27,16 @@ def claim_run(run: str, key: str, inputs: dict[str, Any], attempt: str) -> bool:
     claim = read_run(run)
     if claim is None and storage.exists(run):
         raise StorageError(
-            f"{run}: expected nothing or an unfinished training; remove it, or choose a new output."
+            "{run}: expected nothing or an unfinished training; remove it, or choose a new output.",
+            run=run,
         )
     if claim is not None and claim["key"] != key:
         raise StorageError(
-            f"{run}: an unfinished training of other inputs or another config "
-            f"({_differences(claim['inputs'], inputs)}); finish it with its own, choose a new "
-            "output, or remove this folder to give it up."
+            "{run}: an unfinished training of other inputs or another config "
+            "({differences}); finish it with its own, choose a new output, or remove this "
+            "folder to give it up.",
+            run=run,
+            differences=_differences(claim["inputs"], inputs),
         )
     own = {"key": key, "inputs": inputs, "attempt": attempt}
     storage.write_bytes(storage.join(run, FILE), json.dumps(own, indent=2).encode())
@@ -47,7 +50,9 @@ def check_claim(run: str, attempt: str) -> None:
     """
     claim = read_run(run)
     if claim is None or claim["attempt"] != attempt:
-        raise TrainingError(f"{run}: another process goes on with this training; this one ends.")
+        raise TrainingError(
+            "{run}: another process goes on with this training; this one ends.", run=run
+        )
 
 
 def read_run(run: str) -> dict[str, Any] | None:
@@ -59,7 +64,8 @@ def read_run(run: str) -> dict[str, Any] | None:
         return dict(json.loads(storage.read_bytes(path)))
     except ValueError:
         raise StorageError(
-            f"{path}: not JSON; the file is damaged: remove the folder to train from the start."
+            "{path}: not JSON; the file is damaged: remove the folder to train from the start.",
+            path=path,
         ) from None
 
 
