@@ -83,9 +83,9 @@ def agreed(work: Callable[[], Result], device: torch.device) -> Result:
         raise AllRefused(error) if failed == world()[1] else error
     if failed:
         raise TrainingError(
-            "{failed} of {world} workers could not prepare; their own messages say why.",
+            "{failed} of {workers} workers could not prepare; their own messages say why.",
             failed=failed,
-            world=world()[1],
+            workers=world()[1],
         )
     return result
 

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medembed.config import Config, ModelUri
+from medembed.language import tr
 
 LossName = Literal[
     "multiple_negatives", "triplet", "contrastive", "cosine_similarity", "batch_hard", "mse"
@@ -120,9 +121,18 @@ class LossConfig(Config):
             if key == "name" or not value or value == field.default or self.traits.takes(key):
                 continue
             takers = [name for name, traits in TRAITS.items() if traits.takes(key)]
-            raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(takers)}")
+            raise ValueError(
+                tr(
+                    "{key}: loss {loss} takes none; only {takers}",
+                    key=key,
+                    loss=self.name,
+                    takers=", ".join(takers),
+                )
+            )
         if self.traits.is_taught and self.guide is None:
-            raise ValueError(f"guide: missing; loss {self.name} needs a model that teaches")
+            raise ValueError(
+                tr("guide: missing; loss {loss} needs a model that teaches", loss=self.name)
+            )
         return self
 
     @property

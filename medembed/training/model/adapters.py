@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
-from medembed.errors import ConfigError, ModelError, TrainingError
+from medembed.errors import ConfigError, ModelError, TrainingError, first_line
 from medembed.training.model.precision import find_device
 from medembed.training.options import AdapterConfig
 
@@ -77,11 +77,11 @@ class Adapter:
         own = _trained(model)
         if _shapes(saved) != _shapes(own):
             raise TrainingError(
-                "{folder}: its {count} adapter matrices are not the {count2} of this run; resume "
+                "{folder}: its {saved} adapter matrices are not the {own} of this run; resume "
                 "with the same training.adapter, or choose a new output.",
                 folder=folder,
-                count=len(saved),
-                count2=len(own),
+                saved=len(saved),
+                own=len(own),
             )
         with torch.no_grad():
             for name, tensor in saved.items():
@@ -125,11 +125,10 @@ def add_adapter(model: Any, config: AdapterConfig) -> None:
     try:
         model.add_adapter(asked)
     except ValueError as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelError(
             "training.adapter: the model takes no adapter at {modules}: {reason}",
             modules=modules,
-            reason=reason[:200],
+            reason=first_line(error)[:200],
         ) from None
 
 

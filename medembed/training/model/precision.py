@@ -55,10 +55,10 @@ def choose_precision(asked: str, device: Device) -> str:
     if asked != "float32" and asked not in device.native:
         raise TrainingError(
             "training.precision: found {asked}, but this {kind} device computes natively "
-            "only {join}; choose one of these, or auto.",
+            "only {native}; choose one of these, or auto.",
             asked=asked,
             kind=device.kind,
-            join=", ".join(["float32", *sorted(device.native)]),
+            native=", ".join(["float32", *sorted(device.native)]),
         )
     return asked
 

@@ -43,9 +43,9 @@ def read_state(folder: Path) -> TrainingState:
         return TrainingState(**values | {"position": Position(**values["position"])})
     except (OSError, ValueError, TypeError, KeyError):
         raise TrainingError(
-            "{folder}: not the state of a training; another release made it: delete the run "
+            "{file}: not the state of a training; another release made it: delete the run "
             "and train again.",
-            folder=folder / FILE,
+            file=folder / FILE,
         ) from None
 
 

@@ -10,6 +10,7 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.evaluation.questions import name_pair
+from medembed.language import tr
 from medembed.schema import document_of
 from medembed.training.loss_config import TRAITS, LossName, Rows
 from medembed.training.rows.batch_columns import Columns, to_columns, to_triplets
@@ -129,26 +130,26 @@ def _count_pairs(loss: LossName, pairs: Sequence[_Pair], data: str) -> int:
         )
     if min(scores) == max(scores):
         expected = (
-            "pairs judged not relevant (score 0) beside positives"
+            tr("pairs judged not relevant (score 0) beside positives")
             if TRAITS[loss].rows is Rows.JUDGMENTS
-            else "different scores"
+            else tr("different scores")
         )
         raise DataError(
-            "{data}: all {count} judged training pairs have score {scores:g}, but loss "
+            "{data}: all {count} judged training pairs have score {score:g}, but loss "
             "{loss} needs {expected}; add some, or choose loss.name=multiple_negatives.",
             data=data,
             count=len(scores),
-            scores=scores[0],
+            score=scores[0],
             loss=loss,
             expected=expected,
         )
     if min(scores) < -1 or max(scores) > 1:
         raise DataError(
-            "{data}: scores from {scores:g} to {scores2:g}, but loss {loss} compares them "
+            "{data}: scores from {lowest:g} to {highest:g}, but loss {loss} compares them "
             "with cosines; bring them to 0 to 1 (source.score_range).",
             data=data,
-            scores=min(scores),
-            scores2=max(scores),
+            lowest=min(scores),
+            highest=max(scores),
             loss=loss,
         )
     return len(scores)
@@ -166,11 +167,11 @@ def _count_classed(loss: LossName, rows: Sequence[dict[str, Any]], data: str) ->
     shared = [label for label, count in counts.items() if count > 1]
     if len(shared) < 2:
         raise DataError(
-            "{data}: found {count} classes of training texts, {count2} of them with two "
+            "{data}: found {classes} classes of training texts, {shared} of them with two "
             "texts or more, but loss {loss} needs at least two such classes.",
             data=data,
-            count=len(counts),
-            count2=len(shared),
+            classes=len(counts),
+            shared=len(shared),
             loss=loss,
         )
     return count_paired(labels)

@@ -44,11 +44,11 @@ def load_teacher(config: TrainingConfig) -> Encoder:
     teacher = Encoder.load(str(config.loss.guide), encoding)
     if teacher.width < max(config.dimensions):
         raise ModelError(
-            "loss.guide {guide}: its vectors have {width} dimensions, but {dimensions} are "
+            "loss.guide {guide}: its vectors have {width} dimensions, but {trained} are "
             "trained; choose a wider teacher, or training.dimensions up to that.",
             guide=config.loss.guide,
             width=teacher.width,
-            dimensions=max(config.dimensions),
+            trained=max(config.dimensions),
         )
     return teacher
 

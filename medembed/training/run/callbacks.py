@@ -11,6 +11,7 @@ import ray.train
 from transformers import TrainerCallback
 
 from medembed.encoding.model_files import save_card
+from medembed.language import to_translate, tr
 from medembed.lineage import CheckpointManifest
 from medembed.training.collective import world
 from medembed.training.config import TrainingConfig
@@ -83,7 +84,7 @@ class Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """Stop at a loss or gradient that is no number: tried again, it would end the same."""
-        watched = {"loss": "loss", "grad_norm": "gradient norm"}
+        watched = {"loss": to_translate("loss"), "grad_norm": to_translate("gradient norm")}
         if args.fp16:  # a gradient that overflows is skipped, and its scale halved
             del watched["grad_norm"]
         for name, what in watched.items():
@@ -142,9 +143,16 @@ class Reporter(TrainerCallback):
             if name.startswith("loss/"):
                 losses.append(f"{name.removeprefix('loss/')}: {value:.2f}")
         by_dimension = f" ({', '.join(losses)})" if losses else ""
-        step = f"step {state.global_step} of {state.max_steps}"
-        note = f"{step}, loss {logs['loss']:.2f}{by_dimension}"
+        note = tr(
+            "step {step} of {steps}, loss {loss:.2f}{by_dimension}",
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=logs["loss"],
+            by_dimension=by_dimension,
+        )
         if not self.scores:
             return note
         last = max(self.scores)
-        return f"{note}, dev {self.scores[last]:.3f} at step {last}"
+        return tr(
+            "{note}, dev {score:.3f} at step {step}", note=note, score=self.scores[last], step=last
+        )

@@ -9,6 +9,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import MANIFEST
 from medembed.errors import StorageError, TrainingError
+from medembed.language import tr
 
 FILE = "run.json"
 
@@ -82,12 +83,12 @@ def remove_run(run: str) -> None:
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Return which inputs or config keys differ: "learning_rate: 0.0001 there, 0.0002 here"."""
-    before = _flatten(there)
-    now = _flatten(here)
+    old = _flatten(there)
+    new = _flatten(here)
     return "; ".join(
-        f"{name}: {before.get(name)} there, {now.get(name)} here"
-        for name in {**now, **before}
-        if before.get(name) != now.get(name)
+        tr("{key}: {old} there, {new} here", key=key, old=old.get(key), new=new.get(key))
+        for key in {**new, **old}
+        if old.get(key) != new.get(key)
     )
 
 
