@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.tuning.config import TuneConfig
 
 Node = Mapping[str, float]  # {"CPU": 16.0, "GPU": 4.0}
@@ -47,11 +48,11 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
         there.append(_describe(free, each))
     if places < workers:
         raise ConfigError(
-            "a trial needs {workers} workers of {describe} each, but the cluster's nodes "
-            "have: {there}; lower training.workers or training.cpus_per_worker, or add nodes.",
+            "a trial needs {workers} workers of {resources} each, but the cluster's nodes "
+            "have: {nodes}; lower training.workers or training.cpus_per_worker, or add nodes.",
             workers=workers,
-            describe=_describe(each, each),
-            there="; ".join(there) or "no node",
+            resources=_describe(each, each),
+            nodes="; ".join(there) or tr("no node"),
         )
     return min(places // workers, config.concurrent or places)
 
