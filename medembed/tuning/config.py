@@ -102,10 +102,7 @@ class TuneConfig(Config):
                 )
             if weight <= 0:
                 raise ValueError(
-                    tr(
-                        "objective: found weight {weight:g}, expected weights above 0",
-                        weight=weight,
-                    )
+                    tr("objective: found weight {found:g}, expected weights above 0", found=weight)
                 )
         if self.training.patience is not None:
             raise ValueError(tr("training.patience: leave it out; halving ends trials early"))
