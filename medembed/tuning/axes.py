@@ -59,31 +59,7 @@ def read_axes(
     axes: list[Axis] = []
     for key, spec in search.items():
         _check_key(key, known)
-        if len(spec) != 1 or next(iter(spec)) not in KINDS:
-            raise ValueError(
-                tr(
-                    "search.{key}: found {found}, expected one of {kinds}",
-                    key=key,
-                    found=sorted(spec),
-                    kinds=", ".join(KINDS),
-                )
-            )
-        ((kind, values),) = spec.items()
-        of_key = list(_make_axes(key, cast(Kind, kind), values, training, mining))
-        for axis in of_key:
-            if not axis.holds(axis.default):
-                raise ValueError(
-                    tr(
-                        "search.{name}: trial 0 has {default!r}, which {kind} {values} leaves out; "
-                        "take it in, or set {key} to one of these",
-                        name=axis.name,
-                        default=axis.default,
-                        kind=kind,
-                        values=list(values),
-                        key=key,
-                    )
-                )
-        axes += of_key
+        axes += _read_key(key, spec, training, mining)
     defaults = default_point(axes)
     for axis in axes:
         tried = list(axis.values)
@@ -93,6 +69,37 @@ def read_axes(
         for value in tried:
             _check_value(axis, value, defaults, training, mining)
     return tuple(axes)
+
+
+def _read_key(
+    key: str, spec: Mapping[str, Any], training: TrainingConfig, mining: MiningConfig
+) -> list[Axis]:
+    """Return the axes of one key, {kind: values}, each of which has trial 0's value."""
+    if len(spec) != 1 or next(iter(spec)) not in KINDS:
+        raise ValueError(
+            tr(
+                "search.{key}: found {found}, expected one of {kinds}",
+                key=key,
+                found=sorted(spec),
+                kinds=", ".join(KINDS),
+            )
+        )
+    ((kind, values),) = spec.items()
+    axes = list(_make_axes(key, cast(Kind, kind), values, training, mining))
+    for axis in axes:
+        if not axis.holds(axis.default):
+            raise ValueError(
+                tr(
+                    "search.{name}: trial 0 has {default!r}, which {kind} {values} leaves out; take "
+                    "it in, or set {key} to one of these",
+                    name=axis.name,
+                    default=axis.default,
+                    kind=kind,
+                    values=list(values),
+                    key=key,
+                )
+            )
+    return axes
 
 
 def _check_key(key: str, known: Sequence[str]) -> None:

@@ -147,15 +147,8 @@ def _search(
     config = shared.config
     known = trials.all()
     over = trials.count_over()
-    logger.info(
-        tr(
-            "{trials} trials, {over} over; {room} at a time; {plan}",
-            trials=config.trials,
-            over=over,
-            room=room,
-            plan=config.plan,
-        )
-    )
+    begun = {"trials": config.trials, "over": over, "room": room, "plan": config.plan}
+    logger.info(tr("{trials} trials, {over} over; {room} at a time; {plan}", **begun))
     if over >= config.trials:
         return
     os.environ |= _SWITCHES
