@@ -40,13 +40,14 @@ def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
         return tr("{key}: missing; give {key}=... (--help lists all keys)", key=key)
     if fault["type"] == "tuple_type" and isinstance(value, str):
         return tr("{key}: expected a list, {key}=[{value}], found {value!r}", key=key, value=value)
-    message = _message(fault)
+    message = explain_value(fault)
     if isinstance(value, int | float | str | list | bool):
         message = tr("{message}, found {value!r}", message=message, value=value)
     return f"{key}: {message}" if key else message  # of a config as a whole its own words
 
 
-def _message(fault: ErrorDetails) -> str:
+def explain_value(fault: ErrorDetails) -> str:
+    """Return what is wrong with a value, without its key."""
     usual = _FAULTS.get(fault["type"])
     if usual:
         return tr(usual, **fault.get("ctx", {}))

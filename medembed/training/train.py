@@ -26,7 +26,7 @@ from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, save_card
-from medembed.language import tr
+from medembed.language import to_translate, tr
 from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -95,7 +95,7 @@ def train(
         vocabulary=plan_vocabulary(dataset, model, config),
         rungs=rungs,
     )
-    with watch(examples_read, tr("train"), tr("examples")) as progress:
+    with watch(examples_read, to_translate("train"), to_translate("examples")) as progress:
         fitted = fit(replace(work, progress=progress), trial)
     with tempfile.TemporaryDirectory() as folder:
         manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)

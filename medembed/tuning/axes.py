@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 from pydantic import ValidationError
 
 from medembed.config import list_keys
+from medembed.config_faults import explain_value
 from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.training.config import TrainingConfig
@@ -90,8 +91,8 @@ def _read_key(
         if not axis.holds(axis.default):
             raise ValueError(
                 tr(
-                    "search.{name}: trial 0 has {default!r}, which {kind} {values} leaves out; take "
-                    "it in, or set {key} to one of these",
+                    "search.{name}: trial 0 has {default!r}, which {kind} {values} leaves out; "
+                    "take it in, or set {key} to one of these",
                     name=axis.name,
                     default=axis.default,
                     kind=kind,
@@ -220,12 +221,11 @@ def _check_value(
     try:
         settings(defaults | {axis.name: value}, training, mining)
     except ValidationError as error:
-        fault = error.errors()[0]
         raise ValueError(
             tr(
                 "search.{name}: cannot be {value!r}: {reason}",
                 name=axis.name,
                 value=value,
-                reason=fault["msg"],
+                reason=explain_value(error.errors()[0]),
             )
         ) from None

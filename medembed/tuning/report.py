@@ -281,8 +281,8 @@ def _cells(record: TrialRecord, names: Sequence[str]) -> list[str]:
         str(record.number),
         tr(_STATES[record.state]),
         f"{record.score:.4f}" if record.course else "",
-        f"{record.examples:,}",
-        f"{record.seconds:,.0f}",
+        tr("{count:,}", count=record.examples),
+        tr("{seconds:,.0f}", seconds=record.seconds),
         *values,
         record.reason,
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from medembed import storage
+from medembed.config_faults import explain_value
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
 from medembed.evaluation.retention.sets import RetentionSet
@@ -77,7 +78,7 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
         tune.report(failure | {FAILED: str(error)})
     except ValidationError as error:
         # not pydantic's whole message: it would hold values
-        tune.report(failure | {FAILED: _mismatch(error.errors()[0]["msg"])})
+        tune.report(failure | {FAILED: _mismatch(explain_value(error.errors()[0]))})
     except ValueError as error:
         tune.report(failure | {FAILED: _mismatch(type(error).__name__)})
 
