@@ -45,14 +45,15 @@ def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
         return tr("{key}: missing; give {key}=... (--help lists all keys)", key=key)
     if fault["type"] == "tuple_type" and isinstance(value, str):
         return tr("{key}: expected a list, {key}=[{value}], found {value!r}", key=key, value=value)
-    message = _message(fault)
+    message = explain_value(fault)
     if isinstance(value, int | float | str | list | bool):
         message = tr("{message}, found {value!r}", message=message, value=value)
     # of a config as a whole its own words
     return tr("{key}: {message}", key=key, message=message) if key else message
 
 
-def _message(fault: ErrorDetails) -> str:
+def explain_value(fault: ErrorDetails) -> str:
+    """Return what is wrong with a value, without its key."""
     usual = _FAULTS.get(fault["type"])
     if usual:
         values = fault.get("ctx", {})

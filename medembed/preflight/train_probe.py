@@ -12,7 +12,7 @@ from medembed.preflight.memory import peak_memory
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
 from medembed.training.rows.batch_columns import TrainingTexts, to_columns
-from medembed.training.rows.order import Plan
+from medembed.training.rows.order import StepPlan
 from medembed.training.run.build import build_trainer, load_student, read_together
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def time_steps(
     texts = TrainingTexts(to_columns(examples), documents=[row["positive"] for row in examples])
     try:
         with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
-            plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)
+            plan = StepPlan(read_together(len(examples), config, 1), steps + 1, steps + 1)
             build_trainer(student, texts, config, plan, Clock(), scratch).train()
     except torch.OutOfMemoryError:
         return TrainCost(None, *peak_memory(device))

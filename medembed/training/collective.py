@@ -83,7 +83,9 @@ def agreed(work: Callable[[], Result], device: torch.device) -> Result:
         raise AllRefused(error) if failed == world()[1] else error
     if failed:
         raise TrainingError(
-            f"{failed} of {world()[1]} workers could not prepare; their own messages say why."
+            "{failed} of {workers} workers could not prepare; their own messages say why.",
+            failed=failed,
+            workers=world()[1],
         )
     return result
 

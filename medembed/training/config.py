@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from medembed.language import tr
 from medembed.spread import WorkerCount
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import TrainingOptions
@@ -84,30 +85,46 @@ class TrainingConfig(TrainingOptions):
             or len(set(self.dimensions)) != len(self.dimensions)
         ):
             raise ValueError(
-                f"dimensions: found {list(self.dimensions)}, expected different numbers of at "
-                "least 1"
+                tr(
+                    "dimensions: found {found}, expected different numbers of at least 1",
+                    found=list(self.dimensions),
+                )
             )
         if self.weights is not None and len(self.weights) != len(self.dimensions):
             raise ValueError(
-                f"weights: found {len(self.weights)}, expected {len(self.dimensions)}, one per "
-                "dimension"
+                tr(
+                    "weights: found {found}, expected {expected}, one per dimension",
+                    found=len(self.weights),
+                    expected=len(self.dimensions),
+                )
             )
         if self.weights is not None and min(self.weights) <= 0:
-            raise ValueError(f"weights: found {list(self.weights)}, expected numbers above 0")
+            raise ValueError(
+                tr("weights: found {found}, expected numbers above 0", found=list(self.weights))
+            )
         if self.select_dimension not in self.dimensions:
             raise ValueError(
-                f"select_dimension: found {self.select_dimension}, expected one of "
-                f"{list(self.dimensions)}"
+                tr(
+                    "select_dimension: found {found}, expected one of {dimensions}",
+                    found=self.select_dimension,
+                    dimensions=list(self.dimensions),
+                )
             )
         if self.batches == "language" and not self.loss.traits.ranks:
             raise ValueError(
-                f"batches: found language, but loss {self.loss.name} compares no examples of a "
-                "batch; leave it out"
+                tr(
+                    "batches: found language, but loss {loss} compares no examples of a batch; "
+                    "leave it out",
+                    loss=self.loss.name,
+                )
             )
         if self.loss.traits.is_paired and (self.batch_size < 4 or self.batch_size % 2):
             raise ValueError(
-                f"batch_size: found {self.batch_size}, but loss {self.loss.name} needs an even one "
-                "from 4"
+                tr(
+                    "batch_size: found {found}, but loss {loss} needs an even one from 4",
+                    found=self.batch_size,
+                    loss=self.loss.name,
+                )
             )
         return self
 

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medembed.config import Config, ModelUri
+from medembed.language import tr
 
 LossName = Literal[
     "multiple_negatives", "triplet", "contrastive", "cosine_similarity", "batch_hard", "mse"
@@ -20,7 +21,7 @@ class Rows(Enum):
     """What a loss reads of a data set."""
 
     EXAMPLES = auto()  # a query with its positive and its mined negatives
-    NEGATIVES = auto()  # the same, but a row for each negative
+    TRIPLETS = auto()  # a query, its positive and one of its mined negatives
     JUDGMENTS = auto()  # a query, a document, and 1 for a positive, else 0
     SIMILARITIES = auto()  # a query, a document, and their score
     CLASSED_TEXTS = auto()  # a text and its class; rows of one class come in pairs
@@ -42,7 +43,7 @@ class LossTraits:
     @property
     def reads_examples(self) -> bool:
         """Return whether the loss reads what mining gives."""
-        return self.rows in (Rows.EXAMPLES, Rows.NEGATIVES)
+        return self.rows in (Rows.EXAMPLES, Rows.TRIPLETS)
 
     @property
     def is_paired(self) -> bool:
@@ -64,7 +65,7 @@ TRAITS: dict[LossName, LossTraits] = {
     "multiple_negatives": LossTraits(
         Rows.EXAMPLES, options=("symmetric", "hold", "mini_batch_size", "guide"), ranks=True
     ),
-    "triplet": LossTraits(Rows.NEGATIVES, margin=0.2),
+    "triplet": LossTraits(Rows.TRIPLETS, margin=0.2),
     "batch_hard": LossTraits(Rows.CLASSED_TEXTS, margin=0.2),
     "contrastive": LossTraits(Rows.JUDGMENTS, margin=0.5),
     "cosine_similarity": LossTraits(Rows.SIMILARITIES),
@@ -120,9 +121,18 @@ class LossConfig(Config):
             if key == "name" or not value or value == field.default or self.traits.takes(key):
                 continue
             takers = [name for name, traits in TRAITS.items() if traits.takes(key)]
-            raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(takers)}")
+            raise ValueError(
+                tr(
+                    "{key}: loss {loss} takes none; only {takers}",
+                    key=key,
+                    loss=self.name,
+                    takers=", ".join(takers),
+                )
+            )
         if self.traits.is_taught and self.guide is None:
-            raise ValueError(f"guide: missing; loss {self.name} needs a model that teaches")
+            raise ValueError(
+                tr("guide: missing; loss {loss} needs a model that teaches", loss=self.name)
+            )
         return self
 
     @property

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from medembed.config import Config, merge
+from medembed.language import tr
 
 Preset = Literal["published", "quick", "large-batch", "lora"]
 PRESETS = Path(__file__).parent / "presets"
@@ -53,10 +54,12 @@ class AdapterConfig(Config):
         for name, field in type(self).model_fields.items():
             if self.kind is None and getattr(self, name) != field.default:
                 raise ValueError(
-                    f"{name}: only an adapter has it; set adapter.kind to lora or qlora"
+                    tr("{key}: only an adapter has it; set adapter.kind to lora or qlora", key=name)
                 )
         if self.target_modules == ():
-            raise ValueError("target_modules: found [], expected names of matrices or all-linear")
+            raise ValueError(
+                tr("target_modules: found [], expected names of matrices or all-linear")
+            )
         return self
 
 

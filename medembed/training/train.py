@@ -26,6 +26,7 @@ from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, save_card
+from medembed.language import to_translate, tr
 from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -75,7 +76,7 @@ def train(
     output = place(output, key)
     run = storage.absolute(run_folder(output))
     if finished := find_output(output, CheckpointManifest, key):
-        logger.info("checkpoint %s: unchanged, reused", finished.fingerprint)
+        logger.info(tr("checkpoint {name}: unchanged, reused", name=finished.fingerprint))
         remove_run(run)  # of a driver that died between the two
         return Checkpoint(output, finished)
     logs = f"{output.rstrip('/')}.logs"
@@ -94,7 +95,7 @@ def train(
         vocabulary=plan_vocabulary(dataset, model, config),
         rungs=rungs,
     )
-    with watch(examples_read, "train", "examples") as progress:
+    with watch(examples_read, to_translate("train"), to_translate("examples")) as progress:
         fitted = fit(replace(work, progress=progress), trial)
     with tempfile.TemporaryDirectory() as folder:
         manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)

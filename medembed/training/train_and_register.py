@@ -13,6 +13,7 @@ from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.sets import open_retention
 from medembed.evaluation.retention.words import format_retention, lost_to
+from medembed.language import to_translate, tr
 from medembed.mining.examples import open_examples
 from medembed.registry.champion import name_loss
 from medembed.registry.config import RegistryConfig, command
@@ -58,7 +59,8 @@ def train_and_register(
     elsewhere = draw_retention_samples(sets, config.retention)
     training = resolved.training
     checkpoint = train(dataset, examples, resolved.model, output, training, elsewhere=elsewhere)
-    models = (NamedModel("trained", checkpoint.uri), NamedModel("base model", resolved.model))
+    trained = NamedModel(to_translate("trained"), checkpoint.uri)
+    models = (trained, NamedModel(to_translate("base model"), resolved.model))
     retention = measure_retention(
         sets, models, beside, training.dimensions, config.retention, EncodingConfig()
     )
@@ -78,9 +80,12 @@ def train_and_register(
         "retention": retention and retention.numbers,
         "lines": [
             *format_retention(retention),
-            f"checkpoint: {checkpoint.uri}, {checkpoint.describe_score()}",
-            f"registered: {version.reference}; make it the champion with: "
-            + command(config.registry, "promote", f"model={version.reference}"),
+            tr("checkpoint: {uri}, {score}", uri=checkpoint.uri, score=checkpoint.describe_score()),
+            tr(
+                "registered: {version}; make it the champion with: {command}",
+                version=version.reference,
+                command=command(config.registry, "promote", f"model={version.reference}"),
+            ),
         ],
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune import Callback
 
 from medembed import storage
+from medembed.language import tr
 from medembed.training.run.private_ray_train import free_placement_group
 from medembed.training.run.run_folder import remove_run, run_folder
 from medembed.tuning.space import Point
@@ -70,11 +71,13 @@ class Bookkeeper(Callback):
         course = sorted([*others, measured], key=lambda reached: reached.examples)
         self.trials.change(number, course=tuple(course))
         logger.info(
-            "trial %d: dev score %.4f at %s of %s examples",
-            number,
-            measured.objective,
-            f"{measured.examples:,}",
-            f"{self.config.examples:,}",
+            tr(
+                "trial {number}: dev score {score:.4f} at {seen:,} of {examples:,} examples",
+                number=number,
+                score=measured.objective,
+                seen=measured.examples,
+                examples=self.config.examples,
+            )
         )
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
@@ -87,7 +90,7 @@ class Bookkeeper(Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         # no message: it might hold a text
-        reason = f"its process died ({type(trial.get_error()).__name__})"
+        reason = tr("its process died ({error})", error=type(trial.get_error()).__name__)
         self._end(int(trial.config["number"]), "failed", reason)
 
     def suspend(self) -> None:
@@ -96,7 +99,10 @@ class Bookkeeper(Callback):
             if not record.is_over:
                 free_placement_group(run_folder(self._model(record.number)))
                 logger.info(
-                    "trial %d: time limit reached; it resumes with the search", record.number
+                    tr(
+                        "trial {number}: time limit reached; it resumes with the search",
+                        number=record.number,
+                    )
                 )
 
     def clean(self, everything: bool = False) -> None:
@@ -127,12 +133,17 @@ class Bookkeeper(Callback):
         """Return "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
         trials = self.config.trials
         over = self.trials.count_over()
-        line = f"trial {record.number} ({over} of {trials}): "
-        line += describe(record, self.config.examples)
+        line = tr(
+            "trial {number} ({over} of {trials}): {outcome}",
+            number=record.number,
+            over=over,
+            trials=trials,
+            outcome=describe(record, self.config.examples),
+        )
         best = self.trials.best()
         if best:
-            line += f"; best {best.score:.4f} (trial {best.number})"
+            line += tr("; best {score:.4f} (trial {number})", score=best.score, number=best.number)
         if over < trials:
             each_s = (time.monotonic() - self.start) / max(over - self.over_before, 1)
-            line += f"; ETA {each_s * (trials - over) / 60:.0f} min"
+            line += tr("; ETA {minutes:.0f} min", minutes=each_s * (trials - over) / 60)
         return line

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.tuning.config import TuneConfig
 
 Node = Mapping[str, float]  # {"CPU": 16.0, "GPU": 4.0}
@@ -33,8 +34,10 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
     each = worker_resources(config)
     if config.trials_per_gpu > 1 and workers > 1:
         raise ConfigError(
-            f"trials_per_gpu: found {config.trials_per_gpu} with {workers} workers a trial; only "
-            "trials of one worker can share a GPU, as workers of one training cannot."
+            "trials_per_gpu: found {trials_per_gpu} with {workers} workers a trial; only "
+            "trials of one worker can share a GPU, as workers of one training cannot.",
+            trials_per_gpu=config.trials_per_gpu,
+            workers=workers,
         )
     places = 0
     there = []
@@ -45,9 +48,11 @@ def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0)
         there.append(_describe(free, each))
     if places < workers:
         raise ConfigError(
-            f"a trial needs {workers} workers of {_describe(each, each)} each, but the cluster's "
-            f"nodes have: {'; '.join(there) or 'no node'}; lower training.workers or "
-            "training.cpus_per_worker, or add nodes."
+            "a trial needs {workers} workers of {resources} each, but the cluster's nodes "
+            "have: {nodes}; lower training.workers or training.cpus_per_worker, or add nodes.",
+            workers=workers,
+            resources=_describe(each, each),
+            nodes="; ".join(there) or tr("no node"),
         )
     return min(places // workers, config.concurrent or places)
 

@@ -9,10 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
-from medembed.tuning.space import Axis, Point, Settings, read_axes, settings
+from medembed.tuning.axes import read_axes
+from medembed.tuning.space import Axis, Point, Settings, settings
 
 
 class TuneConfig(Config):
@@ -92,17 +94,24 @@ class TuneConfig(Config):
         for dimension, weight in self.objective.items():
             if dimension not in self.training.dimensions:
                 raise ValueError(
-                    f"objective: found dimension {dimension}, expected some of "
-                    f"{list(self.training.dimensions)}"
+                    tr(
+                        "objective: found dimension {dimension}, expected some of {dimensions}",
+                        dimension=dimension,
+                        dimensions=list(self.training.dimensions),
+                    )
                 )
             if weight <= 0:
-                raise ValueError(f"objective: found weight {weight:g}, expected weights above 0")
+                raise ValueError(
+                    tr("objective: found weight {found:g}, expected weights above 0", found=weight)
+                )
         if self.training.patience is not None:
-            raise ValueError("training.patience: leave it out; halving ends trials early")
+            raise ValueError(tr("training.patience: leave it out; halving ends trials early"))
         if not isinstance(self.training.workers, int):
             raise ValueError(
-                "training.workers: found a range, but trials are compared at equal steps; "
-                "give one number"
+                tr(
+                    "training.workers: found a range, but trials are compared at equal steps; give "
+                    "one number"
+                )
             )
         self.check_budget()
         return self
@@ -131,14 +140,21 @@ class TuneConfig(Config):
             dimensions = ", ".join(map(str, weights))
         else:
             dimensions = ", ".join(f"{width} x {weight:g}" for width, weight in weights.items())
-        return f"{self.training.select_by} on the dev sample, mean over {dimensions}"
+        return tr(
+            "{metric} on the dev sample, mean over {dimensions}",
+            metric=self.training.select_by,
+            dimensions=dimensions,
+        )
 
     @property
     def plan(self) -> str:
         """Return "rungs at 300, 600, 1200 of 2400 examples; objective: ..."."""
-        rungs = ", ".join(map(str, self.rung_examples))
-        objective = self.describe_objective()
-        return f"rungs at {rungs} of {self.examples} examples; objective: {objective}"
+        return tr(
+            "rungs at {rungs} of {examples} examples; objective: {objective}",
+            rungs=", ".join(map(str, self.rung_examples)),
+            examples=self.examples,
+            objective=self.describe_objective(),
+        )
 
     def axes(self) -> tuple[Axis, ...]:
         """Return what is searched, in the order of `search`."""
@@ -160,15 +176,26 @@ class TuneConfig(Config):
         rows = batch_size * steps * self.training.most_workers
         if rows > self.pairs:
             raise ValueError(
-                f"pairs: found {self.pairs}, but a step of batch size {batch_size} reads {rows}; "
-                "raise pairs, or lower training.batch_size"
+                tr(
+                    "pairs: found {pairs}, but a step of batch size {batch_size} reads {rows}; "
+                    "raise pairs, or lower training.batch_size",
+                    pairs=self.pairs,
+                    batch_size=batch_size,
+                    rows=rows,
+                )
             )
         first = self.rung_examples[0] if self.rung_examples else 0
         if self.halving and first < rows:
             raise ValueError(
-                f"pairs: found {self.pairs}, whose first rung is at {first} examples, but a step "
-                f"of batch size {batch_size} reads {rows}; raise pairs, or lower rungs, halving or "
-                "training.batch_size"
+                tr(
+                    "pairs: found {pairs}, whose first rung is at {first} examples, but a step of "
+                    "batch size {batch_size} reads {rows}; raise pairs, or lower rungs, halving or "
+                    "training.batch_size",
+                    pairs=self.pairs,
+                    first=first,
+                    batch_size=batch_size,
+                    rows=rows,
+                )
             )
 
 

@@ -11,6 +11,7 @@ from medembed.artifact import read_manifest
 from medembed.data.dataset import Dataset
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.words import lost_to
+from medembed.language import tr
 from medembed.lineage import CheckpointManifest
 from medembed.privacy import without_passwords
 from medembed.registry.champion import name_loss
@@ -100,12 +101,14 @@ def _config_to_train(shared: Shared, best: TrialRecord) -> str:
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     if examples:
         margin = "null" if mining.margin is None else f"{mining.margin:g}"
-        comment = (
-            f"# {config.pairs:,} pairs. For all of them mine with "
-            f"mining.negatives={mining.negatives} mining.margin={margin}, and give their "
-            "examples here.\n"
+        comment = tr(
+            "{pairs:,} pairs. For all of them mine with mining.negatives={negatives} "
+            "mining.margin={margin}, and give their examples here.",
+            pairs=config.pairs,
+            negatives=mining.negatives,
+            margin=margin,
         )
-        text = comment + text
+        text = f"# {comment}\n{text}"
     return without_passwords(text)
 
 

@@ -8,6 +8,7 @@ from medembed import storage
 from medembed.data.dataset import Dataset, format_counts
 from medembed.encoding.encode import encode_corpus
 from medembed.errors import DataError
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
@@ -52,7 +53,8 @@ def mine_pool(shared: Shared, dataset: Dataset, pool: MiningConfig) -> Shared:
     )
     place = storage.join(shared.output, "pool", "{key}")
     examples = mine(dataset, table, model, place, pool, config.encoding)
-    logger.info("pool of negatives: %s", format_counts(examples.manifest.counts))
+    counts = format_counts(examples.manifest.counts)
+    logger.info(tr("pool of negatives: {counts}", counts=counts))
     fitted = fit_pairs(config, examples.uri, examples.manifest.example_count)
     return replace(shared, config=fitted, pool=examples.uri)
 
@@ -62,13 +64,18 @@ def fit_pairs(config: TuneConfig, place: str, count: int) -> TuneConfig:
     if count >= config.pairs:
         return config
     logger.warning(
-        "pairs: %d asked, the data set has %d for training; trials see and are compared at these",
-        config.pairs,
-        count,
+        tr(
+            "pairs: {asked} asked, the data set has {count} for training; trials see and are "
+            "compared at these",
+            asked=config.pairs,
+            count=count,
+        )
     )
     config = config.model_copy(update={"pairs": count})
     try:
         config.check_budget()
     except ValueError as error:
-        raise DataError(f"{place}: too few pairs for training: {error}") from None
+        raise DataError(
+            "{place}: too few pairs for training: {error}", place=place, error=error
+        ) from None
     return config

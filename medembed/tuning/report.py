@@ -10,6 +10,7 @@ from typing import Any
 
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.words import format_retention
+from medembed.language import current_language, to_translate, tr
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.space import Axis, list_distributions
 from medembed.tuning.trials import TrialRecord, count_states, list_complete
@@ -45,11 +46,19 @@ _LAYOUT = {
 }
 
 
-_IMPORTANCE = (
-    "Share of the scores' variance that a setting explains (PED-ANOVA); a hint "
-    "from few trials, no proof."
+_IMPORTANCE = to_translate(
+    "Share of the scores' variance that a setting explains (PED-ANOVA); a hint from few trials, "
+    "no proof."
 )
-_PARETO = "Trials trained to their end; the line joins those that no other beats in both."
+_PARETO = to_translate(
+    "Trials trained to their end; the line joins those that no other beats in both."
+)
+_STATES = {
+    "running": to_translate("running"),
+    "complete": to_translate("complete"),
+    "stopped": to_translate("stopped"),
+    "failed": to_translate("failed"),
+}
 
 
 def draw_report(
@@ -67,28 +76,37 @@ def draw_report(
     study = _study(complete, axes)
     figures = [
         _figure(
-            "Settings and score",
-            "Each line is a trial that was trained to its end.",
+            tr("Settings and score"),
+            tr("Each line is a trial that was trained to its end."),
             _parallel(study),
         ),
-        _figure("Which settings matter", _IMPORTANCE, _importance(study, complete)),
+        _figure(tr("Which settings matter"), tr(_IMPORTANCE), _importance(study, complete)),
         _figure(
-            "Learning curves",
-            "Grey: stopped at a rung. Click a trial to hide it.",
+            tr("Learning curves"),
+            tr("Grey: stopped at a rung. Click a trial to hide it."),
             _curves(records, best, objective),
         ),
-        _figure("Few dimensions against full width", _PARETO, _pareto(complete, best, config)),
+        _figure(
+            tr("Few dimensions against full width"), tr(_PARETO), _pareto(complete, best, config)
+        ),
     ]
     states = count_states(records)
+    counts = tr(
+        "{count} trials: {complete} complete, {stopped} stopped, {failed} failed.",
+        count=len(records),
+        complete=states["complete"],
+        stopped=states["stopped"],
+        failed=states["failed"],
+    )
+    title = tr("Search of settings")
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Search of "
-        f"settings</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
-        f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: "
-        f"{states['complete']} complete, {states['stopped']} stopped, {states['failed']} failed."
+        f"<!doctype html><html lang={current_language()}><meta charset=utf-8>"
+        f"<title>{title}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
+        f"<h1>{title}</h1><p>{html.escape(objective)}. {counts}"
         f"</p><p><b>{html.escape(_headline(records, best))}</b></p>"
         + _elsewhere(retention)
         + "".join(figures)
-        + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
+        + f"<h2>{tr('Trials')}</h2><div class=wide>{_table(records, best, axes)}</div></html>"
     )
 
 
@@ -103,20 +121,30 @@ def _figure(title: str, note: str, figure: Any) -> str:
 
 def _elsewhere(retention: Retention | None) -> str:
     lines = "\n".join(format_retention(retention)).strip()
-    return f"<h2>Elsewhere</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
+    heading = tr("Elsewhere")
+    return f"<h2>{heading}</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
 
 
 def _headline(records: Sequence[TrialRecord], best: TrialRecord) -> str:
     default = records[0]
     if default.state != "complete":
-        return f"Trial {best.number} has the highest dev score, {best.score:.4f}."
+        return tr(
+            "Trial {number} has the highest dev score, {score:.4f}.",
+            number=best.number,
+            score=best.score,
+        )
     if best.number == 0:
-        return f"No trial has a higher dev score than the default configuration, {best.score:.4f}."
-    gain = best.score - default.score
-    return (
-        f"Trial {best.number} has the highest dev score, {best.score:.4f}, {gain:.4f} above the "
-        "default configuration. The highest of many on a sample is flattered: compare both on "
-        "test before you rely on it."
+        return tr(
+            "No trial has a higher dev score than the default configuration, {score:.4f}.",
+            score=best.score,
+        )
+    return tr(
+        "Trial {number} has the highest dev score, {score:.4f}, {gain:.4f} above the default "
+        "configuration. The highest of many on a sample is flattered: compare both on test before "
+        "you rely on it.",
+        number=best.number,
+        score=best.score,
+        gain=best.score - default.score,
     )
 
 
@@ -140,7 +168,7 @@ def _parallel(study: Any) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
-        return plot_parallel_coordinate(study, target_name="dev score")
+        return plot_parallel_coordinate(study, target_name=tr("dev score"))
 
 
 def _importance(study: Any, complete: Sequence[TrialRecord]) -> Any:
@@ -166,10 +194,12 @@ def _curves(records: Sequence[TrialRecord], best: TrialRecord, objective: str) -
                 figure,
                 [(measured.examples, measured.objective) for measured in record.course],
                 mode="lines+markers",
-                name=f"trial {record.number}",
+                name=tr("trial {number}", number=record.number),
                 line={"color": colour},
             )
-    figure.update_layout(xaxis_title="training examples", yaxis_title=objective.partition(",")[0])
+    figure.update_layout(
+        xaxis_title=tr("training examples"), yaxis_title=objective.partition(",")[0]
+    )
     return figure
 
 
@@ -199,7 +229,7 @@ def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConf
         figure,
         sorted(point for point in points if not _is_beaten(point, points)),
         mode="lines",
-        name="front",
+        name=tr("front"),
         line={"color": _COLOURS["complete"], "dash": "dot"},
     )
     _add_points(
@@ -208,7 +238,7 @@ def _pareto(complete: Sequence[TrialRecord], best: TrialRecord, config: TuneConf
         mode="markers+text",
         text=numbers,
         textposition="top center",
-        name="trials",
+        name=tr("trials"),
         marker={"color": colours, "size": 10},
     )
     figure.update_layout(xaxis_title=x_metric, yaxis_title=y_metric)
@@ -229,7 +259,8 @@ def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
 
 def _table(records: Sequence[TrialRecord], best: TrialRecord, axes: Sequence[Axis]) -> str:
     names = [axis.name for axis in axes]
-    head = ["trial", "state", "dev score", "examples", "seconds", *names, "why"]
+    first = [tr("trial"), tr("state"), tr("dev score"), tr("examples"), tr("seconds")]
+    head = [*first, *names, tr("why")]
     rows = [_row("<tr>", "th", head)]
     for record in sorted(records, key=lambda record: -record.score):
         opening = "<tr class=best>" if record.number == best.number else "<tr>"
@@ -248,10 +279,10 @@ def _cells(record: TrialRecord, names: Sequence[str]) -> list[str]:
         values.append(f"{value:.3g}" if isinstance(value, float) else str(value))
     return [
         str(record.number),
-        record.state,
+        tr(_STATES[record.state]),
         f"{record.score:.4f}" if record.course else "",
-        f"{record.examples:,}",
-        f"{record.seconds:,.0f}",
+        tr("{count:,}", count=record.examples),
+        tr("{seconds:,.0f}", seconds=record.seconds),
         *values,
         record.reason,
     ]

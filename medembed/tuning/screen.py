@@ -4,10 +4,11 @@ from typing import Any
 
 from medembed import storage
 from medembed.evaluation.retention.words import format_retention
+from medembed.language import tr
 from medembed.registry.config import RegistryConfig, command
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.outcome import Tuned
-from medembed.tuning.trials import count_states, describe
+from medembed.tuning.trials import describe, describe_states
 
 
 def summarize(tuned: Tuned) -> dict[str, Any]:
@@ -38,12 +39,11 @@ def summarize(tuned: Tuned) -> dict[str, Any]:
 def describe_search(config: TuneConfig, tuned: Tuned) -> list[str]:
     """Return lines on the trials, the best settings, and what to do with them."""
     best = tuned.best
-    states = count_states(tuned.records)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    states = describe_states(tuned.records)
     default = tuned.records[0]
     gain = ""
     if default.state == "complete" and default != best:
-        gain = f", {best.score - default.score:+.4f} to the default"
+        gain = tr(", {gain:+.4f} to the default", gain=best.score - default.score)
     settings = []
     for key, value in best.point.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
@@ -53,10 +53,19 @@ def describe_search(config: TuneConfig, tuned: Tuned) -> list[str]:
     test = (f"model={model}", f"data={config.data}", f"output={evaluation}")
     return [
         *format_retention(tuned.retention),
-        f"trials:  {len(tuned.records)}: {counts}",
-        f"best:    trial {best.number}: {describe(best, tuned.examples)}{gain}",
+        tr("trials:  {count}: {states}", count=len(tuned.records), states=states),
+        tr(
+            "best:    trial {number}: {outcome}{gain}",
+            number=best.number,
+            outcome=describe(best, tuned.examples),
+            gain=gain,
+        ),
         *settings,
-        f"train:   {command(RegistryConfig(), 'train', tuned.best_config)}",
-        f"model:   {model}; compare on test: {command(config.registry, 'evaluate', *test)}",
-        f"report:  {tuned.report}",
+        tr("train:   {command}", command=command(RegistryConfig(), "train", tuned.best_config)),
+        tr(
+            "model:   {model}; compare on test: {command}",
+            model=model,
+            command=command(config.registry, "evaluate", *test),
+        ),
+        tr("report:  {report}", report=tuned.report),
     ]

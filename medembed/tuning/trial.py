@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from medembed import storage
+from medembed.config_faults import explain_value
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
 from medembed.evaluation.retention.sets import RetentionSet
+from medembed.language import tr
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.subset import cut_examples
@@ -76,11 +78,13 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
         tune.report(failure | {FAILED: str(error)})
     except ValidationError as error:
         # not pydantic's whole message: it would hold values
-        reason = f"settings that do not go together: {error.errors()[0]['msg']}"
-        tune.report(failure | {FAILED: reason})
+        tune.report(failure | {FAILED: _mismatch(explain_value(error.errors()[0]))})
     except ValueError as error:
-        reason = f"settings that do not go together: {type(error).__name__}"
-        tune.report(failure | {FAILED: reason})
+        tune.report(failure | {FAILED: _mismatch(type(error).__name__)})
+
+
+def _mismatch(reason: str) -> str:
+    return tr("settings that do not go together: {reason}", reason=reason)
 
 
 def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:

@@ -6,11 +6,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from medembed import storage
+from medembed.language import to_translate, tr
 from medembed.records import Records
 from medembed.tuning.space import Point
 
 _FOLDER = "trials"  # below the output of the search
 State = Literal["running", "complete", "stopped", "failed"]
+_COUNTS: Mapping[State, str] = {
+    "running": to_translate("{count} running"),
+    "complete": to_translate("{count} complete"),
+    "stopped": to_translate("{count} stopped"),
+    "failed": to_translate("{count} failed"),
+}
 # Keys of what a trial reports; DONE comes last, with its best measurement.
 OBJECTIVE = "objective"
 EXAMPLES = "examples"
@@ -61,9 +68,11 @@ class TrialRecord:
 def describe(record: TrialRecord, examples: int) -> str:
     """Return in a few words how a trial ended, of so many examples."""
     if record.state == "failed":
-        return f"failed: {record.reason}"
-    what = "stopped" if record.state == "stopped" else "trained"
-    return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"
+        return tr("failed: {reason}", reason=record.reason)
+    message = to_translate("dev score {score:.4f}, trained at {seen:,} of {all:,} examples")
+    if record.state == "stopped":
+        message = to_translate("dev score {score:.4f}, stopped at {seen:,} of {all:,} examples")
+    return tr(message, score=record.score, seen=record.examples, all=examples)
 
 
 @dataclass
@@ -118,6 +127,12 @@ class Trials:
 def count_states(records: Iterable[TrialRecord]) -> Counter[State]:
     """Count the trials in each state, in the order in which the states come."""
     return Counter(record.state for record in records)
+
+
+def describe_states(records: Iterable[TrialRecord]) -> str:
+    """Return "5 complete, 2 stopped"."""
+    states = count_states(records).items()
+    return ", ".join(tr(_COUNTS[state], count=count) for state, count in states)
 
 
 def list_complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -13,6 +13,7 @@ from medembed.errors import StorageError, TrainingError
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.measure import NamedModel, measure_retention
 from medembed.evaluation.retention.sets import open_retention
+from medembed.language import to_translate, tr
 from medembed.matryoshka import check_dimensions
 from medembed.progress import stage
 from medembed.registry.models import Registry
@@ -76,15 +77,15 @@ def tune(
     _claim(config, dataset, model, output)
     shared = Shared(fitted, output, model, dataset.uri, None, sets)
     if pool:
-        with stage("encode and mine once", seconds):
+        with stage(to_translate("encode and mine once"), seconds):
             shared = mine_pool(shared, dataset, pool)
     trials = Trials.read(output)
-    with stage("search", seconds):
+    with stage(to_translate("search"), seconds):
         _search(shared, axes, planned[: config.trials], trials, room)
     best = _find_best(trials, output)
-    with stage("measure elsewhere", seconds):
+    with stage(to_translate("measure elsewhere"), seconds):
         retention = _look_elsewhere(shared, best)
-    with stage("report and register", seconds):
+    with stage(to_translate("report and register"), seconds):
         version = publish(shared, trials.all(), best, axes, dataset, registry, retention)
     return Tuned(
         trials.all(),
@@ -103,7 +104,9 @@ def read_config(output: str) -> bytes:
     place = storage.join(storage.absolute(output), CONFIG)
     if not storage.exists(place):
         raise StorageError(
-            f"{output}: expected the output of medembed tune, but found no {CONFIG} there."
+            "{output}: expected the output of medembed tune, but found no {file} there.",
+            output=output,
+            file=CONFIG,
         )
     return storage.read_bytes(place)
 
@@ -115,7 +118,7 @@ def _check_inputs(config: TuneConfig, dataset: Dataset, model: str) -> None:
     check_dimensions(dimensions, model_width(fetch_model(model)) or max(dimensions))
     draw_dev_sample(dataset, config.training)
     needed = (("train", None), ("dev", config.training.dev_tag))
-    require_queries(dataset, needed, "a search trains on queries, and compares on others")
+    require_queries(dataset, needed, tr("a search trains on queries, and compares on others"))
 
 
 def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
@@ -127,7 +130,7 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
         **given,
     }
     if claim_run(storage.join(output, _RUN), fingerprint(inputs), inputs, uuid.uuid4().hex):
-        logger.info("search: goes on in %s", output)
+        logger.info(tr("search: goes on in {output}", output=output))
     storage.write_bytes(storage.join(output, CONFIG), to_yaml(config).encode())
 
 
@@ -144,7 +147,8 @@ def _search(
     config = shared.config
     known = trials.all()
     over = trials.count_over()
-    logger.info("%d trials, %d over; %d at a time; %s", config.trials, over, room, config.plan)
+    begun = {"trials": config.trials, "over": over, "room": room, "plan": config.plan}
+    logger.info(tr("{trials} trials, {over} over; {room} at a time; {plan}", **begun))
     if over >= config.trials:
         return
     os.environ |= _SWITCHES
@@ -182,8 +186,10 @@ def _find_best(trials: Trials, output: str) -> TrialRecord:
     if best is None:
         reasons = sorted({record.reason for record in trials.all() if record.reason})
         raise TrainingError(
-            f"{output}: no trial of {len(trials.known)} was trained to its end: "
-            f"{'; '.join(reasons) or 'time was up'}"
+            "{output}: no trial of {count} was trained to its end: {reasons}",
+            output=output,
+            count=len(trials.known),
+            reasons="; ".join(reasons) or tr("time was up"),
         )
     return best
 
@@ -192,8 +198,8 @@ def _look_elsewhere(shared: Shared, best: TrialRecord) -> Retention | None:
     """Measure the winner against the base model on retention sets."""
     config = shared.config
     dimensions = config.settings(best.point).training.dimensions
-    winner = NamedModel("winner", model_place(shared.output, best.number))
-    models = (winner, NamedModel("base model", shared.model))
+    winner = NamedModel(to_translate("winner"), model_place(shared.output, best.number))
+    models = (winner, NamedModel(to_translate("base model"), shared.model))
     return measure_retention(
         shared.sets, models, shared.output, dimensions, config.retention, config.encoding
     )

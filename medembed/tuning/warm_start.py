@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from medembed import storage
 from medembed.errors import StorageError
+from medembed.language import tr
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.space import Axis, Point, default_point
 from medembed.tuning.trials import Trials, list_complete
@@ -25,7 +26,8 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     complete = list_complete(records)
     if not complete:
         raise StorageError(
-            f"warm_start: {config.warm_start}: found no trial there that was trained to its end."
+            "warm_start: {search}: found no trial there that was trained to its end.",
+            search=config.warm_start,
         )
     points: list[Point] = []
     for record in sorted(complete, key=lambda record: -record.score):
@@ -35,6 +37,6 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
             points.append(point)
     if not points:
         logger.warning(
-            "warm_start: the best configurations there all lie outside what is searched here"
+            tr("warm_start: the best configurations there all lie outside what is searched here")
         )
     return points[:_MOST]

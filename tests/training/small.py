@@ -9,7 +9,7 @@ from transformers import TrainerCallback, set_seed
 
 from medembed.training.config import TrainingConfig
 from medembed.training.rows.batch_columns import TrainingTexts, to_columns
-from medembed.training.rows.order import Plan, Position
+from medembed.training.rows.order import Position, StepPlan
 from medembed.training.run.build import build_trainer, load_student, read_together
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -79,7 +79,7 @@ def start(
     position = Position()
     for _, reached in itertools.islice(stream.walk(Position()), done):
         position = reached
-    plan = Plan(stream, steps - done, steps, position, done, done)
+    plan = StepPlan(stream, steps - done, steps, position, done, done)
     callback = SaveAt(*save_at)
     return build_trainer(student, TrainingTexts(columns), config, plan, callback, str(scratch))
 

@@ -12,8 +12,8 @@ from medembed.training.record.progress_state import TrainingState
 from medembed.training.rows.batch_columns import TrainingTexts
 from medembed.training.rows.order import (
     Batches,
-    Plan,
     Position,
+    StepPlan,
     Stream,
     count_paired,
     keep_together,
@@ -116,8 +116,12 @@ def test_the_learning_rate_falls_with_the_examples_left_not_with_the_steps():
 
 def test_batches_are_dealt_to_workers_in_turn_and_make_up_a_step():
     stream = Stream(count=26, rows=12, seed=3)
-    batches = list(Batches(Plan(stream, steps=3, total=3), batch_size=4))
-    assert [len(batch) for batch in batches] == [4] * 9 == [4] * len(Batches(Plan(stream, 3, 3), 4))
+    batches = list(Batches(StepPlan(stream, steps=3, total=3), batch_size=4))
+    assert (
+        [len(batch) for batch in batches]
+        == [4] * 9
+        == [4] * len(Batches(StepPlan(stream, 3, 3), 4))
+    )
     order = stream.order(0).tolist()
     assert batches[:3] == [order[0:4], order[4:8], order[8:12]]
     assert batches[6] == stream.order(1).tolist()[:4]
@@ -140,7 +144,7 @@ def test_every_row_of_a_workers_batch_has_another_one_of_its_class_there():
     stream = Stream(count_paired(labels), 3 * 4, 0, partial(pair_by_class, labels))
     left_out = set()
     for epoch in range(4):
-        batches = list(Batches(Plan(stream, 7, 7, Position(epoch)), 4))
+        batches = list(Batches(StepPlan(stream, 7, 7, Position(epoch)), 4))
         assert len(batches) == 21
         for batch in batches:
             classes = [labels[row] for row in batch]

@@ -47,10 +47,9 @@ class Hold:
 
         A joined text pays `weight` for each document of the training that it is as long as, where
         documents are cut at `max_length` tokens. The copy multiplies in the `precision` of the
-        training. Raises ValueError if there is no document.
+        training.
         """
-        if not documents:
-            raise ValueError("no documents to join")
+        assert documents, "there is no document to join"
         self.start = copy.deepcopy(encoder.model).eval().requires_grad_(False)
         self.documents = documents
         self.prompt = encoder.prompt("document")

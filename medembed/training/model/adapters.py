@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
-from medembed.errors import ConfigError, ModelError, TrainingError
+from medembed.errors import ConfigError, ModelError, TrainingError, first_line
 from medembed.training.model.precision import find_device
 from medembed.training.options import AdapterConfig
 
@@ -35,8 +35,11 @@ def check_adapter(config: AdapterConfig, use_gpu: bool) -> None:
     for package in _PACKAGES.get(config.kind or "", ()):
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
-                f"training.adapter.kind: found {config.kind}, but the package {package} is not "
-                f"installed; {_INSTALL[package]}, or leave the key out."
+                "training.adapter.kind: found {kind}, but the package {package} is not "
+                "installed; {install}, or leave the key out.",
+                kind=config.kind,
+                package=package,
+                install=_INSTALL[package],
             )
 
 
@@ -74,8 +77,11 @@ class Adapter:
         own = _trained(model)
         if _shapes(saved) != _shapes(own):
             raise TrainingError(
-                f"{folder}: its {len(saved)} adapter matrices are not the {len(own)} of this "
-                "run; resume with the same training.adapter, or choose a new output."
+                "{folder}: its {saved} adapter matrices are not the {own} of this run; resume "
+                "with the same training.adapter, or choose a new output.",
+                folder=folder,
+                saved=len(saved),
+                own=len(own),
             )
         with torch.no_grad():
             for name, tensor in saved.items():
@@ -119,9 +125,10 @@ def add_adapter(model: Any, config: AdapterConfig) -> None:
     try:
         model.add_adapter(asked)
     except ValueError as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelError(
-            f"training.adapter: the model takes no adapter at {modules}: {reason[:200]}"
+            "training.adapter: the model takes no adapter at {modules}: {reason}",
+            modules=modules,
+            reason=first_line(error)[:200],
         ) from None
 
 

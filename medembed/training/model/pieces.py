@@ -99,8 +99,9 @@ def cut_tokenizer(folder: Path, kept: Sequence[int]) -> None:
     after = Tokenizer.from_str(text)
     if [after.token_to_id(name) for name in names] != list(range(len(names))):
         raise ModelError(
-            f"training.vocabulary=corpus: the tokenizer in {folder} does not keep the order of its "
-            "pieces; set training.vocabulary=whole."
+            "training.vocabulary=corpus: the tokenizer in {folder} does not keep the order "
+            "of its pieces; set training.vocabulary=whole.",
+            folder=folder,
         )
     path.write_text(text, encoding="utf-8")
 

@@ -54,8 +54,11 @@ def choose_precision(asked: str, device: Device) -> str:
         return next((name for name in order if name in device.native), "float32")
     if asked != "float32" and asked not in device.native:
         raise TrainingError(
-            f"training.precision: found {asked}, but this {device.kind} device computes natively "
-            f"only {', '.join(['float32', *sorted(device.native)])}; choose one of these, or auto."
+            "training.precision: found {asked}, but this {kind} device computes natively "
+            "only {native}; choose one of these, or auto.",
+            asked=asked,
+            kind=device.kind,
+            native=", ".join(["float32", *sorted(device.native)]),
         )
     return asked
 

@@ -4,6 +4,7 @@ from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.prompt_check import check_prompts
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.training.config import TrainingConfig
 from medembed.training.model.vocabulary import check_vocabulary
 
@@ -30,17 +31,20 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
         "loss.mini_batch_size": loss.mini_batch_size is not None and is_static,
         f"loss.name={loss.name}": loss.traits.is_taught and (is_routed or leaves_out_prompt),
     }
-    kind = "a Pooling without the prompt"
+    kind = tr("a Pooling without the prompt")
     if is_routed:
-        kind = "a Router"
+        kind = tr("a Router")
     elif is_static:
-        kind = "a StaticEmbedding"
+        kind = tr("a StaticEmbedding")
     for option, is_refused in refused.items():
         if is_refused:
             raise ConfigError(
-                f"training.{option}: does not work with model {model}, which has {kind}; leave it "
+                "training.{option}: does not work with model {model}, which has {kind}; leave it "
                 "out, or choose a model that is one transformer and reads queries and documents "
-                "alike."
+                "alike.",
+                option=option,
+                model=model,
+                kind=kind,
             )
     if config.vocabulary == "corpus":
         check_vocabulary(model)

@@ -20,6 +20,7 @@ from medembed.encoding.model_layout import read_json
 from medembed.encoding.reading import PROMPT_NAMES, ROLES
 from medembed.errors import ModelError
 from medembed.facts import Vocabulary
+from medembed.language import tr
 from medembed.training.config import TrainingConfig
 from medembed.training.model.pieces import KINDS, TOKENIZER, needed_pieces, tokenizer_folder
 
@@ -56,10 +57,13 @@ def check_vocabulary(model: str) -> None:
     settings = read_json(folder / TOKENIZER)
     kind = settings.get("model", {}).get("type") if settings else None
     if kind not in KINDS:
-        what = f"of kind {kind}" if settings else f"without {TOKENIZER}"
+        what = tr("of kind {kind}", kind=kind) if settings else tr("without {file}", file=TOKENIZER)
         raise ModelError(
-            f"training.vocabulary=corpus: found a tokenizer {what} in {folder}, expected one of "
-            f"kind {', '.join(KINDS)}; set training.vocabulary=whole."
+            "training.vocabulary=corpus: found a tokenizer {what} in {folder}, expected one of "
+            "kind {kinds}; set training.vocabulary=whole.",
+            what=what,
+            folder=folder,
+            kinds=", ".join(KINDS),
         )
 
 
@@ -82,13 +86,15 @@ def plan_vocabulary(dataset: Dataset, model: str, config: TrainingConfig) -> Voc
     facts = Vocabulary(len(pieces), use.whole, use.pieces_per_character)
     row_bytes = 4 * (model_width(folder) or 0)
     logger.info(
-        "vocabulary: kept %s of %s pieces, %s of them in the texts; the embedding table has "
-        "%.0f MiB of %.0f",
-        f"{facts.kept:,}",
-        f"{facts.whole:,}",
-        f"{len(use.pieces):,}",
-        facts.kept * row_bytes / 2**20,
-        facts.whole * row_bytes / 2**20,
+        tr(
+            "vocabulary: kept {kept:,} of {whole:,} pieces, {used:,} of them in the texts; the "
+            "embedding table has {size:.0f} MiB of {whole_size:.0f}",
+            kept=facts.kept,
+            whole=facts.whole,
+            used=len(use.pieces),
+            size=facts.kept * row_bytes / 2**20,
+            whole_size=facts.whole * row_bytes / 2**20,
+        )
     )
     return VocabularyPlan(tuple(pieces), facts)
 
@@ -96,12 +102,16 @@ def plan_vocabulary(dataset: Dataset, model: str, config: TrainingConfig) -> Voc
 def _compare(use: _Use, cut_before: Vocabulary) -> None:
     """Log how much finer a cut model splits these texts than those that it was cut for."""
     finer = use.pieces_per_character / cut_before.pieces_per_character
-    line = (
-        f"vocabulary: the model was cut to {cut_before.kept:,} of {cut_before.whole:,} pieces; "
-        f"a character of these texts takes {finer:.2f} times the pieces of those it was cut for"
+    line = tr(
+        "vocabulary: the model was cut to {kept:,} of {whole:,} pieces; a character of these texts "
+        "takes {finer:.2f} times the pieces of those it was cut for",
+        kept=cut_before.kept,
+        whole=cut_before.whole,
+        finer=finer,
     )
     if finer > _MUCH_FINER:
-        logger.warning("%s; to take in their words, train from the whole model again", line)
+        advice = tr("to take in their words, train from the whole model again")
+        logger.warning("%s; %s", line, advice)
     else:
         logger.info("%s", line)
 

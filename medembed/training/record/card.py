@@ -12,6 +12,7 @@ from pathlib import Path
 from medembed.config import to_yaml
 from medembed.data.dataset import format_counts
 from medembed.evaluation.words import label
+from medembed.language import tr
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest
 from medembed.privacy import without_passwords
 from medembed.training.config import TrainingConfig
@@ -49,18 +50,18 @@ def write_card(
     has_curves: bool,
 ) -> str:
     """Return the model card, Markdown with the front matter that model hubs read."""
-    curves = f"\n\n![Curves]({CURVES})" if has_curves else ""
+    curves = f"\n\n![{tr('Curves')}]({CURVES})" if has_curves else ""
     data = "\n".join(f"- {line}" for line in _data(dataset, examples))
     versions = ", ".join(f"{name} {number}" for name, number in framework_versions().items())
     sections = [
         _front_matter(dataset),
-        f"# Embedding model {checkpoint.fingerprint}",
+        "# " + tr("Embedding model {name}", name=checkpoint.fingerprint),
         _origin(checkpoint, config),
-        "## Use\n\n" + _usage(checkpoint.dimensions),
-        "## Dev sample\n\n" + _scores(checkpoint, config) + curves,
-        "## Data\n\n" + data,
-        "## Training\n\n" + _training(config),
-        f"## Made with\n\n{versions}.",
+        f"## {tr('Use')}\n\n" + _usage(checkpoint.dimensions),
+        f"## {tr('Dev sample')}\n\n" + _scores(checkpoint, config) + curves,
+        f"## {tr('Data')}\n\n" + data,
+        f"## {tr('Training')}\n\n" + _training(config),
+        f"## {tr('Made with')}\n\n{versions}.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -92,21 +93,35 @@ def _origin(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
     assert origin.parent.uri is not None
     assert origin.dataset is not None
     kind = config.adapter.kind
-    mined = f" (examples {origin.examples.fingerprint})" if origin.examples else ""
-    how = f" Trained by {kind.upper()}, merged: this is a whole model." if kind else ""
-    return (
-        f"Fine-tuned by MedEmbed from `{without_passwords(origin.parent.uri)}` (encoder "
-        f"{origin.parent.fingerprint}) on data set {origin.dataset.fingerprint}{mined}.{how} It "
-        "turns queries and documents into vectors whose cosine says how well they fit; it gives "
-        "no medical advice."
-    )
+    mined = ""
+    if origin.examples:
+        mined = tr(" (examples {examples})", examples=origin.examples.fingerprint)
+    sentences = [
+        tr(
+            "Fine-tuned by MedEmbed from `{parent}` (encoder {encoder}) on data set {data}{mined}.",
+            parent=without_passwords(origin.parent.uri),
+            encoder=origin.parent.fingerprint,
+            data=origin.dataset.fingerprint,
+            mined=mined,
+        ),
+        tr(
+            "It turns queries and documents into vectors whose cosine says how well they fit; it "
+            "gives no medical advice."
+        ),
+    ]
+    if kind:
+        how = tr("Trained by {kind}, merged: this is a whole model.", kind=kind.upper())
+        sentences.insert(1, how)
+    return " ".join(sentences)
 
 
 def _usage(dimensions: Sequence[int]) -> str:
     shown = ", ".join(map(str, dimensions))
+    first = tr(
+        "Matryoshka dimensions: {dimensions}. Truncate first, then normalise:", dimensions=shown
+    )
     return (
-        f"Matryoshka dimensions: {shown}. Truncate first, then normalise:\n\n"
-        "```python\nfrom sentence_transformers import SentenceTransformer\n"
+        f"{first}\n\n```python\nfrom sentence_transformers import SentenceTransformer\n"
         f'model = SentenceTransformer("<this folder>", truncate_dim={dimensions[-1]})\n'
         "queries = model.encode_query(questions, normalize_embeddings=True)   # with the model's "
         "own prompts\ndocuments = model.encode_document(texts, normalize_embeddings=True)\nscores "
@@ -123,34 +138,45 @@ def _scores(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
     table = "\n".join(
         f"| {dimension} | {value:.4f} |" for dimension, value in sorted(rows.items(), reverse=True)
     )
-    return (
-        f"| dimensions | {label(config.select_by)} |\n|---|---|\n{table}\n\nAt most "
-        f"{config.dev_queries:,} queries against about {config.dev_documents:,} documents of the "
-        f"dev split. This checkpoint, step {checkpoint.step:,}, was chosen by the row of "
-        f"{config.select_dimension} dimensions, so these scores flatter it: a test set has the "
-        "last word."
+    explained = tr(
+        "At most {queries:,} queries against about {documents:,} documents of the dev split. This "
+        "checkpoint, step {step:,}, was chosen by the row of {dimension} dimensions, so these "
+        "scores flatter it: a test set has the last word.",
+        queries=config.dev_queries,
+        documents=config.dev_documents,
+        step=checkpoint.step,
+        dimension=config.select_dimension,
     )
+    head = f"| {tr('dimensions')} | {label(config.select_by)} |\n|---|---|"
+    return f"{head}\n{table}\n\n{explained}"
 
 
 def _data(dataset: DatasetManifest, examples: ExamplesManifest | None) -> Iterator[str]:
-    yield f"data set: {format_counts(dataset.counts)}"
+    yield tr("data set: {counts}", counts=format_counts(dataset.counts))
     if dataset.splits:
-        yield f"queries by split: {format_counts(dataset.splits)}"
+        yield tr("queries by split: {counts}", counts=format_counts(dataset.splits))
     if examples:
-        yield f"training: {format_counts(examples.counts)}"
-    for kind, texts in (("documents", dataset.documents), ("queries", dataset.queries)):
-        if texts.languages:
-            yield f"languages of {kind}: {format_counts(texts.languages)}"
-    yield f"licence of the data: {dataset.licence or 'not named'}"
+        yield tr("training: {counts}", counts=format_counts(examples.counts))
+    if languages := dataset.documents.languages:
+        yield tr("languages of documents: {counts}", counts=format_counts(languages))
+    if languages := dataset.queries.languages:
+        yield tr("languages of queries: {counts}", counts=format_counts(languages))
+    yield tr("licence of the data: {licence}", licence=dataset.licence or tr("not named"))
 
 
 def _training(config: TrainingConfig) -> str:
     together = config.batch_size * config.most_workers
     weights = sorted(config.weight_by_dimension.items(), reverse=True)
     shares = ", ".join(f"{dimension}: {weight:g}" for dimension, weight in weights)
-    seen = f"{together} examples see each other, " if config.loss.traits.ranks else ""
-    return (
-        f"Loss {config.loss.name} at every dimension, weights {{{shares}}}; {seen}"
-        f"{together * config.accumulation_steps} change the weights together. All settings:\n\n"
-        f"```yaml\n{to_yaml(config)}```"
+    seen = ""
+    if config.loss.traits.ranks:
+        seen = tr("{together} examples see each other, ", together=together)
+    summary = tr(
+        "Loss {loss} at every dimension, weights {{{shares}}}; {seen}{rows} change the weights "
+        "together. All settings:",
+        loss=config.loss.name,
+        shares=shares,
+        seen=seen,
+        rows=together * config.accumulation_steps,
     )
+    return f"{summary}\n\n```yaml\n{to_yaml(config)}```"

@@ -9,6 +9,7 @@ import pyarrow.fs as pafs
 
 from medembed import storage
 from medembed.artifact import NewOutput
+from medembed.language import tr
 from medembed.lineage import CheckpointManifest
 from medembed.training.config import TrainingConfig
 from medembed.training.record.history import TRAINER_STATE, Entry, clean_history
@@ -32,7 +33,8 @@ class Checkpoint:
 
     def describe_score(self) -> str:
         """Return "step 120, dev score 0.8123"."""
-        return f"step {self.manifest.step:,}, dev score {self.manifest.score:.4f}"
+        step = self.manifest.step
+        return tr("step {step:,}, dev score {score:.4f}", step=step, score=self.manifest.score)
 
     def read(self, *names: str) -> dict[str, bytes]:
         """Return {file name: content} of those of these files that it has."""

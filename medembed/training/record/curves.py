@@ -17,6 +17,7 @@ from medembed.evaluation.report.canvas import (
     to_png,
 )
 from medembed.evaluation.words import label
+from medembed.language import tr
 from medembed.training.record.history import DEV, Entry, dev_names, loss_names, series
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def draw_curves(history: Sequence[Entry], best_step: int | None = None) -> bytes
             panel.grid(axis="y")
             if best_step is not None:
                 panel.axvline(best_step, color=MUTED, linewidth=0.8, linestyle=":")
-        kept = "" if best_step is None else f" (dotted: the checkpoint kept, step {best_step:,})"
-        axes[-1].set_xlabel(f"step{kept}")
+        below = tr("step")
+        if best_step is not None:
+            below = tr("step (dotted: the checkpoint kept, step {step:,})", step=best_step)
+        axes[-1].set_xlabel(below)
         axes[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes[-1].xaxis.set_major_formatter("{x:,.0f}")
         handles, labels = axes[-1 if dev_names(history) else 0].get_legend_handles_labels()
@@ -82,16 +85,17 @@ def _draw_loss(axes: "Axes", history: Sequence[Entry]) -> None:
     ordered = sorted(drawn)
     highest = ordered[int(0.99 * (len(ordered) - 1))]  # a single spike would flatten all the rest
     axes.set_ylim(min(0.0, ordered[0]), 1.1 * highest or 1.0)
-    by_dimension = " (thick), by dimension" if names else ""
-    smoothed = f", {over}-step mean" if over > 1 else ""
-    axes.set_title(f"Loss{by_dimension}{smoothed}")
+    title = tr("Loss (thick), by dimension") if names else tr("Loss")
+    if over > 1:
+        title += tr(", {steps}-step mean", steps=over)
+    axes.set_title(title)
 
 
 def _draw_learning_rate(axes: "Axes", history: Sequence[Entry]) -> None:
     axes.plot(*series(history, "learning_rate"), color=RED, linewidth=1.5)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=False)
     axes.set_ylim(bottom=0)
-    axes.set_title("Learning rate")
+    axes.set_title(tr("Learning rate"))
 
 
 def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
@@ -110,4 +114,4 @@ def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
             label=name.rpartition("/")[2],
         )
     metric = names[0].removeprefix(DEV).rpartition("/")[0]
-    axes.set_title(f"{label(metric)} on the dev sample, by dimension")
+    axes.set_title(tr("{metric} on the dev sample, by dimension", metric=label(metric)))

@@ -22,7 +22,11 @@ def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev"
     try:
         parse_metric(config.select_by)
     except ValueError as error:
-        raise DataError(f"training.select_by: found {config.select_by!r}, {error}.") from None
+        raise DataError(
+            "training.select_by: found {select_by!r}, {error}.",
+            select_by=config.select_by,
+            error=error,
+        ) from None
     return draw_sample(
         dataset, split, config.dev_tag, queries=config.dev_queries, documents=config.dev_documents
     )

@@ -43,8 +43,9 @@ def read_state(folder: Path) -> TrainingState:
         return TrainingState(**values | {"position": Position(**values["position"])})
     except (OSError, ValueError, TypeError, KeyError):
         raise TrainingError(
-            f"{folder / FILE}: not the state of a training; another release made it: delete "
-            "the run and train again."
+            "{file}: not the state of a training; another release made it: delete the run "
+            "and train again.",
+            file=folder / FILE,
         ) from None
 
 

@@ -10,6 +10,7 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.evaluation.questions import name_pair
+from medembed.language import tr
 from medembed.schema import document_of
 from medembed.training.loss_config import TRAITS, LossName, Rows
 from medembed.training.rows.batch_columns import Columns, to_columns, to_triplets
@@ -31,7 +32,7 @@ def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
     """
     rows = TRAITS[loss].rows
     match rows:
-        case Rows.EXAMPLES | Rows.NEGATIVES:
+        case Rows.EXAMPLES | Rows.TRIPLETS:
             return _count_examples(loss, examples)
         case Rows.JUDGMENTS | Rows.SIMILARITIES:
             return _count_pairs(loss, _judged_pairs(loss, dataset), dataset.uri)
@@ -53,7 +54,7 @@ def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Col
     match rows:
         case Rows.EXAMPLES:
             return to_columns(examples)
-        case Rows.NEGATIVES:
+        case Rows.TRIPLETS:
             return to_triplets(examples)
         case Rows.JUDGMENTS | Rows.SIMILARITIES:
             return _pair_columns(_judged_pairs(loss, dataset))
@@ -107,13 +108,14 @@ def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
 
 def _count_examples(loss: LossName, examples: ExampleRows) -> int:
     if not examples:
-        raise DataError(f"examples: none found, but loss {loss} reads them; mine some.")
+        raise DataError("examples: none found, but loss {loss} reads them; mine some.", loss=loss)
     if TRAITS[loss].rows is Rows.EXAMPLES:
         return len(examples)
     negatives = sum(len(row["negatives"]) for row in examples)
     if negatives == 0:
         raise DataError(
-            f"examples: none has a negative, but loss {loss} compares with negatives; mine some."
+            "examples: none has a negative, but loss {loss} compares with negatives; mine some.",
+            loss=loss,
         )
     return negatives
 
@@ -122,22 +124,33 @@ def _count_pairs(loss: LossName, pairs: Sequence[_Pair], data: str) -> int:
     scores = [pair.score for pair in pairs]
     if not scores:
         raise DataError(
-            f"{data}: no training query has a judgment, but loss {loss} reads judged pairs."
+            "{data}: no training query has a judgment, but loss {loss} reads judged pairs.",
+            data=data,
+            loss=loss,
         )
     if min(scores) == max(scores):
         expected = (
-            "pairs judged not relevant (score 0) beside positives"
+            tr("pairs judged not relevant (score 0) beside positives")
             if TRAITS[loss].rows is Rows.JUDGMENTS
-            else "different scores"
+            else tr("different scores")
         )
         raise DataError(
-            f"{data}: all {len(scores)} judged training pairs have score {scores[0]:g}, but loss "
-            f"{loss} needs {expected}; add some, or choose loss.name=multiple_negatives."
+            "{data}: all {count} judged training pairs have score {score:g}, but loss "
+            "{loss} needs {expected}; add some, or choose loss.name=multiple_negatives.",
+            data=data,
+            count=len(scores),
+            score=scores[0],
+            loss=loss,
+            expected=expected,
         )
     if min(scores) < -1 or max(scores) > 1:
         raise DataError(
-            f"{data}: scores from {min(scores):g} to {max(scores):g}, but loss {loss} compares "
-            "them with cosines; bring them to 0 to 1 (source.score_range)."
+            "{data}: scores from {lowest:g} to {highest:g}, but loss {loss} compares them "
+            "with cosines; bring them to 0 to 1 (source.score_range).",
+            data=data,
+            lowest=min(scores),
+            highest=max(scores),
+            loss=loss,
         )
     return len(scores)
 
@@ -145,22 +158,30 @@ def _count_pairs(loss: LossName, pairs: Sequence[_Pair], data: str) -> int:
 def _count_classed(loss: LossName, rows: Sequence[dict[str, Any]], data: str) -> int:
     if not rows:
         raise DataError(
-            f"{data}: no training text has a class, but loss {loss} tells classes apart."
+            "{data}: no training text has a class, but loss {loss} tells classes apart.",
+            data=data,
+            loss=loss,
         )
     labels = [row["label"] for row in rows]
     counts = Counter(labels)
     shared = [label for label, count in counts.items() if count > 1]
     if len(shared) < 2:
         raise DataError(
-            f"{data}: found {len(counts)} classes of training texts, {len(shared)} of them with "
-            f"two texts or more, but loss {loss} needs at least two such classes."
+            "{data}: found {classes} classes of training texts, {shared} of them with two "
+            "texts or more, but loss {loss} needs at least two such classes.",
+            data=data,
+            classes=len(counts),
+            shared=len(shared),
+            loss=loss,
         )
     return count_paired(labels)
 
 
 def _count_taught(loss: LossName, texts: Sequence[tuple[str, Role]], data: str) -> int:
     if not texts:
-        raise DataError(f"{data}: no training text, but loss {loss} reads them.")
+        raise DataError(
+            "{data}: no training text, but loss {loss} reads them.", data=data, loss=loss
+        )
     return len(texts)
 
 

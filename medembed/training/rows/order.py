@@ -82,10 +82,10 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A run, or what is left of one after `done` steps.
+class StepPlan:
+    """The steps of a run, or those that are left of one after `done` steps.
 
-    These are `steps` more, which read `stream` from `start` on. The learning rate follows the
+    There are `steps` of them, which read `stream` from `start` on. The learning rate follows the
     `total` steps of a run that always has its most workers. `scheduled` of those are done, and each
     step counts for `pace` of them, so that it falls with the examples left, whatever number of
     workers.
@@ -112,7 +112,7 @@ class Batches:
 
     drop_last = True
 
-    def __init__(self, plan: Plan, batch_size: int) -> None:
+    def __init__(self, plan: StepPlan, batch_size: int) -> None:
         self.plan = plan
         self.batch_size = batch_size
 

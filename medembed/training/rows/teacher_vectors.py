@@ -44,9 +44,11 @@ def load_teacher(config: TrainingConfig) -> Encoder:
     teacher = Encoder.load(str(config.loss.guide), encoding)
     if teacher.width < max(config.dimensions):
         raise ModelError(
-            f"loss.guide {config.loss.guide}: its vectors have {teacher.width} dimensions, but "
-            f"{max(config.dimensions)} are trained; choose a wider teacher, or training.dimensions "
-            "up to that."
+            "loss.guide {guide}: its vectors have {width} dimensions, but {trained} are "
+            "trained; choose a wider teacher, or training.dimensions up to that.",
+            guide=config.loss.guide,
+            width=teacher.width,
+            trained=max(config.dimensions),
         )
     return teacher
 

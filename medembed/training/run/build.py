@@ -14,8 +14,8 @@ from medembed.training.record.progress_state import TrainingState
 from medembed.training.rows.batch_columns import TrainingTexts
 from medembed.training.rows.order import (
     Arrange,
-    Plan,
     Position,
+    StepPlan,
     Stream,
     count_paired,
     keep_together,
@@ -50,7 +50,7 @@ def read_together(
 
 def plan_run(
     texts: TrainingTexts, config: TrainingConfig, state: TrainingState, workers: int
-) -> Plan:
+) -> StepPlan:
     """Return what is left after `state` for so many workers.
 
     Passes have the same order however many workers there are.
@@ -63,7 +63,7 @@ def plan_run(
         together = config.batch_size * config.most_workers
         arrange = partial(keep_together, texts.languages, together)
     stream = read_together(examples, config, workers, arrange)
-    return Plan(
+    return StepPlan(
         stream,
         stream.steps_left(state.position, config.epochs),
         count_steps(examples, config),
@@ -88,7 +88,7 @@ def build_trainer(
     student: Student,
     texts: TrainingTexts,
     config: TrainingConfig,
-    plan: Plan,
+    plan: StepPlan,
     callback: Any,
     scratch: str,
 ) -> Any:

@@ -11,6 +11,7 @@ import ray.train
 from transformers import TrainerCallback
 
 from medembed.encoding.model_files import save_card
+from medembed.language import to_translate, tr
 from medembed.lineage import CheckpointManifest
 from medembed.training.collective import world
 from medembed.training.config import TrainingConfig
@@ -18,7 +19,7 @@ from medembed.training.record.dev_sample import write_dev_values
 from medembed.training.record.history import record_dev
 from medembed.training.record.progress_state import TrainingState, after_evaluation, is_over
 from medembed.training.record.scoring import Scorer
-from medembed.training.rows.order import Plan
+from medembed.training.rows.order import StepPlan
 from medembed.training.trial import Rungs
 
 
@@ -45,7 +46,7 @@ class Reporter(TrainerCallback):
         scorer: Scorer,
         config: TrainingConfig,
         state: TrainingState,
-        plan: Plan,
+        plan: StepPlan,
         *,
         check: Callable[[], None],
         progress: Any = None,
@@ -83,7 +84,7 @@ class Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """Stop at a loss or gradient that is no number: tried again, it would end the same."""
-        watched = {"loss": "loss", "grad_norm": "gradient norm"}
+        watched = {"loss": to_translate("loss"), "grad_norm": to_translate("gradient norm")}
         if args.fp16:  # a gradient that overflows is skipped, and its scale halved
             del watched["grad_norm"]
         for name, what in watched.items():
@@ -142,9 +143,16 @@ class Reporter(TrainerCallback):
             if name.startswith("loss/"):
                 losses.append(f"{name.removeprefix('loss/')}: {value:.2f}")
         by_dimension = f" ({', '.join(losses)})" if losses else ""
-        step = f"step {state.global_step} of {state.max_steps}"
-        note = f"{step}, loss {logs['loss']:.2f}{by_dimension}"
+        note = tr(
+            "step {step} of {steps}, loss {loss:.2f}{by_dimension}",
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=logs["loss"],
+            by_dimension=by_dimension,
+        )
         if not self.scores:
             return note
         last = max(self.scores)
-        return f"{note}, dev {self.scores[last]:.3f} at step {last}"
+        return tr(
+            "{note}, dev {score:.3f} at step {step}", note=note, score=self.scores[last], step=last
+        )

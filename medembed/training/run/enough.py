@@ -6,6 +6,7 @@ from collections.abc import Collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.errors import DataError
+from medembed.language import tr
 from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.pairs import select_pairs
 from medembed.training.config import TrainingConfig
@@ -70,15 +71,19 @@ def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
         return
     together = training.most_workers * training.accumulation_steps
     fitting = rows // together // _STEPS
-    advice = "add pairs"
+    advice = tr("add pairs")
     if fitting > 1:
-        advice = f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps"
+        batch_size = 1 << (fitting.bit_length() - 1)
+        advice = tr("training.batch_size={batch_size} makes some steps", batch_size=batch_size)
     raise DataError(
-        f"{place}: {rows} examples do not fill one batch of {training.batch_size * together}; "
-        f"{advice}."
+        "{place}: {rows} examples do not fill one batch of {together}; {advice}.",
+        place=place,
+        rows=rows,
+        together=training.batch_size * together,
+        advice=advice,
     )
 
 
 def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
     """Return how many rows the loss reads at most."""
-    return pairs * mining.negatives if training.loss.traits.rows is Rows.NEGATIVES else pairs
+    return pairs * mining.negatives if training.loss.traits.rows is Rows.TRIPLETS else pairs

@@ -11,6 +11,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from medembed.errors import MedEmbedError, TrainingError, WorkersLost
+from medembed.language import tr
 from medembed.training.record.checkpoint import read_history
 from medembed.training.record.history import SCORE, SHARE, Entry
 from medembed.training.run.callbacks import Diverged
@@ -50,8 +51,8 @@ def begin(run: str, key: str, inputs: dict[str, Any], trial: Trial | None) -> st
     if claim_run(run, key, inputs, attempt):
         mend_snapshot(run)
         latest = latest_checkpoint(run)
-        start = f"step {latest.step}" if latest else "its start"
-        logger.info("train: goes on with %s, from %s", run, start)
+        start = tr("step {step}", step=latest.step) if latest else tr("its start")
+        logger.info(tr("train: goes on with {run}, from {start}", run=run, start=start))
     if trial is not None:
         free_placement_group(run)  # of an attempt whose trial died
     return attempt
@@ -66,18 +67,18 @@ def fit(work: Work, trial: Trial | None) -> Fitted:
     try:
         result = _torch_trainer(work, trial).fit()
     except ray.train.TrainingFailedError as error:
-        raise WorkersLost(f"training stopped: {_root_cause(error)}") from error
+        raise WorkersLost("training stopped: {cause}", cause=_root_cause(error)) from error
     if isinstance(result.return_value, Refused):
         if latest_checkpoint(work.run) is None:
             remove_run(work.run)  # nothing is lost, and it would refuse the config that mends it
         raise result.return_value.error
     if result.return_value is not None:
-        raise TrainingError(_explain(result.return_value, work.run))
+        raise _explain(result.return_value, work.run)
 
     measured = [entry for entry in result.best_checkpoints or () if SCORE in entry[1]]
     if not measured:
         raise TrainingError(
-            f"{work.run}: training ended without a checkpoint; raise training.epochs."
+            "{run}: training ended without a checkpoint; raise training.epochs.", run=work.run
         )
     best, reported = max(measured, key=lambda entry: (entry[1][SCORE], -entry[1]["step"]))
     metrics = {}
@@ -123,19 +124,27 @@ def _torch_trainer(work: Work, trial: Trial | None) -> TorchTrainer:
     )
 
 
-def _explain(diverged: Diverged, run: str) -> str:
+def _explain(diverged: Diverged, run: str) -> TrainingError:
     """Say at which loss or gradient, infinite or NaN, training stopped, and what is left of it."""
-    reason = (
-        f"{diverged.what} is {diverged.value} at step {diverged.step}, learning rate "
-        f"{diverged.learning_rate:.2g}; lower training.learning_rate"
+    reason = tr(
+        "{what} is {value} at step {step}, learning rate {learning_rate:.2g}; lower "
+        "training.learning_rate",
+        what=tr(diverged.what),
+        value=diverged.value,
+        step=diverged.step,
+        learning_rate=diverged.learning_rate,
     )
     latest = latest_checkpoint(run)
     if latest is None:
         remove_run(run)
-        return f"{reason}. There was no checkpoint yet."
-    return (
-        f"{reason} and train again, to a new output or after removing {run}. The checkpoint of "
-        f"step {latest.step} is kept there: model={latest.uri} uses it."
+        return TrainingError("{reason}. There was no checkpoint yet.", reason=reason)
+    return TrainingError(
+        "{reason} and train again, to a new output or after removing {run}. The checkpoint of step "
+        "{step} is kept there: model={uri} uses it.",
+        reason=reason,
+        run=run,
+        step=latest.step,
+        uri=latest.uri,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError
+from medembed.language import tr
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.training.config import TrainingConfig
@@ -39,16 +40,19 @@ def check_inputs(
         return None
     if examples is None:
         raise DataError(
-            f"examples: none given, but loss {config.loss.name} reads them; mine some by "
-            "medembed mine."
+            "examples: none given, but loss {loss} reads them; mine some by medembed mine.",
+            loss=config.loss.name,
         )
     examples.check_lists()
     mined_from = examples.manifest.origin.dataset
     if mined_from is not None and mined_from.fingerprint != dataset.fingerprint:
         raise DataError(
-            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is "
-            f"{dataset.fingerprint} ({dataset.uri}); mine again, or give the data set that they "
-            "are from."
+            "{examples}: mined from data set {mined_from}, but data is {dataset} ({uri}); mine "
+            "again, or give the data set that they are from.",
+            examples=examples.uri,
+            mined_from=mined_from.fingerprint,
+            dataset=dataset.fingerprint,
+            uri=dataset.uri,
         )
     return examples
 
@@ -110,18 +114,40 @@ def describe_start(stream: Stream, steps: int, mined: int, config: TrainingConfi
     """
     added = config.accumulation_steps
     together = stream.rows // added
-    rows = f"{stream.rows} ({added} batches of {together})" if added > 1 else f"{stream.rows}"
+    rows = f"{stream.rows}"
+    if added > 1:
+        of = tr("{added} batches of {together}", added=added, together=together)
+        rows = f"{stream.rows} ({of})"
     workers = f"{config.workers}"
     if not isinstance(config.workers, int):
-        workers = "{} to {}".format(*config.workers)
-    yield f"train: {stream.count:,} examples, {steps:,} steps of {rows} on {workers} workers"
+        workers = tr("{fewest} to {most}", fewest=config.workers[0], most=config.workers[1])
+    yield tr(
+        "train: {examples:,} examples, {steps:,} steps of {rows} on {workers} workers",
+        examples=stream.count,
+        steps=steps,
+        rows=rows,
+        workers=workers,
+    )
     ranks = config.loss.traits.ranks
-    seen = f"up to {together * (1 + mined) - 1} negatives per query, " if ranks else ""
-    yield f"       loss {config.loss.name}, {seen}dimensions {list(config.dimensions)}"
+    seen = ""
+    if ranks:
+        negatives = together * (1 + mined) - 1
+        seen = tr("up to {negatives} negatives per query, ", negatives=negatives)
+    yield tr(
+        "       loss {loss}, {seen}dimensions {dimensions}",
+        loss=config.loss.name,
+        seen=seen,
+        dimensions=list(config.dimensions),
+    )
     if ranks and added > 1:
-        yield (
-            f"       accumulation_steps={added} adds no negatives: a query sees {together} "
-            f"examples, not {stream.rows}; raise batch_size for more"
+        yield tr(
+            "       accumulation_steps={added} adds no negatives: a query sees {together} "
+            "examples, not {rows}; raise batch_size for more",
+            added=added,
+            together=together,
+            rows=stream.rows,
         )
     if stream.left_out:
-        yield f"       a pass leaves out {stream.left_out} examples, others each time"
+        yield tr(
+            "       a pass leaves out {count} examples, others each time", count=stream.left_out
+        )

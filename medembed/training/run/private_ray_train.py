@@ -21,6 +21,7 @@ from ray.util import get_current_placement_group
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from medembed import storage
+from medembed.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,10 @@ def mend_snapshot(run: str) -> None:
         return
     except ValueError:
         logger.warning(
-            "%s: incomplete after a crash; the list of checkpoints before it counts", path
+            tr(
+                "{path}: incomplete after a crash; the list of checkpoints before it counts",
+                path=path,
+            )
         )
     if storage.exists(whole):
         storage.write_bytes(path, storage.read_bytes(whole))

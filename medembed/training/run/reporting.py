@@ -31,8 +31,10 @@ def check_reporting(report_to: tuple[str, ...], folder: str) -> None:
     for tool in report_to:
         if not any(importlib.util.find_spec(package) for package in _PACKAGES[tool]):
             raise ConfigError(
-                f"training.report_to: found {tool}, but the package {_PACKAGES[tool][0]} is not "
-                f"installed; pip install {_PACKAGES[tool][0]}, or leave it out."
+                "training.report_to: found {tool}, but the package {package} is not installed; "
+                "pip install {package}, or leave it out.",
+                tool=tool,
+                package=_PACKAGES[tool][0],
             )
         if tool == "wandb" and not storage.is_local(folder) and not _is_decided(os.environ):
             raise ConfigError(

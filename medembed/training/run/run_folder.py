@@ -9,6 +9,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import MANIFEST
 from medembed.errors import StorageError, TrainingError
+from medembed.language import tr
 
 FILE = "run.json"
 
@@ -27,13 +28,16 @@ def claim_run(run: str, key: str, inputs: dict[str, Any], attempt: str) -> bool:
     claim = read_run(run)
     if claim is None and storage.exists(run):
         raise StorageError(
-            f"{run}: expected nothing or an unfinished training; remove it, or choose a new output."
+            "{run}: expected nothing or an unfinished training; remove it, or choose a new output.",
+            run=run,
         )
     if claim is not None and claim["key"] != key:
         raise StorageError(
-            f"{run}: an unfinished training of other inputs or another config "
-            f"({_differences(claim['inputs'], inputs)}); finish it with its own, choose a new "
-            "output, or remove this folder to give it up."
+            "{run}: an unfinished training of other inputs or another config "
+            "({differences}); finish it with its own, choose a new output, or remove this "
+            "folder to give it up.",
+            run=run,
+            differences=_differences(claim["inputs"], inputs),
         )
     own = {"key": key, "inputs": inputs, "attempt": attempt}
     storage.write_bytes(storage.join(run, FILE), json.dumps(own, indent=2).encode())
@@ -47,7 +51,9 @@ def check_claim(run: str, attempt: str) -> None:
     """
     claim = read_run(run)
     if claim is None or claim["attempt"] != attempt:
-        raise TrainingError(f"{run}: another process goes on with this training; this one ends.")
+        raise TrainingError(
+            "{run}: another process goes on with this training; this one ends.", run=run
+        )
 
 
 def read_run(run: str) -> dict[str, Any] | None:
@@ -59,7 +65,8 @@ def read_run(run: str) -> dict[str, Any] | None:
         return dict(json.loads(storage.read_bytes(path)))
     except ValueError:
         raise StorageError(
-            f"{path}: not JSON; the file is damaged: remove the folder to train from the start."
+            "{path}: not JSON; the file is damaged: remove the folder to train from the start.",
+            path=path,
         ) from None
 
 
@@ -76,12 +83,12 @@ def remove_run(run: str) -> None:
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Return which inputs or config keys differ: "learning_rate: 0.0001 there, 0.0002 here"."""
-    before = _flatten(there)
-    now = _flatten(here)
+    old = _flatten(there)
+    new = _flatten(here)
     return "; ".join(
-        f"{name}: {before.get(name)} there, {now.get(name)} here"
-        for name in {**now, **before}
-        if before.get(name) != now.get(name)
+        tr("{key}: {old} there, {new} here", key=key, old=old.get(key), new=new.get(key))
+        for key in {**new, **old}
+        if old.get(key) != new.get(key)
     )
 
 

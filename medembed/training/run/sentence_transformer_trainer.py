@@ -17,7 +17,7 @@ from torch import Tensor
 from medembed.training.collective import gather
 from medembed.training.model.adapters import Adapter
 from medembed.training.record.checkpoint import list_model_files
-from medembed.training.rows.order import Batches, Plan
+from medembed.training.rows.order import Batches, StepPlan
 
 
 class PlanTrainer(SentenceTransformerTrainer):
@@ -29,7 +29,7 @@ class PlanTrainer(SentenceTransformerTrainer):
     """
 
     def __init__(
-        self, *, plan: Plan, adapter: Adapter | None, max_length: int | None, **arguments: Any
+        self, *, plan: StepPlan, adapter: Adapter | None, max_length: int | None, **arguments: Any
     ) -> None:
         self.plan = plan
         self.adapter = adapter

@@ -30,7 +30,7 @@ from medembed.training.record.progress_state import TrainingState, is_over, read
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
 from medembed.training.rows.columns import read_columns, read_languages
-from medembed.training.rows.order import Plan
+from medembed.training.rows.order import StepPlan
 from medembed.training.run.build import Student, build_trainer, load_student, plan_run
 from medembed.training.run.reporting import finish_reporting, prepare_reporting
 from medembed.training.run.run_folder import check_claim
@@ -128,7 +128,7 @@ def _train(work: Work) -> "Diverged | None":
 
 
 def _make_reporter(
-    work: Work, student: Student, state: TrainingState, plan: Plan, device: "torch.device"
+    work: Work, student: Student, state: TrainingState, plan: StepPlan, device: "torch.device"
 ) -> "Reporter":
     from medembed.training.model.average import Average
     from medembed.training.record.scoring import Scorer, has_choice
