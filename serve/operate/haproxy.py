@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from medembed.errors import ConfigError
+from medembed.language import use_language
 from medembed.privacy import own_folder
 from serve.operate.haproxy_config import change_config, error_file, error_files
 from serve.operate.port_lender import LENDER, borrow
@@ -54,14 +55,16 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
     command = str(beside_python) if beside_python.exists() else shutil.which(_COMMAND)
     if command is None:
         raise ConfigError(
-            f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed "
-            "makes it."
+            "ingress: haproxy needs the command {command}, found none; pip install medembed "
+            "makes it.",
+            command=_COMMAND,
         )
     folder = os.path.abspath(folder)
     if len(folder) > _LONGEST_FOLDER:
         raise ConfigError(
-            f"{folder}: too long for HAProxy's sockets; at most {_LONGEST_FOLDER} characters, "
-            "please."
+            "{folder}: too long for HAProxy's sockets; at most {count} characters, please.",
+            folder=folder,
+            count=_LONGEST_FOLDER,
         )
     own_folder(Path(folder))
     return {
@@ -110,8 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = os.path.abspath(given[1])
         # In /tmp/ray, its usual place, Ray makes folders that every user may write in.
         for key, value in {**haproxy_environment(folder), "RAY_TMPDIR": folder}.items():
-            print(f"export {key}={shlex.quote(value)}")
+            command = f"export {key}={shlex.quote(value)}"
+            print(command)
         return
+    use_language("en")  # as Ray logs what this process raises
     if "-f" in given:
         _change_file(Path(given[given.index("-f") + 1]))
     _become_haproxy(given)
