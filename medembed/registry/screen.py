@@ -35,6 +35,9 @@ def _scores(metrics: Mapping[str, float]) -> str:
     lists = []
     for metric, values in scores.items():
         widest_first = sorted(values.items(), reverse=True)
-        shown = ", ".join(f"{dimension}: {value:.3f}" for dimension, value in widest_first)
+        shown = ", ".join(
+            tr("{dimension}: {score:.3f}", dimension=dimension, score=score)
+            for dimension, score in widest_first
+        )
         lists.append(tr("{metric} at {scores}", metric=metric, scores=shown))
     return "; ".join(lists)
