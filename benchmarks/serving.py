@@ -72,7 +72,7 @@ class Running:
 
 @contextmanager
 def served(
-    workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
+    workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT, language: str = "en"
 ) -> Iterator[Running]:
     """Start `medembed serve` with these arguments on free ports, end it by a signal, and check that
     it leaves no process.
@@ -93,7 +93,7 @@ def served(
             command,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ,
+            env=os.environ | {"LANGUAGE": language},
             text=True,
             preexec_fn=die_with_parent,
         )

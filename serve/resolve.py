@@ -72,7 +72,9 @@ def resolve_ranker(config: ServeConfig) -> RankerSettings | None:
         return None
     name = config.rerank.name
     if name == config.name:
-        raise ConfigError(f"rerank.name: {name} is the other model's name; give it another.")
+        raise ConfigError(
+            "rerank.name: {name} is the other model's name; give it another.", name=name
+        )
     located = locate(config.rerank.model, config)
     return RankerSettings(
         model=located.folder,

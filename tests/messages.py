@@ -18,7 +18,6 @@ from medembed.language import CATALOGUES
 ROOT = Path(__file__).parent.parent
 PO = CATALOGUES / "fr" / "LC_MESSAGES" / "medembed.po"
 FOLDERS = ("medembed", "jobs", "serve")
-ANSWERS = {("serve", "http"), ("serve", "replica")}
 ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type)}
 HEADER = b"""\
 # Messages of MedEmbed in French. English is the key; after a change: python -m tests.messages
@@ -39,9 +38,8 @@ def called(node: ast.Call) -> str:
 
 
 def sources() -> list[Path]:
-    """Return the files whose messages a user reads; what a server answers stays English."""
-    files = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-    return [path for path in files if path.parent.parts[-2:] not in ANSWERS]
+    """Return the files whose messages a user reads."""
+    return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
 def extract() -> dict[Message, list[tuple[str, int]]]:

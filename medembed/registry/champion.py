@@ -5,13 +5,14 @@ move.
 from datetime import UTC, datetime
 
 from medembed.errors import ServiceError
+from medembed.language import to_translate, tr
 from medembed.registry.catalog import set_tags
 from medembed.registry.config import command
 from medembed.registry.models import CHAMPION, Registry, Version
 from medembed.tags import NONE, Lineage
 
 PREVIOUS = "previous"
-REFUSED = ("not better", "worse")  # decisions of a gate
+REFUSED = (to_translate("not better"), to_translate("worse"))  # decisions of a gate
 # what a version surely lost on retention sets, where it was measured and lost nothing
 NOTHING = "nothing"
 
@@ -50,9 +51,14 @@ def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None
     current = read_champion(registry, name)
     if current != seen:
         raise ServiceError(
-            f"models:/{name}@{CHAMPION}: is version {current or 'none'} now, but was "
-            f"{seen or 'none'} when this promotion began; somebody else moved it meanwhile: look, "
-            f"and promote again: {command(registry.config, 'models')}"
+            "models:/{name}@{champion}: is version {current} now, but was {seen} when this "
+            "promotion began; somebody else moved it meanwhile: look, and promote again: "
+            "{command}",
+            name=name,
+            champion=CHAMPION,
+            current=current or tr("none"),
+            seen=seen or tr("none"),
+            command=command(registry.config, "models"),
         )
     return current
 
@@ -71,21 +77,27 @@ def check_candidate(registry: Registry, version: Version) -> str | None:
         return current
     if lineage.lost_elsewhere not in (None, NOTHING):
         raise ServiceError(
-            f"{version.reference}: {lineage.lost_elsewhere} To promote it still: force=true "
-            "reason='...'."
+            "{reference}: {loss} To promote it still: force=true reason='...'.",
+            reference=version.reference,
+            loss=lineage.lost_elsewhere,
         )
     if lineage.compared_with is None:
         return current
     if lineage.decision in REFUSED:
         raise ServiceError(
-            f"{version.reference}: its retraining said {lineage.decision!r}; to promote it still: "
-            "force=true reason='...'."
+            "{reference}: its retraining said {decision!r}; to promote it still: force=true "
+            "reason='...'.",
+            reference=version.reference,
+            decision=tr(lineage.decision),
         )
     if lineage.compared_with != (current or NONE):
         raise ServiceError(
-            f"{version.reference}: was compared with version {lineage.compared_with}, but the "
-            f"champion is {current or NONE} now, and nobody knows which is better: run `medembed "
-            "retrain` again, or give force=true reason='...'."
+            "{reference}: was compared with version {other}, but the champion is "
+            "{current} now, and nobody knows which is better: run `medembed retrain` again, "
+            "or give force=true reason='...'.",
+            reference=version.reference,
+            other=lineage.compared_with,
+            current=current or tr("none"),
         )
     return current
 
@@ -96,8 +108,11 @@ def find_previous(registry: Registry, name: str) -> Version:
     previous = aliases.get(PREVIOUS)
     if previous is None or previous == aliases.get(CHAMPION):
         raise ServiceError(
-            f"models:/{name}@{PREVIOUS}: no version to roll back to; only a promotion sets it. "
-            f"Name a version: {command(registry.config, 'promote', f'model=models:/{name}/N')}; "
-            f"for N see: {command(registry.config, 'models')}"
+            "models:/{name}@{previous}: no version to roll back to; only a promotion sets "
+            "it. Name a version: {promote}; for N see: {models}",
+            name=name,
+            previous=PREVIOUS,
+            promote=command(registry.config, "promote", f"model=models:/{name}/N"),
+            models=command(registry.config, "models"),
         )
     return registry.resolve(f"models:/{name}/{previous}")

@@ -40,9 +40,11 @@ def connect(tracking_uri: str) -> Any:
         return _open_server(tracking_uri)
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, ImportError) as error:
         raise ServiceError(
-            f"MLflow at {without_passwords(tracking_uri)}: cannot be used: {_first_line(error)} "
-            "Give another registry.tracking_uri, or bring that one back: medembed restore makes "
-            "one anew from a backup."
+            "MLflow at {uri}: cannot be used: {reason} Give another "
+            "registry.tracking_uri, or bring that one back: medembed restore makes one anew "
+            "from a backup.",
+            uri=without_passwords(tracking_uri),
+            reason=_first_line(error),
         ) from None
 
 
@@ -91,7 +93,7 @@ def explain(error: BaseException) -> ServiceError | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     if isinstance(error, MlflowException | SQLAlchemyError):
-        return ServiceError(f"MLflow failed: {_first_line(error)}")
+        return ServiceError("MLflow failed: {reason}", reason=_first_line(error))
     return None
 
 

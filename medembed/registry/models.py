@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed import storage
-from medembed.errors import ServiceError
+from medembed.errors import ServiceError, first_line
 from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
 from medembed.registry.connect import SQLITE, connect, pages
@@ -156,8 +156,9 @@ class Registry:
         """Raises ServiceError where a checkpoint at `output` could not be registered."""
         if storage.is_local(output) and self.tracking_uri.startswith("http"):
             raise ServiceError(
-                f"output: found local {output!r}, but an MLflow server refuses models on a "
-                "client's disk; give s3:// or gs://, or leave registry.tracking_uri out."
+                "output: found local {output!r}, but an MLflow server refuses models on a "
+                "client's disk; give s3:// or gs://, or leave registry.tracking_uri out.",
+                output=output,
             )
 
     def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
@@ -187,11 +188,13 @@ class Registry:
             else:
                 entry = self.client.get_model_version(name, number)
         except MlflowException as error:
-            reason = str(error).splitlines()[0]
             raise ServiceError(
-                f"{reference}: not in the registry at {without_passwords(self.tracking_uri)}: "
-                f"{reason} Expected models:/<name>@<alias> or models:/<name>/<version>; train or "
-                "promote a model first."
+                "{reference}: not in the registry at {registry}: {reason} Expected "
+                "models:/<name>@<alias> or models:/<name>/<version>; train or promote a model "
+                "first.",
+                reference=reference,
+                registry=without_passwords(self.tracking_uri),
+                reason=first_line(error),
             ) from None
         return Version.of(entry)
 

@@ -111,7 +111,8 @@ def _explained(run_id: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = first_line(error)
         raise ServiceError(
-            without_passwords(f"MLflow run {run_id}: cannot be read: {reason}")
+            "MLflow run {run_id}: cannot be read: {reason}",
+            run_id=run_id,
+            reason=without_passwords(first_line(error)),
         ) from None

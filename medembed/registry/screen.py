@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from medembed.language import tr
 from medembed.registry.catalog import Listed
 
 _DEV = re.compile(r"dev_(?P<metric>.+)_(?P<dimension>\d+)")
@@ -13,9 +14,11 @@ def describe_models(
 ) -> Iterator[str]:
     """Yield a line for each version, behind a heading."""
     if not listed:
-        yield f"models:/{name}: no versions; the jobs train and finetune register them."
+        yield tr(
+            "models:/{name}: no versions; the jobs train and finetune register them.", name=name
+        )
         return
-    yield "version   made               aliases              dev sample"
+    yield tr("version   made               aliases              dev sample")
     for entry in listed:
         number = entry.version.version
         names = ", ".join(sorted(alias for alias, of in aliases.items() if of == number))
@@ -32,6 +35,9 @@ def _scores(metrics: Mapping[str, float]) -> str:
     lists = []
     for metric, values in scores.items():
         widest_first = sorted(values.items(), reverse=True)
-        shown = ", ".join(f"{dimension}: {value:.3f}" for dimension, value in widest_first)
-        lists.append(f"{metric} at {shown}")
+        shown = ", ".join(
+            tr("{dimension}: {score:.3f}", dimension=dimension, score=score)
+            for dimension, score in widest_first
+        )
+        lists.append(tr("{metric} at {scores}", metric=metric, scores=shown))
     return "; ".join(lists)

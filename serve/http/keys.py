@@ -57,7 +57,10 @@ def read_keys(config: KeysConfig) -> ValidKeys:
     if config.variable is not None:
         value = os.environ.get(config.variable)
         if value is None:
-            raise ConfigError(f"keys.variable: environment variable {config.variable} is not set.")
+            raise ConfigError(
+                "keys.variable: environment variable {variable} is not set.",
+                variable=config.variable,
+            )
         place = f"keys.variable {config.variable}"
         of_variable = _parse(value.replace(",", "\n"), place)
         _require(of_variable, place)
@@ -70,7 +73,9 @@ def read_file(uri: str) -> Names:
     try:
         return _parse(storage.read_bytes(uri).decode(), place)
     except UnicodeDecodeError:
-        raise ConfigError(f"{place}: not a text file; expected one sha256 hash a line.") from None
+        raise ConfigError(
+            "{place}: not a text file; expected one sha256 hash a line.", place=place
+        ) from None
 
 
 class Keys:
@@ -136,7 +141,7 @@ class Keys:
 
 def _require(keys: Names, place: str) -> None:
     if not keys:
-        raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
+        raise ConfigError("{place}: no hashes in there; without keys, leave it out.", place=place)
 
 
 def _parse(text: str, place: str) -> Names:
@@ -148,15 +153,19 @@ def _parse(text: str, place: str) -> Names:
             continue
         if not _HASH.fullmatch(words[0]):
             raise ConfigError(
-                f"{place}: entry {number} is not a sha256 hash (64 hexadecimal digits); "
-                'make one with `printf %s "$KEY" | sha256sum`.'
+                "{place}: entry {number} is not a sha256 hash (64 hexadecimal digits); make one "
+                'with `printf %s "$KEY" | sha256sum`.',
+                place=place,
+                number=number,
             )
         digest = words[0].lower()
         name = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
-                "(at most 64)."
+                "{place}: entry {number} has no plain name; expected letters, digits and ._@- "
+                "(at most 64).",
+                place=place,
+                number=number,
             )
         names[digest] = name
     return names

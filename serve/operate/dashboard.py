@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from medembed.errors import ServiceError, first_line
+from medembed.language import tr
 
 EMBEDDER = "Embedder"
 IMPORT_PATH = "serve.app:build"
@@ -24,16 +25,16 @@ class Dashboard:
         self.address = address.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else None
         self.client = self._try(
-            "cannot connect", ServeSubmissionClient, self.address, headers=headers
+            tr("cannot connect"), ServeSubmissionClient, self.address, headers=headers
         )
 
     def details(self) -> dict[str, Any]:
         """Return Serve's state: options, and per application its config, status and replicas."""
-        return self._try("cannot read what is deployed", self.client.get_serve_details)
+        return self._try(tr("cannot read what is deployed"), self.client.get_serve_details)
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Replace what is deployed; returns when Serve has noted it, not when it is done."""
-        self._try("the config was not taken", self.client.deploy_applications, config)
+        self._try(tr("the config was not taken"), self.client.deploy_applications, config)
 
     def _try(self, what: str, call: Any, *arguments: Any, **named: Any) -> Any:
         import requests
@@ -48,8 +49,12 @@ class Dashboard:
             RayError,
             requests.RequestException,
         ) as error:
-            reason = first_line(error)
-            raise ServiceError(f"Ray's dashboard at {self.address}: {what}: {reason}") from None
+            raise ServiceError(
+                "Ray's dashboard at {address}: {what}: {reason}",
+                address=self.address,
+                what=what,
+                reason=first_line(error),
+            ) from None
 
 
 def token_file(workspace: str, address: str) -> Path:
@@ -67,15 +72,18 @@ def deployed_app(details: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the config of our application of this name. Raises ServiceError if it has none."""
     app = details["applications"].get(name)
     if app is None:
-        names = ", ".join(details["applications"]) or "none"
         raise ServiceError(
-            f"serving.app {name}: not deployed there; found: {names}. Deploy it, or name another."
+            "serving.app {name}: not deployed there; found: {names}. Deploy it, or name another.",
+            name=name,
+            names=", ".join(details["applications"]) or tr("none"),
         )
     config = app.get("deployed_app_config")
     if config is None or config.get("import_path") != IMPORT_PATH:
         raise ServiceError(
-            f"serving.app {name}: not deployed from a config with import_path {IMPORT_PATH}, so "
-            "its model cannot be swapped; deploy it with medembed serve or serve deploy."
+            "serving.app {name}: not deployed from a config with import_path {import_path}, "
+            "so its model cannot be swapped; deploy it with medembed serve or serve deploy.",
+            name=name,
+            import_path=IMPORT_PATH,
         )
     return dict(config)
 

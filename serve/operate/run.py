@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from medembed.errors import ServiceError
+from medembed.errors import ServiceError, first_line
 from serve.ray_internals import LOOPBACK
 
 QUIET = {"enable_access_log": False}  # of Serve's own log: the server has one of its own
@@ -32,7 +32,9 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
         try:
             serve.run(application, name="medembed", route_prefix="/", logging_config=QUIET)
         except RuntimeError as error:
-            raise ServiceError(f"serving did not start: {str(error).splitlines()[0]}") from error
+            raise ServiceError(
+                "serving did not start: {reason}", reason=first_line(error)
+            ) from error
         yield f"http://{LOOPBACK}:{chosen}"
 
 
@@ -59,7 +61,10 @@ def find_port(port: int | None, host: str = LOOPBACK) -> int:
             probe.bind((host, port or 0))
         except OSError as error:
             raise ServiceError(
-                f"port {port} on {host}: {error.strerror}; stop what listens there or choose "
-                "another port or host."
+                "port {port} on {host}: {reason}; stop what listens there or choose another "
+                "port or host.",
+                port=port,
+                host=host,
+                reason=error.strerror,
             ) from None
         return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medembed.errors import ConfigError, ServiceError
+from medembed.language import tr
 from medembed.privacy import check_secret
 from serve.ray_internals import LOOPBACK, find_http_host
 
@@ -30,7 +31,7 @@ def check_ray(allowed: bool) -> None:
     import ray
 
     if ray.is_initialized() and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        _require_token("this Ray cluster", "without_token", allowed)
+        _require_token(tr("this Ray cluster"), "without_token", allowed)
     check_token_file()
 
 
@@ -45,12 +46,13 @@ def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> 
     try:
         mode = requests.get(url, timeout=_TIMEOUT_S).json()["authentication_mode"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        reason = type(error).__name__
         raise ServiceError(
-            f"{url}: cannot ask whether this Ray has a token: {reason}; is it Ray's dashboard?"
+            "{url}: cannot ask whether this Ray has a token: {reason}; is it Ray's dashboard?",
+            url=url,
+            reason=type(error).__name__,
         ) from None
     if mode == "disabled":
-        _require_token(f"the Ray cluster of {address}", key, allowed)
+        _require_token(tr("the Ray cluster of {address}", address=address), key, allowed)
     check_token_file()
 
 
@@ -73,8 +75,9 @@ def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
         address = ipaddress.IPv4Address(host)
     except ValueError:
         raise ConfigError(
-            f"host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for "
-            "all of them."
+            "host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for "
+            "all of them.",
+            host=host,
         ) from None
     if address.is_loopback:
         return False
@@ -109,20 +112,27 @@ def check_origins(origins: Sequence[str], has_keys: bool) -> None:
             )
         if origin != ALL_ORIGINS and not _ORIGIN.fullmatch(origin):
             raise ConfigError(
-                f"cors: found {origin!r}, expected an origin such as https://app.example.org, "
-                "without a path, or *."
+                "cors: found {origin!r}, expected an origin such as https://app.example.org, "
+                "without a path, or *.",
+                origin=origin,
             )
 
 
 def _require_token(where: str, key: str, allowed: bool) -> None:
     if not allowed:
         raise ConfigError(
-            f"{where} asks for no token, so whoever reaches its ports runs code there, API keys or "
-            "not; start Ray on each node with RAY_AUTH_MODE=token and a token (docs/serving.md), "
-            f"or say {key}=true."
+            "{where} asks for no token, so whoever reaches its ports runs code there, API "
+            "keys or not; start Ray on each node with RAY_AUTH_MODE=token and a token "
+            "(docs/serving.md), or say {key}=true.",
+            where=where,
+            key=key,
         )
     logger.warning(
-        "%s asks for no token: whoever reaches its ports runs code there (%s=true)", where, key
+        tr(
+            "{where} asks for no token: whoever reaches its ports runs code there ({key}=true)",
+            where=where,
+            key=key,
+        )
     )
 
 
@@ -131,11 +141,17 @@ def _require_keys(name: str, host: str, has_keys: bool, without_keys: bool) -> N
         return
     if not without_keys:
         raise ConfigError(
-            f"{name}: {host} is open to other machines, and this server has no keys; set keys.file "
-            f"or keys.variable, leave it at {LOOPBACK}, or say without_keys=true."
+            "{name}: {host} is open to other machines, and this server has no keys; set "
+            "keys.file or keys.variable, leave it at {loopback}, or say without_keys=true.",
+            name=name,
+            host=host,
+            loopback=LOOPBACK,
         )
     logger.warning(
-        "%s: %s is open to other machines, and this server has no keys (without_keys=true)",
-        name,
-        host,
+        tr(
+            "{name}: {host} is open to other machines, and this server has no keys "
+            "(without_keys=true)",
+            name=name,
+            host=host,
+        )
     )

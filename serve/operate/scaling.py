@@ -7,12 +7,12 @@ from pydantic import BeforeValidator, Field
 
 from medembed.config import Config
 from medembed.errors import ConfigError
+from medembed.language import tr
 from serve.logs import is_piped
 
 # A core reads some thousand tokens a second: a batch should be over before a person notices.
 _TOKENS_ON_CPU = 2048
 _TOKENS_ON_GPU = 16_384
-_EXPECTED = "expected a number from 1, or two of them, [fewest,most], of which fewest may be 0"
 Replicas = int | tuple[int, int]
 
 
@@ -21,7 +21,9 @@ def _check_replicas(value: object) -> Replicas:
     counts = [int(str(bound)) for bound in bounds if str(bound).isdecimal()]
     is_whole = len(counts) == len(bounds) in (1, 2)
     if not is_whole or counts != sorted(counts) or counts[-1] < 1:
-        raise ValueError(_EXPECTED)
+        raise ValueError(
+            tr("expected a number from 1, or two of them, [fewest,most], of which fewest may be 0")
+        )
     return counts[0] if counts[0] == counts[-1] else (counts[0], counts[1])
 
 
@@ -70,10 +72,13 @@ def check_room(config: Replicated, rerank: Replicated | None = None) -> None:
     needed = _fewest_cores(config)
     ranking = _fewest_cores(rerank) if rerank else 0
     if needed + ranking > cores:
-        also = f", and {ranking} for rerank.replicas" if ranking else ""
+        also = tr(", and {ranking} for rerank.replicas", ranking=ranking) if ranking else ""
         raise ConfigError(
-            f"replicas: need {needed} CPU cores (replicas x cpus_per_replica){also}, but this "
-            f"machine has {cores}; take fewer."
+            "replicas: need {needed} CPU cores (replicas x cpus_per_replica){also}, but this "
+            "machine has {cores}; take fewer.",
+            needed=needed,
+            also=also,
+            cores=cores,
         )
 
 

@@ -1,11 +1,13 @@
 """Check a server's config before Ray starts, and say what its own Ray must know at the start."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from pydantic import Field
 
 from medembed.errors import ConfigError
+from medembed.language import tr
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.config import ServeConfig
@@ -65,10 +67,14 @@ def check_start(job: StartConfig, *, on_cluster: bool) -> ServeConfig:
         find_port(job.dashboard_port)
         check_room(job, job.rerank if job.rerank.model else None)
     if is_open:
-        asked = "with a key" if has_keys else "without a key"
+        asked = tr("with a key") if has_keys else tr("without a key")
         print(
-            f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put TLS in "
-            "front",
+            tr(
+                "listens on {host}: other machines may ask, {asked}, over plain HTTP; put TLS in "
+                "front",
+                host=job.host,
+                asked=asked,
+            ),
             flush=True,
         )
     return ServeConfig.model_validate(own)
@@ -89,8 +95,11 @@ def ray_switches(job: StartConfig, lender: PortLender, scratch: str) -> Mapping[
     except ConfigError as error:
         if job.ingress == "haproxy":
             raise
-        reason = str(error).removeprefix("ingress: ")
-        print(f"behind Serve's own proxy, several times slower: {reason}", flush=True)
+        reason = re.sub(r"^ingress\s*: ", "", str(error))  # in French a space stands before ":"
+        print(
+            tr("behind Serve's own proxy, several times slower: {reason}", reason=reason),
+            flush=True,
+        )
         return own
     hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({LOOPBACK, job.host})
     switches = own | haproxy | {LENDER: lender.open(scratch, hosts, job.port)}

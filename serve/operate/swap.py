@@ -11,6 +11,7 @@ from pydantic import Field
 
 from medembed.config import Config
 from medembed.errors import ServiceError
+from medembed.language import tr
 from medembed.schema import fingerprint
 from serve.operate.dashboard import (
     EMBEDDER,
@@ -78,7 +79,8 @@ class Server:
         config = deployments.get(EMBEDDER, {}).get("deployment_config", {}).get("user_config")
         if not config:
             raise ServiceError(
-                f"serving.app {self.config.app}: is not up yet, or failed; see serve status."
+                "serving.app {app}: is not up yet, or failed; see serve status.",
+                app=self.config.app,
             )
         return dict(config)
 
@@ -90,8 +92,9 @@ class Server:
             if current == user_config:
                 return
         raise ServiceError(
-            f"serving.app {self.config.app}: did not begin to swap within {_BEGIN_S:g} s; see "
-            "serve status."
+            "serving.app {app}: did not begin to swap within {seconds:g} s; see serve status.",
+            app=self.config.app,
+            seconds=_BEGIN_S,
         )
 
     def reports(self) -> list[ReplicaEntry]:
@@ -103,8 +106,10 @@ class Server:
                 return replicas
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise ServiceError(
-                f"{url}: cannot ask the replicas: {error}; if it answers elsewhere, give "
-                "serving.url."
+                "{url}: cannot ask the replicas: {reason}; if it answers elsewhere, give "
+                "serving.url.",
+                url=url,
+                reason=error,
             ) from None
 
     def swap(self, user_config: UserConfig) -> int:
@@ -121,7 +126,10 @@ class Server:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
             raise ServiceError(
-                f"{_name(user_config)} was not taken: {error}; {_name(former)} serves."
+                "{model} was not taken: {reason}; {former} serves.",
+                model=_name(user_config),
+                reason=error,
+                former=_name(former),
             ) from None
 
     def _look(self) -> ServerState:
@@ -145,7 +153,10 @@ def wait_until_taken(
         reasons = [report["reason"] for report in reports if report["refused"] == wanted]
         if reasons:
             raise ServiceError(
-                f"{len(reasons)} of {count} replicas could not load it: {reasons[0]}"
+                "{refused} of {count} replicas could not load it: {reason}",
+                refused=len(reasons),
+                count=count,
+                reason=reasons[0],
             )
         serving = {report["replica"] for report in reports if report["config"] == wanted}
         running = {replica for replica, state in states.items() if state == "RUNNING"}
@@ -153,14 +164,16 @@ def wait_until_taken(
         if not missing:
             return count
     raise ServiceError(
-        f"{len(missing)} of {count} replicas do not serve it after {timeout_s:g} s "
-        "(serving.timeout_s)"
+        "{missing} of {count} replicas do not serve it after {timeout_s:g} s (serving.timeout_s)",
+        missing=len(missing),
+        count=count,
+        timeout_s=timeout_s,
     )
 
 
 def _name(user_config: UserConfig) -> str:
     settings = ModelSettings.model_validate(user_config)
-    return f"{settings.name} version {settings.version}"
+    return tr("{name} version {version}", name=settings.name, version=settings.version)
 
 
 def _look_until(look: Callable[[], Seen], timeout_s: float) -> Iterator[Seen]:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from medembed.encoding.config import EncodingConfig
+from medembed.language import use_language
 from medembed.schema import fingerprint
 from serve.errors import RequestError, hide_places, log_line
 from serve.http.api import HttpSettings, make_app
@@ -60,6 +61,7 @@ class ModelHolder(Generic[Loaded]):
     """
 
     def __init__(self, encoding: dict[str, Any], batch_tokens: int, log: Target) -> None:
+        use_language("en")  # for callers, and programs that read the log
         stay_on_loopback()
         start_logs(log)
         self.encoding = EncodingConfig.model_validate(encoding)
@@ -172,9 +174,9 @@ class EmbeddingReplica(ModelHolder[ServedModel]):
         reranker: Any = None,
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
+        super().__init__(encoding, batch_tokens, settings.config.access_log)
         # `build` checked this too, but perhaps before Serve had an address.
         check_serve_host(settings.keys.are_required, settings.config.without_keys)
-        super().__init__(encoding, batch_tokens, settings.config.access_log)
         self.settings = settings
         self.reranker = reranker
 

@@ -16,6 +16,7 @@ from medembed.config import Config, InputUri
 from medembed.encoding.index import OpenIndex, check_index
 from medembed.encoding.table import Table, read_shard
 from medembed.errors import ConfigError, DataError, StorageError
+from medembed.language import tr
 from medembed.lineage import DatasetManifest
 from medembed.search.in_memory import RowsInMemory
 from serve.replica.protocol import TableFacts
@@ -125,12 +126,16 @@ def check_search(table: Table, config: SearchConfig) -> None:
     if config.by == "index":
         check_index(table)
     if table.rows > config.max_rows and (config.by == "memory" or config.documents):
-        what = "vectors" if config.by == "memory" else "documents"
+        what = tr("vectors") if config.by == "memory" else tr("documents")
         raise ConfigError(
-            f"{table.uri}: {table.rows:,} {what} to hold in memory, but search.max_rows is "
-            f"{config.max_rows:,}: build an index (medembed table index) and take search.by=index "
+            "{table}: {rows:,} {what} to hold in memory, but search.max_rows is "
+            "{max_rows:,}: build an index (medembed table index) and take search.by=index "
             "without search.documents, raise search.max_rows, or leave search to `medembed "
-            "search`, whose funnel reads from storage."
+            "search`, whose funnel reads from storage.",
+            table=table.uri,
+            rows=table.rows,
+            what=what,
+            max_rows=config.max_rows,
         )
     made_from = table.info.dataset  # a table whose record is gone names none
     if config.documents is None:
@@ -139,8 +144,13 @@ def check_search(table: Table, config: SearchConfig) -> None:
     fingerprint = _fingerprint(uri)
     if made_from and fingerprint != made_from:  # texts may differ
         raise StorageError(
-            f"{uri}: data set {fingerprint}, but {table.uri} version {table.version} was made from "
-            f"{made_from}; give search.documents=<that data set>, or encode this one."
+            "{uri}: data set {fingerprint}, but {table} version {version} was made from "
+            "{made_from}; give search.documents=<that data set>, or encode this one.",
+            uri=uri,
+            fingerprint=fingerprint,
+            table=table.uri,
+            version=table.version,
+            made_from=made_from,
         )
 
 
@@ -175,7 +185,12 @@ def load_rows(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
     try:
         return RowsInMemory(ids, vectors, table.info.width, dimensions)
     except DataError as error:
-        raise DataError(f"{table.uri} version {table.version}: {error}") from None
+        raise DataError(
+            "{table} version {version}: {error}",
+            table=table.uri,
+            version=table.version,
+            error=error,
+        ) from None
 
 
 def _fingerprint(uri: str) -> str:
