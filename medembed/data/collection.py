@@ -74,7 +74,7 @@ def _remove(output: str) -> None:
 def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) -> Dataset:
     corpus = [part for part in parts if part.kind == "corpus"]
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(corpus)]
-    written = run_parts(items, CopyCorpus, {"source": source, "output": output}, "read")
+    written = run_parts(items, CopyCorpus, {"source": source, "output": output}, tr("read"))
     with NewOutput(output, key) as target:
         rows: dict[str, int] = {}
         for row in written:

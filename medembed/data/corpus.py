@@ -100,7 +100,7 @@ def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, tex
         {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)
     ]
     reading = {"source": source, "columns": columns, "mapping": mapping, "texts": texts}
-    written = run_parts(items, CopyTexts, reading, "read")
+    written = run_parts(items, CopyTexts, reading, tr("read"))
     nameless = sum(int(row["nameless"]) for row in written)
     if nameless:
         place = next(row["first_nameless"] for row in written if row["nameless"])

@@ -73,9 +73,7 @@ def find_encoding(uri: str) -> str:
         )
     if encoding not in (EXCEL, LATIN_9):
         raise DataError(
-            "{place}: not UTF-8; {advice}",
-            place=f"{uri}:{other.first}",
-            advice=advise(encoding),
+            "{place}: not UTF-8; {advice}", place=f"{uri}:{other.first}", advice=advise(encoding)
         )
     return encoding
 

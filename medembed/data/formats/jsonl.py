@@ -24,6 +24,7 @@ _JSON_FAULTS = (
     to_translate("Expecting property name enclosed in double quotes"),
     to_translate("Extra data"),
     to_translate("Invalid \\escape"),
+    to_translate("Invalid \\uXXXX escape"),
     to_translate("Invalid control character at"),
     to_translate("Unterminated string starting at"),
 )

@@ -46,8 +46,7 @@ def read_ontology(part: Part, source: ReadingConfig) -> Iterator[Record]:
         yield _to_record(term, source)
     if not count:
         raise DataError(
-            "{uri}: no [Term] stanza found; expected an ontology in OBO format.",
-            uri=part.uri,
+            "{uri}: no [Term] stanza found; expected an ontology in OBO format.", uri=part.uri
         )
 
 
