@@ -22,21 +22,21 @@ import pyarrow.compute as pc
 from medembed import storage
 from medembed.artifact import NewOutput, find_output
 from medembed.data.column_names import show_columns
-from medembed.data.config import SplitConfig
-from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
+from medembed.data.dataset import FOLDERS, STAGING, Dataset, tidy
 from medembed.data.duplicates import Flags, Ints
 from medembed.data.formats.format import Part
-from medembed.data.grouping import Memory
-from medembed.data.grown import find_standing, with_rows_left_out
+from medembed.data.grown import EDITED, find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.language import main_languages, settle_rows
 from medembed.data.manifest import describe_build, length_every
+from medembed.data.memory import remember
 from medembed.data.parts import locate, log_encodings
 from medembed.data.read_pass import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.write_pass import LINES, FinishPart, add_hashes, hash_rows
 from medembed.errors import DataError, StorageError
+from medembed.language import tr
 from medembed.lineage import DatasetManifest
 from medembed.progress import track
 from medembed.schema import fingerprint
@@ -52,7 +52,7 @@ def find_made(output: str, key: str) -> Dataset | None:
     manifest = find_output(output, DatasetManifest, key)
     if manifest is None:
         return None
-    logger.info("data set %s: unchanged, reused", manifest.fingerprint)
+    logger.info(tr("data set {name}: unchanged, reused", name=manifest.fingerprint))
     dataset = Dataset(output, manifest)
     tidy(dataset)
     return dataset
@@ -87,7 +87,9 @@ def _check_free(output: str) -> None:
     foreign = [name for name in storage.list_files(output) if name.split("/")[0] not in FOLDERS]
     if foreign:
         raise StorageError(
-            f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place."
+            "{output}: expected nothing or a data set, found {name!r}; choose another place.",
+            output=output,
+            name=foreign[0],
         )
 
 
@@ -101,13 +103,20 @@ def _run_passes(recipe: Recipe, staging: str) -> Dataset:
     log_encodings(recipe.parts)
     parts = [{"number": n, "part": asdict(part)} for n, part in enumerate(recipe.parts)]
     reading = {"source": recipe.source, "mappings": recipe.mappings, "staging": staging}
-    staged = run_parts(parts, StagePart, reading, "read", here=recipe.is_small)
+    staged = run_parts(parts, StagePart, reading, tr("read"), here=recipe.is_small)
     late: dict[str, None] = {}
     for row in staged:
         late |= dict.fromkeys(row["late"])
     if late:
         shown = show_columns(list(late), is_header=False)
-        logger.info("%s: columns that the first rows lack, not used: %s", recipe.source.path, shown)
+        path = recipe.source.path
+        logger.info(
+            tr(
+                "{path}: columns that the first rows lack, not used: {columns}",
+                path=path,
+                columns=shown,
+            )
+        )
     recipe.check()
 
     resolved = _resolve(recipe, staging, staged)
@@ -119,7 +128,7 @@ def _run_passes(recipe: Recipe, staging: str) -> Dataset:
         "every": length_every(resolved),
     }
     files = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = run_parts(files, FinishPart, writing, "write", here=recipe.is_small)
+    written = run_parts(files, FinishPart, writing, tr("write"), here=recipe.is_small)
     with NewOutput(recipe.output, recipe.key) as target:
         for row in written:
             target.files += [file["name"] for file in row["files"]]
@@ -146,25 +155,9 @@ def run_parts(
         work = stage(**arguments)
         return [work(item) for item in items]
     results = ((1, row) for row in spread(items, stage, arguments, workers=None))
-    return sorted(track(results, len(items), label, "parts"), key=lambda row: int(row["number"]))
-
-
-def remember(splits: SplitConfig) -> Memory:
-    """Return what the data set `splits.previous` knew; nothing without one.
-
-    Raises DataError if it has held queries back that would train or choose checkpoints now.
-    """
-    if splits.previous is None:
-        return Memory()
-    dataset = open_dataset(storage.absolute(splits.previous))
-    for kind, value in dataset.hold_back.items():
-        if getattr(splits.hold_back, kind) != value:
-            raise DataError(
-                f"splits.hold_back.{kind}: found {getattr(splits.hold_back, kind) or 'none'}, but "
-                f"{dataset.uri}, from which the data grows, holds back {value}; set "
-                f"splits.hold_back.{kind}={value}."
-            )
-    return Memory(dataset.document_ids(), dataset.query_ids(), dataset.groups())
+    return sorted(
+        track(results, len(items), label, tr("parts")), key=lambda row: int(row["number"])
+    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +206,7 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
         of_kind = keys[kind]
         edited = of_kind.table["id"].filter(pa.array(~of_kind.stands))
         if len(edited):
-            resolved.dropped[f"{kind[:-1]} text edited"] += len(pc.unique(edited))
+            resolved.dropped[EDITED[kind]] += len(pc.unique(edited))
         lines[kind] = with_rows_left_out(lines[kind], of_kind.stands)
         lines[kind] = lines[kind].append_column("language", of_kind.table["language"])
         start = 0
@@ -227,13 +220,19 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
 def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
     """Say where documents are named that are not there. Raises DataError if none is there."""
     places = ", ".join(judgments.locate(row) for row in absent[:PLACES_KEPT])
-    named = f"{len(absent):,} judgments name a document that is absent or left out"
+    values = {"path": recipe.source.path, "count": len(absent), "places": places}
     if len(absent) == judgments.table.num_rows and recipe.generation is None:
         raise DataError(
-            f"{recipe.source.path}: all {named}; expected ids as the documents have them, to the "
-            f"letter. Compare them at {places}."
+            "{path}: all {count:,} judgments name a document that is absent or left out; expected "
+            "ids as the documents have them, to the letter. Compare them at {places}.",
+            **values,
         )
-    logger.warning("%s: %s: %s", recipe.source.path, named, places)
+    logger.warning(
+        tr(
+            "{path}: {count:,} judgments name a document that is absent or left out: {places}",
+            **values,
+        )
+    )
 
 
 def _find_main_languages(staged: Sequence[dict[str, Any]]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 from medembed.data.row_values import valid_text
 from medembed.data.rows import Document, Fields, Judgment, Query, Record
 from medembed.data.shapes import Row
+from medembed.language import tr
 
 
 def chat(row: Row) -> Record:
@@ -22,7 +23,10 @@ def chat(row: Row) -> Record:
             documents.append(row.answer(_text(answer, "content")))
     if not queries:
         raise ValueError(
-            "no user message followed by an assistant's; expected messages with role and content."
+            tr(
+                "no user message followed by an assistant's; expected messages with role and "
+                "content."
+            )
         )
     judgments = tuple(Judgment(number, number) for number in range(len(queries)))
     return Record(tuple(documents), tuple(queries), judgments)
@@ -41,7 +45,9 @@ def _last(messages: Any, role: str) -> str:
     """Return the content of the last message of a role."""
     contents = [_text(of, "content") for of in _objects(messages) if _text(of, "role") == role]
     if not contents:
-        raise ValueError(f"no {role} message; expected messages with role and content.")
+        raise ValueError(
+            tr("no {role} message; expected messages with role and content.", role=role)
+        )
     return contents[-1]
 
 

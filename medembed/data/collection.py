@@ -27,6 +27,7 @@ from medembed.data.parts import find_parts, locate
 from medembed.data.rows import BadRow, Record
 from medembed.data.write_pass import ROWS_PER_FILE, in_blocks
 from medembed.errors import DataError, StorageError
+from medembed.language import to_translate, tr
 from medembed.lineage import DatasetManifest
 from medembed.privacy import show_id
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
@@ -49,7 +50,9 @@ def open_collection(uri: str, output: str) -> Dataset:
     try:
         cut_source = find_parts(source)
     except (DataError, StorageError) as error:
-        raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
+        raise DataError(
+            "{fault} Or give a data set made by `medembed prepare`.", fault=error
+        ) from None
     key = fingerprint(["as it is", cut_source.fingerprint])
     output = place(output, key)
     manifest = find_output(output, DatasetManifest, key)
@@ -71,7 +74,7 @@ def _remove(output: str) -> None:
 def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) -> Dataset:
     corpus = [part for part in parts if part.kind == "corpus"]
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(corpus)]
-    written = run_parts(items, CopyCorpus, {"source": source, "output": output}, "read")
+    written = run_parts(items, CopyCorpus, {"source": source, "output": output}, tr("read"))
     with NewOutput(output, key) as target:
         rows: dict[str, int] = {}
         for row in written:
@@ -89,14 +92,22 @@ def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) ->
             "queries": len(queries),
             "judgments": qrels.num_rows,
         }
-        left_out = format_counts(dropped) or "nothing"
-        logger.info("%s: as it is, %s; left out: %s", source.path, format_counts(counts), left_out)
+        logger.info(
+            tr(
+                "{path}: as it is, {counts}; left out: {left_out}",
+                path=source.path,
+                counts=format_counts(counts),
+                left_out=format_counts(dropped) or tr("nothing"),
+            )
+        )
         is_there = pc.is_in(qrels["document_id"], value_set=known)
         elsewhere = qrels.num_rows - (pc.sum(is_there).as_py() or 0)
         if elsewhere:
             logger.info(
-                "%d judged documents are not in the corpus: they count as not found",
-                elsewhere,
+                tr(
+                    "{count} judged documents are not in the corpus: they count as not found",
+                    count=elsewhere,
+                )
             )
         manifest = DatasetManifest(
             fingerprint=key,
@@ -145,7 +156,9 @@ def _read(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
     for line, record in parse_part(part, source, beir_mapping(part.kind, source)):
         if isinstance(record, BadRow):
             raise DataError(
-                f"{locate(part, line)}: {record.fault} Fix it: a test collection is read whole."
+                "{place}: {fault} Fix it: a test collection is read whole.",
+                place=locate(part, line),
+                fault=record.fault,
             )
         yield line, record
 
@@ -178,13 +191,14 @@ def _select_queries(
             name = str(query.query_id)
             if name in seen:
                 raise DataError(
-                    f"{locate(part, line)}: query id {show_id(name)!r} stands twice; ids "
-                    "name one text each."
+                    "{place}: query id {name!r} stands twice; ids name one text each.",
+                    place=locate(part, line),
+                    name=show_id(name),
                 )
             seen.add(name)
             split = next((split for split in _SPLITS if name in judged[split]), None)
             if split is None:
-                dropped["queries without a judgment"] += 1
+                dropped[to_translate("queries without a judgment")] += 1
                 continue
             text = " ".join(query.text.split())
             known = query.language
@@ -212,9 +226,9 @@ def _select_judgments(
     for split in _SPLITS:
         for query_id, grades in judged[split].items():
             if query_id in seen:
-                dropped["judgments of another split's query"] += len(grades)
+                dropped[to_translate("judgments of another split's query")] += len(grades)
             elif query_id not in query_ids:
-                dropped["judgments of an unknown query"] += len(grades)
+                dropped[to_translate("judgments of an unknown query")] += len(grades)
             else:
                 seen.add(query_id)
                 for name, score in grades.items():
@@ -229,13 +243,16 @@ def _document_ids(uri: str, output: str, files: Sequence[str]) -> pa.Array:
         table = storage.read_parquet(storage.join(output, name), ["document_id"])
         chunks += table["document_id"].chunks
     if not chunks:
-        raise DataError(f"{uri}: corpus.jsonl is empty; expected a document a line.")
+        raise DataError("{uri}: corpus.jsonl is empty; expected a document a line.", uri=uri)
     ids = pa.concat_arrays(chunks)
     if pc.count_distinct(ids).as_py() < len(ids):
         counted = pc.value_counts(ids)
         repeated = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
         raise DataError(
-            f"{uri}: {len(repeated)} document ids of corpus.jsonl stand more than once, e.g. "
-            f"{show_id(min(repeated.to_pylist()))!r}; ids name one text each."
+            "{uri}: {count} document ids of corpus.jsonl stand more than once, e.g. "
+            "{name!r}; ids name one text each.",
+            uri=uri,
+            count=len(repeated),
+            name=show_id(min(repeated.to_pylist())),
         )
     return ids

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from medembed.language import to_translate, tr
+
 # Names by role, the likeliest first, as `fold_name` compares them. An empty part of a source config
 # is filled from here.
 _IN_USE = {
@@ -45,7 +47,7 @@ _SAME_WORD = 0.8  # likeness from which a name is a declared one but for a slip 
 
 @dataclass(frozen=True)
 class Keys:
-    """The config keys by which the columns of a reader are named, for messages."""
+    """The config keys by which the columns of a reader are named, for messages; `choice` by tr."""
 
     columns: str
     header: str
@@ -57,13 +59,13 @@ SOURCE = Keys(
     "source.columns",
     "source.header",
     "source.columns.query=1 source.columns.document=2",
-    "name the columns, e.g. source.columns.document=..., or set source.shape",
+    to_translate("name the columns, e.g. source.columns.document=..., or set source.shape"),
 )
 OWN_TEXTS = Keys(
     "columns",
     "columns.header",
     "columns.id=1 columns.text=2",
-    "name the columns, columns.id=... and columns.text=..., several if rows differ",
+    to_translate("name the columns, columns.id=... and columns.text=..., several if rows differ"),
 )
 
 
@@ -94,7 +96,7 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
     header. `more` are shown in any case.
     """
     if list(names) == by_number(len(names)):
-        return f"1 to {len(names)}" if names else "(none)"
+        return tr("1 to {last}", last=len(names)) if names else tr("(none)")
     are_names = not is_header and all(_is_name(name) for name in names)
     has_header = not is_header or are_known(names)
     shown = []
@@ -104,8 +106,13 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
     shown = shown[:_LISTED]
     rest = len(names) - len(shown)
     if not shown:
-        return f"({rest}, names not shown)"
-    return ", ".join(shown) + (f" (and {rest} more)" if rest else "")
+        return tr("({count}, names not shown)", count=rest)
+    return ", ".join(shown) + (tr(" (and {count} more)", count=rest) if rest else "")
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names as a choice for a message: "'id' or 'code'"."""
+    return tr(" or ").join(map(repr, names))
 
 
 def by_number(count: int) -> list[str]:
@@ -125,14 +132,24 @@ def explain_absent(
     nearest = difflib.get_close_matches(path, names, n=1, cutoff=_SAME_WORD)
     shown = show_columns(names, is_header=is_header, more=nearest)
     hint = f"; {ask_for_header(names, keys)}" if is_header and not are_known(names) else "."
-    return f"{keys.columns}.{role} names {path!r}; found no such column, but {shown}{hint}"
+    return tr(
+        "{key}.{role} names {path!r}; found no such column, but {shown}{hint}",
+        key=keys.columns,
+        role=role,
+        path=path,
+        shown=shown,
+        hint=hint,
+    )
 
 
 def ask_for_header(names: Sequence[str], keys: Keys) -> str:
     """Ask whether a first row without a known name is a header, and say what to do if not."""
-    return (
-        f"the first row has {len(names)} cells, none of them a known name; is there a header? If "
-        f"not, {keys.header}=false and columns by number, e.g. {keys.example}."
+    return tr(
+        "the first row has {count} cells, none of them a known name; is there a header? If not, "
+        "{key}=false and columns by number, e.g. {example}.",
+        count=len(names),
+        key=keys.header,
+        example=keys.example,
     )
 
 

@@ -14,6 +14,7 @@ from medembed.data.parts import locate, read_part
 from medembed.data.row_values import value_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
+from medembed.language import tr
 
 _ROWS_PER_FILE = 100
 _FILES = 16  # whose first rows are looked at; each costs a request to an object store
@@ -80,8 +81,11 @@ def choose_mapping(
         unread = [role for role in wanted.values() if role not in DECLARABLE]
         if unread:
             raise DataError(
-                f"{source.path}: a BEIR folder has columns of its own; found "
-                f"source.columns.{unread[0]}, expected none but {', '.join(DECLARABLE)}."
+                "{path}: a BEIR folder has columns of its own; found source.columns.{role}, "
+                "expected none but {roles}.",
+                path=source.path,
+                role=unread[0],
+                roles=", ".join(DECLARABLE),
             )
         check_declared(
             [part for part in cut_source.parts if part.kind in ("corpus", "queries")], source
@@ -108,7 +112,10 @@ def check_header(cut_source: CutSource, source: SourceConfig, key: str) -> None:
     """Raise DataError if a format without headers is said to have none by this key."""
     if not source.header and not FORMATS[cut_source.format].has_header:
         raise DataError(
-            f"{source.path}: {key}=false is for CSV and TSV; found {cut_source.format}."
+            "{path}: {key}=false is for CSV and TSV; found {format}.",
+            path=source.path,
+            key=key,
+            format=cut_source.format,
         )
 
 
@@ -117,9 +124,10 @@ def _check_present(
 ) -> None:
     if seen.absent:
         path = seen.absent[0]
-        absent = explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header)
         raise DataError(
-            f"{source.path}: {absent} No row has a value there: mend the name, or leave it out."
+            "{path}: {fault} No row has a value there: mend the name, or leave it out.",
+            path=source.path,
+            fault=explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header),
         )
 
 
@@ -128,8 +136,12 @@ def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
     for part in parts:
         for line, row in read_part(part, source):
             if isinstance(row, BadRow):
-                return f"{locate(part, line)}: {row.fault} No other row can be read either."
-    return f"{source.path}: empty; expected rows of texts."
+                return tr(
+                    "{place}: {fault} No other row can be read either.",
+                    place=locate(part, line),
+                    fault=row.fault,
+                )
+    return tr("{path}: empty; expected rows of texts.", path=source.path)
 
 
 def _rows(part: Part, source: SourceConfig) -> Iterator[Fields]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from medembed.config import Config, InputUri
 from medembed.data.formats.table import FormatName
 from medembed.data.reading import ReadingConfig
+from medembed.language import tr
 
 
 class SourceConfig(ReadingConfig):
@@ -60,7 +61,9 @@ class SplitConfig(Config):
     def _leave_rows_to_train(self) -> Self:
         if self.dev + self.test >= 1:
             raise ValueError(
-                f"dev + test is {self.dev + self.test:g}; expected less than 1, so that rows "
-                "are left to train"
+                tr(
+                    "dev + test is {sum:g}; expected less than 1, so that rows are left to train",
+                    sum=self.dev + self.test,
+                )
             )
         return self

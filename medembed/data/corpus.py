@@ -27,6 +27,7 @@ from medembed.data.own_texts import KEYS, CopyTexts, TextColumns, choose_columns
 from medembed.data.parts import find_parts, locate, log_encodings
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
+from medembed.language import to_translate, tr
 from medembed.privacy import show_id
 from medembed.schema import fingerprint
 
@@ -78,12 +79,16 @@ def _find(source: SourceConfig) -> CutSource:
     try:
         cut_source = find_parts(source)
     except (DataError, StorageError) as error:
-        raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
+        raise DataError(
+            "{fault} Or give a data set made by `medembed prepare`.", fault=error
+        ) from None
     form = FORMATS[cut_source.format]
     if not form.endings or form.read_rows is None:
         raise DataError(
-            f"{source.path}: looks like {form.name}; expected a data set made by `medembed "
-            "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
+            "{path}: looks like {format}; expected a data set made by `medembed "
+            "prepare`, or JSON lines, CSV or Parquet with id and text: name such files.",
+            path=source.path,
+            format=form.name,
         )
     return cut_source
 
@@ -95,14 +100,18 @@ def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, tex
         {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)
     ]
     reading = {"source": source, "columns": columns, "mapping": mapping, "texts": texts}
-    written = run_parts(items, CopyTexts, reading, "read")
+    written = run_parts(items, CopyTexts, reading, tr("read"))
     nameless = sum(int(row["nameless"]) for row in written)
     if nameless:
         place = next(row["first_nameless"] for row in written if row["nameless"])
         raise DataError(
-            f"{place}: no {' or '.join(mapping.columns.document_id)}; {nameless} rows of "
-            f"{source.path} lack the id, which names a document from one run to the next: give "
-            "each its own, or name another column with columns.id=..."
+            "{place}: no {columns}; {count} rows of {path} lack the id, which "
+            "names a document from one run to the next: give each its own, or name another "
+            "column with columns.id=...",
+            place=place,
+            columns=tr(" or ").join(mapping.columns.document_id),
+            count=nameless,
+            path=source.path,
         )
     files: Files = []
     owners: list[Part] = []
@@ -110,18 +119,19 @@ def _copy(cut_source: CutSource, source: SourceConfig, columns: TextColumns, tex
         for file in row["files"]:
             files.append((storage.join(texts, file["name"]), int(file["rows"])))
             owners.append(cut_source.parts[int(row["number"])])
-    left_out = Counter({"empty text": sum(int(row["empty"]) for row in written)})
+    left_out = Counter({to_translate("empty text"): sum(int(row["empty"]) for row in written)})
     if not files:
         raise DataError(
-            f"{source.path}: {format_counts(+left_out) or 'empty'}; expected rows with an id "
-            "and a text."
+            "{path}: {found}; expected rows with an id and a text.",
+            path=source.path,
+            found=format_counts(+left_out) or tr("empty"),
         )
     with open_database() as database:
         _insert_keys(database, files)
         _check_ids(database, owners)
         repeated = _find_repeated(database)
         identity, documents = _identify(database)
-    left_out["row repeated"] = sum(map(len, repeated.values()))
+    left_out[to_translate("row repeated")] = sum(map(len, repeated.values()))
     counts = {"documents": documents, **+left_out}
     logger.info("%s: %s", source.path, format_counts(counts))
     return Corpus(_drop(files, repeated), identity, counts)
@@ -150,8 +160,12 @@ def _check_ids(database: Database, owners: Sequence[Part]) -> None:
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in rows)
     raise DataError(
-        f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: "
-        "give each document an id of its own."
+        "{place}: id {name!r} names another text at {first}; {count} ids name several: "
+        "give each document an id of its own.",
+        place=second,
+        name=show_id(name),
+        first=first,
+        count=count,
     )
 
 

@@ -11,6 +11,7 @@ from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.errors import DataError
 from medembed.facts import TextFacts
+from medembed.language import to_translate, tr
 from medembed.lineage import DatasetManifest, Source
 from medembed.schema import (
     CHUNK_MARK,
@@ -180,55 +181,76 @@ def tidy(dataset: Dataset) -> None:
 def require_queries(
     dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str
 ) -> None:
-    """Raise DataError if a `wanted` (split, tag) has no query; `use` says what needs it."""
+    """Raise DataError if a `wanted` (split, tag) has no query; the message `use` says for what."""
     for split, tag in wanted:
         if not dataset.queries(split, tag).num_rows:
-            tagged = f" with tag {tag}" if tag else ""
+            tagged = tr(" with tag {tag}", tag=tag) if tag else ""
             raise DataError(
-                f"{dataset.uri}: no {split} query{tagged}, but {use}; add some, enlarge splits.dev "
-                "or splits.test, or measure on another evaluation.split."
+                "{uri}: no {split} query{tagged}, but {use}; add some, enlarge "
+                "splits.dev or splits.test, or measure on another evaluation.split.",
+                uri=dataset.uri,
+                split=split,
+                tagged=tagged,
+                use=tr(use),
             )
 
 
 def describe(dataset: Dataset) -> list[str]:
     """Return lines for people: what was kept, what was left out, what the texts are like."""
     about = dataset.manifest
+    splits = format_counts(about.splits)
     lines = [
-        f"data set {dataset.fingerprint}: read {about.rows_read:,} rows, kept "
-        f"{format_counts(about.counts)}"
-        + (f" (queries: {format_counts(about.splits)})" if about.splits else ""),
-        f"left out: {format_counts(about.dropped, ': ') or 'nothing'}",
+        tr(
+            "data set {name}: read {rows:,} rows, kept {counts}{splits}",
+            name=dataset.fingerprint,
+            rows=about.rows_read,
+            counts=format_counts(about.counts),
+            splits=tr(" (queries: {splits})", splits=splits) if splits else "",
+        ),
+        tr("left out: {rules}", rules=format_rules(about.dropped)),
     ]
-    sampled = f" of every {about.length_every}th text" if about.length_every > 1 else ""
     for kind, texts in (("documents", about.documents), ("queries", about.queries)):
         if texts.languages:
-            lengths = _format_lengths(texts)
-            lines.append(
-                f"{kind}: {_format_languages(texts.languages)}; {about.length_unit} "
-                f"{lengths}{sampled}"
-            )
+            lines.append(_describe_texts(tr(kind), texts, about))
     if about.held_out:
-        lines.append(
-            f"held out of all splits: {about.held_out:,} judgments, listed by id in held_out/"
+        message = to_translate(
+            "held out of all splits: {count:,} judgments, listed by id in held_out/"
         )
-    lines += [f"malformed: {place}" for place in about.bad_rows[:_BAD_ROWS_SHOWN]]
+        lines.append(tr(message, count=about.held_out))
+    lines += [tr("malformed: {fault}", fault=fault) for fault in about.bad_rows[:_BAD_ROWS_SHOWN]]
     return lines
 
 
-def _format_lengths(texts: TextFacts) -> str:
-    lengths = texts.lengths
-    return f"p50 {lengths[50]:,}, p95 {lengths[95]:,}, longest {lengths[100]:,}"
+def _describe_texts(kind: str, texts: TextFacts, about: DatasetManifest) -> str:
+    every = about.length_every
+    return tr(
+        "{kind}: {languages}; {unit} p50 {p50:,}, p95 {p95:,}, longest {longest:,}{sampled}",
+        kind=kind,
+        languages=_format_languages(texts.languages),
+        unit=tr(about.length_unit),
+        p50=texts.lengths[50],
+        p95=texts.lengths[95],
+        longest=texts.lengths[100],
+        sampled=tr(" of every {every}th text", every=every) if every > 1 else "",
+    )
 
 
 def _format_languages(counts: dict[str, int]) -> str:
     shown = dict(list(counts.items())[:_LANGUAGES_SHOWN])
     rest = sum(counts.values()) - sum(shown.values())
-    return format_counts(shown | ({"in others": rest} if rest else {}))
+    return format_counts(shown | ({to_translate("in others"): rest} if rest else {}))
 
 
-def format_counts(counts: dict[str, int], between: str = " ") -> str:
-    """Return {"documents": 1200} as "1,200 documents", joined by commas."""
-    return ", ".join(f"{count:,}{between}{name}" for name, count in counts.items())
+def format_counts(counts: dict[str, int]) -> str:
+    """Return {"documents": 1200} as "1,200 documents", joined by commas, with the names' `tr`."""
+    named = (tr("{count:,} {name}", count=count, name=tr(name)) for name, count in counts.items())
+    return ", ".join(named)
+
+
+def format_rules(dropped: dict[str, int]) -> str:
+    """Return {"row repeated": 3} as "3: row repeated", joined by commas; or that it is nothing."""
+    rules = [tr("{count:,}: {rule}", count=n, rule=tr(rule)) for rule, n in dropped.items()]
+    return ", ".join(rules) or tr("nothing")
 
 
 def to_table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -11,12 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.privacy import show_id
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Place = Callable[[int], str]  # file and line of a staged row
 ABSENT = -1
+# rules by which manifests count the rows that were merged, by kind of text
+_REPEATED = {
+    "document": to_translate("document text repeated under another id"),
+    "query": to_translate("query text repeated under another id"),
+}
+_ALIKE = {
+    "document": to_translate("document that differs from another in case or punctuation alone"),
+    "query": to_translate("query that differs from another in case or punctuation alone"),
+}
+_OF_TWO_TEXTS = {
+    "document": to_translate("document id that stands for two texts"),
+    "query": to_translate("query id that stands for two texts"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,14 @@ def distinct_texts(
     if len(clash) and place is not None:
         row = int(clash[0])
         raise DataError(
-            f"{place(row)}: {kind} id {show_id(ids[id_of_row[row]].as_py())!r} stands for another "
-            f"text in {place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give "
-            "each text an id of its own, or keep the first with source.skip_bad_rows=true."
+            "{place}: {kind} id {name!r} stands for another text in {before} ({count:,} "
+            "such rows in all); give each text an id of its own, or keep the first with "
+            "source.skip_bad_rows=true.",
+            place=place(row),
+            kind=tr(kind),
+            name=show_id(ids[id_of_row[row]].as_py()),
+            before=place(int(first[id_of_row[row]])),
+            count=len(clash),
         )
 
     spellings, _ = encode(rows["spelling"].take(pa.array(first)))
@@ -77,9 +96,9 @@ def distinct_texts(
     same = contents[first[merged]] == contents[first[kept_id[merged]]]
     counts = Counter(
         {
-            f"{kind} text repeated under another id": int(same.sum()),
-            f"{kind} that differs from another in case or punctuation alone": int((~same).sum()),
-            f"{kind} id that stands for two texts": len(clash),
+            _REPEATED[kind]: int(same.sum()),
+            _ALIKE[kind]: int((~same).sum()),
+            _OF_TWO_TEXTS[kind]: len(clash),
         }
     )
     return Texts(ids.take(pa.array(stays)), first[stays], of_id[id_of_row], ids, of_id), counts

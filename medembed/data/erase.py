@@ -16,6 +16,7 @@ import pyarrow as pa
 from medembed import storage
 from medembed.artifact import today, write_manifest
 from medembed.data.dataset import Dataset, leftovers, tidy
+from medembed.language import to_translate
 from medembed.lineage import DatasetManifest, Erased
 from medembed.privacy import show_id
 from medembed.schema import content_hash, own_document
@@ -85,7 +86,7 @@ def erase_from_dataset(
         after = _without(before, is_document, is_query)
         changes = Counter({folder: before.num_rows - after.num_rows})
         if folder == "queries":
-            after, changes["group names"] = _rename_groups(after, is_document)
+            after, changes[to_translate("group names")] = _rename_groups(after, is_document)
         erased += changes
         if not after.num_rows:
             continue
@@ -99,7 +100,7 @@ def erase_from_dataset(
         write_manifest(dataset.uri, manifest)
         tidy(Dataset(dataset.uri, manifest))
     if remains and not write:
-        erased["files that an interrupted run left"] = 1
+        erased[to_translate("files that an interrupted run left")] = 1
     return erased
 
 

@@ -1,7 +1,7 @@
 """Texts, judgments and user keys -> the split of every text, and what no split may use. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,10 @@ from medembed.data.duplicates import (
 )
 from medembed.data.judgments import Judged, Staged
 from medembed.data.kinds import Kinds
+from medembed.data.memory import Memory
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.privacy import show_id
 from medembed.schema import ALL_SPLITS, GROUPS, HELD_BACK, SPLITS, content_hash
 
@@ -31,16 +33,15 @@ JOINS = "joins groups of different splits"
 LEAK = "shares a text with another of the source's own splits"
 WEAK_TEST = "weak query in the test split"
 HELD = "of a kind that is held back from training"
+# what manifests count: queries that are held out, by their reason
+_HELD_OUT = {
+    JOINS: to_translate("held out: query, joins groups of different splits"),
+    LEAK: to_translate("held out: query, shares a text with another of the source's own splits"),
+    WEAK_TEST: to_translate("held out: query, weak query in the test split"),
+    HELD: to_translate("held out: query, of a kind that is held back from training"),
+}
+_JUDGMENT_HELD_OUT = to_translate("held out: judgment, joins groups of different splits")
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What an earlier data set knew: its ids, and the split of every text and key."""
-
-    document_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    query_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    groups: pa.Table = field(default_factory=GROUPS.empty_table)
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def place_texts(
     moved = (known >= 0) & has_own & (known != touched.high)
     if moved.any():
         raise DataError(
-            f"splits: {int(moved.sum()):,} texts stand in another split than in splits.previous; "
-            "keep them there, or set splits.own=false."
+            "splits: {count:,} texts stand in another split than in splits.previous; keep them "
+            "there, or set splits.own=false.",
+            count=int(moved.sum()),
         )
     known = np.where(has_own, touched.high, known)
     assigned = assign_splits(Graph(nodes.names, edges, known), config)
@@ -202,10 +204,12 @@ def _check_leaks(
             for i in np.flatnonzero(touching)[:_SHOWN].tolist()
         ]
         raise DataError(
-            f"the source's own splits leak: {int(leaks.sum()):,} texts stand in several, which "
-            f"{int(touching.sum()):,} queries share, first "
-            f"{', '.join(shown) or 'texts with classes'}; mend them, hold out the queries of the "
-            "earlier splits with splits.on_leak=hold_out, or split anew with splits.own=false."
+            "the source's own splits leak: {texts:,} texts stand in several, which {queries:,} "
+            "queries share, first {shown}; mend them, hold out the queries of the earlier "
+            "splits with splits.on_leak=hold_out, or split anew with splits.own=false.",
+            texts=int(leaks.sum()),
+            queries=int(touching.sum()),
+            shown=", ".join(shown) or tr("texts with classes"),
         )
     return np.asarray(touching & (own[:, 1] < reach))
 
@@ -245,8 +249,8 @@ def _hold_out(
         row: str(query_reason[judged.query[row]]) if query_held[judged.query[row]] else JOINS
         for row in np.flatnonzero(judgment_held).tolist()
     }
-    held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
-    held[f"judgment, {JOINS}"] += int((judgment_held & ~query_held[judged.query]).sum())
+    held = Counter(_HELD_OUT[reason] for reason in query_reason[query_held & had].tolist())
+    held[_JUDGMENT_HELD_OUT] += int((judgment_held & ~query_held[judged.query]).sum())
 
     query_split[kinds.is_back & measures] = ALL_SPLITS.index(HELD_BACK)
     inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]

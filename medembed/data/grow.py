@@ -16,11 +16,12 @@ from medembed.data.formats.files import hash_file
 from medembed.data.formats.format import CutSource
 from medembed.data.formats.previous import cut_dataset
 from medembed.data.formats.table import FORMATS
-from medembed.data.grown import generations
+from medembed.data.grown import EDITED, generations
 from medembed.data.mapping import Mapping as Columns
 from medembed.data.parts import find_parts
 from medembed.data.recipe import Recipe
 from medembed.errors import DataError
+from medembed.language import tr, tr_count
 from medembed.schema import content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -87,12 +88,19 @@ def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
     for name, count in dataset.manifest.counts.items():
         added = count - before.get(name, 0)
         if added:
-            news.append(f"{added:+,} {name}")
-    for kind in ("document", "query"):
-        edited = dataset.manifest.dropped.get(f"{kind} text edited", 0)
-        if edited:
-            news.append(f"{edited:,} {kind} texts edited")
-    return ", ".join(news) or "nothing new"
+            news.append(tr("{count:+,} {name}", count=added, name=tr(name)))
+    dropped = dataset.manifest.dropped
+    documents = dropped.get(EDITED["documents"], 0)
+    if documents:
+        news.append(
+            tr_count("{count:,} document text edited", "{count:,} document texts edited", documents)
+        )
+    queries = dropped.get(EDITED["queries"], 0)
+    if queries:
+        news.append(
+            tr_count("{count:,} query text edited", "{count:,} query texts edited", queries)
+        )
+    return ", ".join(news) or tr("nothing new")
 
 
 def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
@@ -103,7 +111,12 @@ def _find_sources(files: Files, source: SourceConfig) -> dict[str, CutSource]:
         form = FORMATS[sources[uri].format]
         if not form.endings:
             of_files = [form.name for form in FORMATS.values() if form.endings]
-            raise DataError(f"{uri}: looks like {form.name}; expected rows: {', '.join(of_files)}.")
+            raise DataError(
+                "{uri}: looks like {format}; expected rows: {formats}.",
+                uri=uri,
+                format=form.name,
+                formats=", ".join(of_files),
+            )
     return sources
 
 
@@ -126,11 +139,11 @@ def _choose_mappings(
         raise empty[0]
     mappings |= dict.fromkeys(sources.keys() - mappings.keys())
     counts = Counter(
-        mapping.describe() if mapping else "by fixed columns, or without rows"
+        mapping.describe() if mapping else tr("by fixed columns, or without rows")
         for mapping in mappings.values()
     )
     for described, count in counts.items():
-        logger.info("%d files: %s", count, described)
+        logger.info(tr("{count} files: {columns}", count=count, columns=described))
     return mappings
 
 
@@ -139,7 +152,8 @@ def _check_unchanged(files: Files) -> None:
     changed = [uri for uri, content in files if hash_file(uri) != content]
     if changed:
         raise DataError(
-            f"{changed[0]}: was written to while it was read; run again when it is complete."
+            "{uri}: was written to while it was read; run again when it is complete.",
+            uri=changed[0],
         )
 
 

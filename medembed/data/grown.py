@@ -7,6 +7,13 @@ import pyarrow as pa
 
 from medembed.data.duplicates import Flags, Ints, encode
 from medembed.data.formats.format import Part
+from medembed.language import to_translate
+
+# rules by which manifests count the texts that a newer one replaced
+EDITED = {
+    "documents": to_translate("document text edited"),
+    "queries": to_translate("query text edited"),
+}
 
 
 def find_standing(rows: pa.Table, generation: Ints) -> Flags:

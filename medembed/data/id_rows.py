@@ -5,6 +5,7 @@ from dataclasses import replace
 from medembed.data.row_values import key_at, keys_at, value_at
 from medembed.data.rows import Judgment, Qrel, Record
 from medembed.data.shapes import Row, by_similarity, read_number
+from medembed.language import to_translate, tr
 
 
 def question(row: Row) -> Record:
@@ -14,7 +15,7 @@ def question(row: Row) -> Record:
         by_similarity(row, name) if row.columns.score else Judgment(0, name) for name in ids
     )
     is_nameless = row.columns.document_id and not ids
-    dropped = ("question without a document's id",) if is_nameless else ()
+    dropped = (to_translate("question without a document's id"),) if is_nameless else ()
     return Record((), (row.query(row.text("query")),), judgments, dropped=dropped)
 
 
@@ -22,7 +23,7 @@ def beir_document(row: Row) -> Record:
     """Return a row of corpus.jsonl."""
     document = row.document(row.source.join.join(row.texts("document")))
     if document.document_id is None:
-        raise ValueError("missing '_id'; BEIR's documents need one.")
+        raise ValueError(tr("missing '_id'; BEIR's documents need one."))
     return Record((document,))
 
 
@@ -30,7 +31,7 @@ def beir_query(row: Row) -> Record:
     """Return a row of queries.jsonl; its split is that of the judgments that name it."""
     query = replace(row.query(row.text("query")), split=None)
     if query.query_id is None:
-        raise ValueError("missing '_id'; BEIR's queries need one.")
+        raise ValueError(tr("missing '_id'; BEIR's queries need one."))
     return Record(queries=(query,))
 
 
@@ -42,8 +43,13 @@ def qrel(row: Row) -> Record:
     if query_id is None or document_id is None:
         names = [*columns.query_id, *columns.document_id, *columns.score]
         raise ValueError(
-            f"missing {names[0]} or {names[1]}; expected the columns {', '.join(names[:-1])} and "
-            f"{names[-1]}."
+            tr(
+                "missing {query_id} or {document_id}; expected the columns {columns} and {last}.",
+                query_id=names[0],
+                document_id=names[1],
+                columns=", ".join(names[:-1]),
+                last=names[-1],
+            )
         )
     score = 1.0
     for path in columns.score[:1]:

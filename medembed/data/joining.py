@@ -17,10 +17,11 @@ from medembed.data.mapping import NEEDS, Mapping, find_own_mapping
 from medembed.data.parts import check_one_format, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 
 _BY_ID = ("questions", "qrels")
 _SAMPLED = 16  # files whose columns say whether there is something to join
-_EXPECTED = (
+_EXPECTED = to_translate(
     "give questions with the id of their document beside documents with id and text, or with "
     "an id of their own and judgments (query_id, document_id) too"
 )
@@ -38,12 +39,17 @@ class MappedSource:
         """Yield how the columns are understood, in a line for people, or one for each file."""
         described: dict[str, list[str]] = {}
         for uri, mapping in self.mappings.items():
-            text = mapping.describe() if mapping else f"{self.format}, by its fixed columns"
+            text = (
+                mapping.describe()
+                if mapping
+                else tr("{format}, by its fixed columns", format=self.format)
+            )
             described.setdefault(text, []).append(uri)
         for text, uris in described.items():
-            more = f" and {len(uris) - 1} more files" if len(uris) > 1 else ""
+            count = len(uris) - 1
+            more = tr(" and {count} more files", count=count) if count else ""
             place = path if len(described) == 1 else f"{uris[0]}{more}"
-            yield f"{place}: {text}"
+            yield tr("{place}: {text}", place=place, text=text)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,12 @@ def map_source(cut_source: CutSource, source: SourceConfig) -> MappedSource:
         check_one_format(cut_source.parts, source)
     mapping = choose_mapping(cut_source, source)
     if mapping is not None and mapping.shape in _BY_ID:
-        raise DataError(f"{source.path}: {mapping.describe()}, but no documents; {_EXPECTED}.")
+        raise DataError(
+            "{path}: {columns}, but no documents; {advice}.",
+            path=source.path,
+            columns=mapping.describe(),
+            advice=tr(_EXPECTED),
+        )
     if mapping is not None and not source.skip_bad_rows:
         _check_alike(sampled, mapping)
     return MappedSource(cut_source.format, cut_source.parts, dict.fromkeys(of_files, mapping))
@@ -135,11 +146,19 @@ def _join(files: Sequence[_File], cut_source: CutSource, source: SourceConfig) -
     first = (questions or judgments)[0]
     if others:
         raise DataError(
-            f"{others[0][0].describe()} cannot be joined with {first.describe()}; {_EXPECTED}."
+            "{file} cannot be joined with {other}; {advice}.",
+            file=others[0][0].describe(),
+            other=first.describe(),
+            advice=tr(_EXPECTED),
         )
     if not documents or not questions:
-        absent = "questions" if documents else "documents"
-        raise DataError(f"{first.describe()}: names {absent} that no file has; {_EXPECTED}.")
+        absent = tr("questions") if documents else tr("documents")
+        raise DataError(
+            "{file}: names {texts} that no file has; {advice}.",
+            file=first.describe(),
+            texts=absent,
+            advice=tr(_EXPECTED),
+        )
     mappings = {file.uri: file.mapping for file in files}
     for file in questions:
         mappings[file.uri] = _map_questions(file, bool(judgments), source)
@@ -158,7 +177,11 @@ def _map_questions(file: _File, are_judged: bool, source: SourceConfig) -> Mappi
         columns = columns.model_copy(update={"query_id": own_id, "document_id": ()})
     role = "query_id" if are_judged else "document_id"
     if not getattr(columns, role):
-        raise DataError(f"{file.describe()}: found no {role}; {_name(role)}")
+        raise DataError(
+            "{file}: found no {role}; name its column, source.columns.{role}=your_column.",
+            file=file.describe(),
+            role=role,
+        )
     return replace(file.mapping, columns=columns)
 
 
@@ -167,14 +190,12 @@ def _map_documents(file: _File, first: _File, source: SourceConfig) -> Mapping:
     mapping = find_own_mapping(file.names, source.model_copy(update={"shape": "documents"}))
     if not mapping.columns.document_id:
         raise DataError(
-            f"{file.describe()}: found no id by which {first.uri} may name its documents; "
-            f"{_name('document_id')}"
+            "{file}: found no id by which {questions} may name its documents; name its column, "
+            "source.columns.document_id=your_column.",
+            file=file.describe(),
+            questions=first.uri,
         )
     return mapping
-
-
-def _name(role: str) -> str:
-    return f"name its column, source.columns.{role}=your_column."
 
 
 def _check_alike(files: Sequence[_File], mapping: Mapping) -> None:
@@ -186,6 +207,10 @@ def _check_alike(files: Sequence[_File], mapping: Mapping) -> None:
         having = [file for file in files if not starts.isdisjoint(file.names)]
         if role != "negative" and lacking and having:
             raise DataError(
-                f"{lacking[0].describe()} has no {role} as {having[0].describe()} has; give files "
-                f"of one shape together. To join them by ids, {_EXPECTED}."
+                "{file} has no {role} as {other} has; give files of one shape together. "
+                "To join them by ids, {advice}.",
+                file=lacking[0].describe(),
+                role=role,
+                other=having[0].describe(),
+                advice=tr(_EXPECTED),
             )

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.data.duplicates import ABSENT, Ints, Texts
+from medembed.language import to_translate
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def join_judgments(
     document = documents.find(rows["document_id"])
     absent = np.flatnonzero(document == ABSENT)
     are_there = (query != ABSENT) & (document != ABSENT)
-    dropped["judgment of an absent row"] += int((~are_there).sum())
+    dropped[to_translate("judgment of an absent row")] += int((~are_there).sum())
     query = query[are_there]
     document = document[are_there]
     score = rows["score"].to_numpy().astype(np.float64)[are_there]
@@ -60,6 +61,6 @@ def join_judgments(
     np.minimum.at(worst, number, score)
     np.fmax.at(similar, number, similarity)
     contradicted = (best > 0) & (worst == 0)
-    dropped["judgment repeated"] += len(pair) - len(distinct)
-    dropped["judgment contradicted by a higher one"] += int(contradicted.sum())
+    dropped[to_translate("judgment repeated")] += len(pair) - len(distinct)
+    dropped[to_translate("judgment contradicted by a higher one")] += int(contradicted.sum())
     return Judged(query[first], document[first], best, similar, absent)

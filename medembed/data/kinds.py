@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from medembed.data.config import HoldBackConfig
 from medembed.data.duplicates import Flags, Ints, Texts, mark
 from medembed.errors import DataError
+from medembed.language import tr
 from medembed.schema import ALL_SPLITS, HELD_BACK, SPLITS, WEAK
 
 FEWEST_HELD_BACK = 10  # test queries; fewer say nothing
@@ -71,16 +72,23 @@ def check_held_back(
         count = int((kinds.is_back & is_of).sum())
         if count and not (kept & (split == position)).any():
             raise DataError(
-                f"{named}: no query is left in the {name} split, as all {count:,} of it are of "
-                "that kind; hold back another."
+                "{keys}: no query is left in the {split} split, as all {count:,} of it are of "
+                "that kind; hold back another.",
+                keys=named,
+                split=name,
+                count=count,
             )
     for kind, flags in kinds.back.items():
         count = int((flags & measurable & (split == ALL_SPLITS.index(HELD_BACK))).sum())
         if count < FEWEST_HELD_BACK:
             raise DataError(
-                f"splits.hold_back.{kind}={getattr(config, kind)}: {count} queries of that kind "
-                f"fall into the test split, expected {FEWEST_HELD_BACK} or more; raise "
-                "splits.test, or hold back another."
+                "splits.hold_back.{kind}={value}: {count} queries of that kind fall into the "
+                "test split, expected {fewest} or more; raise splits.test, or hold "
+                "back another.",
+                kind=kind,
+                value=getattr(config, kind),
+                count=count,
+                fewest=FEWEST_HELD_BACK,
             )
 
 
@@ -88,11 +96,18 @@ def _explain_unknown(kind: str, rows: pa.Table, config: HoldBackConfig) -> str:
     """Return the sentence that no query is of this kind, and which kinds there are."""
     values = pc.list_flatten(rows["tags"]) if kind == "tag" else rows["language"]
     counts = Counter(values.to_pylist()).most_common()
-    shown = [f"{value} ({count:,})" for value, count in counts[:_SHOWN]]
-    more = [f"{len(counts) - _SHOWN} more"] if len(counts) > _SHOWN else []
+    shown = [
+        tr("{value} ({count:,})", value=value, count=count) for value, count in counts[:_SHOWN]
+    ]
+    more = [tr("{count} more", count=len(counts) - _SHOWN)] if len(counts) > _SHOWN else []
     there = (
-        f"there are {', '.join([*shown, *more])}"
+        tr("there are {kinds}", kinds=", ".join([*shown, *more]))
         if shown
-        else "there is none; source.columns.tags names columns"
+        else tr("there is none; source.columns.tags names columns")
     )
-    return f"splits.hold_back.{kind}: no query has the {kind} {getattr(config, kind)!r}; {there}."
+    return tr(
+        "splits.hold_back.{kind}: no query has the {kind} {value!r}; {there}.",
+        kind=kind,
+        value=getattr(config, kind),
+        there=there,
+    )

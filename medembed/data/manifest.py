@@ -11,6 +11,7 @@ from medembed.data.read_pass import PLACES_KEPT
 from medembed.data.recipe import Recipe
 from medembed.data.resolve import Resolved
 from medembed.facts import TextFacts
+from medembed.language import to_translate
 from medembed.lineage import DatasetManifest, Origin
 from medembed.schema import content_hash
 
@@ -48,7 +49,7 @@ def describe_build(
         dropped={rule: count for rule, count in sorted(dropped.items()) if count},
         bad_rows=tuple(bad_rows[:PLACES_KEPT]),
         rows=rows,
-        length_unit="words" if recipe.tokenizer is None else "tokens",
+        length_unit=to_translate("words") if recipe.tokenizer is None else to_translate("tokens"),
         length_every=length_every(resolved),
         tokenizer=None if recipe.tokenizer is None else content_hash(recipe.tokenizer)[:16],
         documents=_describe_texts(written, "documents"),
@@ -68,9 +69,13 @@ def _count(recipe: Recipe, resolved: Resolved, rows: dict[str, int]) -> dict[str
     """Return how many documents, queries, judgments and, if documents are cut, chunks are kept."""
     corpus = sum(count for name, count in rows.items() if name.startswith("corpus"))
     queries = sum(count for name, count in rows.items() if name.startswith("queries"))
-    counts = {"documents": corpus, "queries": queries, "judgments": resolved.qrels.num_rows}
+    counts = {
+        to_translate("documents"): corpus,
+        to_translate("queries"): queries,
+        to_translate("judgments"): resolved.qrels.num_rows,
+    }
     if recipe.source.chunk_words is not None:
-        counts["chunks"] = corpus
+        counts[to_translate("chunks")] = corpus
         counts["documents"] = int(np.count_nonzero(resolved.documents["keep"].to_numpy()))
     return counts
 

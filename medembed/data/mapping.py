@@ -20,6 +20,7 @@ from medembed.data.column_names import (
 )
 from medembed.data.reading import ColumnsConfig, ReadingConfig
 from medembed.errors import DataError
+from medembed.language import tr
 
 Paths = tuple[str, ...]
 # Lists of objects with docid, title and text, as Tevatron has them: which fields of each object are
@@ -80,8 +81,13 @@ class Mapping:
         """Return the mapping on one line for people."""
         roles = ", ".join(f"{role} = {' + '.join(paths)}" for role, paths in self.columns if paths)
         unused = self.unused(self.names)
-        rest = f"; not used: {show_columns(unused, is_header=False)}" if unused else ""
-        return f"read as {self.shape}: {roles or 'by their fields'}{rest}"
+        shown = show_columns(unused, is_header=False)
+        return tr(
+            "read as {shape}: {roles}{rest}",
+            shape=self.shape,
+            roles=roles or tr("by their fields"),
+            rest=tr("; not used: {columns}", columns=shown) if unused else "",
+        )
 
 
 def find_mapping(
@@ -96,23 +102,28 @@ def find_mapping(
         starts = {*paths, *(path.split(".")[0] for path in paths)}
         if role not in _MAY_BE_RARE and starts.isdisjoint(names):
             absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
-            raise DataError(f"{source.path}: {absent}")
+            raise DataError("{place}: {fault}", place=source.path, fault=absent)
     shape = _find_shape(names, declared, source)
     if shape is None:
         raise DataError(_explain_no_shape(names, source, is_header))
     if shape == "parallel" and (source.query_language or source.document_language):
         raise DataError(
-            f"{source.path}: found source.query_language or source.document_language, but parallel "
-            "texts have a language by column: leave it out, and name the columns by their "
-            "languages, e.g. fr and en."
+            "{path}: found source.query_language or source.document_language, but "
+            "parallel texts have a language by column: leave it out, and name the columns by "
+            "their languages, e.g. fr and en.",
+            path=source.path,
         )
     fields = _choose_fields(shape, names, declared)
     missing = [role for role in NEEDS[shape] if not fields[role]]
     if missing:
         raise DataError(
-            f"{source.path}: columns {show_columns(names, is_header=is_header)} lack the "
-            f"{' and '.join(missing)} of {shape}; name it, e.g. "
-            f"source.columns.{missing[0]}=your_column."
+            "{path}: columns {columns} lack the {roles} of {shape}; name it, e.g. "
+            "source.columns.{role}=your_column.",
+            path=source.path,
+            columns=show_columns(names, is_header=is_header),
+            roles=tr(" and ").join(missing),
+            shape=shape,
+            role=missing[0],
         )
     read = {*_roles(shape), "document_id", "tags"}
     columns = ColumnsConfig(**{role: paths for role, paths in fields.items() if role in read})
@@ -131,15 +142,18 @@ def find_own_mapping(names: Sequence[str], source: ReadingConfig) -> Mapping:
 def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bool) -> str:
     if is_header and not are_known(names):
         asked = ask_for_header(names, SOURCE)
-        return (
-            f"{source.path}: {asked} If there is, name yours, e.g. "
-            "source.columns.query=your_column."
+        return tr(
+            "{path}: {asked} If there is, name yours, e.g. source.columns.query=your_column.",
+            path=source.path,
+            asked=asked,
         )
-    example = "your_column" if source.header else "1"
-    return (
-        f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected "
-        "query and document, triplets, sentence pairs with a score, text and label, title and "
-        f"text, or fr and en. Name yours, e.g. source.columns.query={example}."
+    return tr(
+        "{path}: columns {columns} fit no shape; expected query and document, triplets, sentence "
+        "pairs with a score, text and label, title and text, or fr and en. Name yours, e.g. "
+        "source.columns.query={example}.",
+        path=source.path,
+        columns=show_columns(names, is_header=is_header),
+        example=tr("your_column") if source.header else 1,
     )
 
 
@@ -184,9 +198,11 @@ def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: Readi
     if "query" not in declared and fold_name(_find_fields("query", names)[0]) in _FIRST_SENTENCE:
         return "scores"
     raise DataError(
-        f"{source.path}: {label!r} beside query and document may judge the pair or be its "
-        f"class; set source.columns.score={label} if it is a score, or source.shape=pairs if "
-        "every row is a positive pair."
+        "{path}: {label!r} beside query and document may judge the pair or be its "
+        "class; set source.columns.score={label} if it is a score, or source.shape=pairs "
+        "if every row is a positive pair.",
+        path=source.path,
+        label=label,
     )
 
 

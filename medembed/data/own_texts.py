@@ -73,7 +73,12 @@ def choose_columns(cut_source: CutSource, source: SourceConfig, columns: TextCol
         absent = [path for path in declared if path in seen.absent]
         if absent and seen.names:
             fault = explain_absent(role, absent[0], seen.names, OWN_TEXTS, is_header=is_header)
-            raise DataError(f"{source.path}: {fault} Name yours: columns.{role}=...")
+            raise DataError(
+                "{path}: {fault} Name yours: columns.{role}=...",
+                path=source.path,
+                fault=fault,
+                role=role,
+            )
     return find_columns(seen.names, columns, source.path, is_header=is_header)
 
 
@@ -91,11 +96,20 @@ def find_columns(
             chosen[role] = (name,)
         elif is_header and not are_known(names):
             asked = ask_for_header(names, OWN_TEXTS)
-            raise DataError(f"{path}: {asked} If there is, name yours: columns.{role}=...")
+            raise DataError(
+                "{path}: {asked} If there is, name yours: columns.{role}=...",
+                path=path,
+                asked=asked,
+                role=role,
+            )
         else:
             raise DataError(
-                f"{path}: no column for the {role} ({', '.join(accepted)}); found "
-                f"{show_columns(names, is_header=is_header)}. Name yours: columns.{role}=..."
+                "{path}: no column for the {role} ({accepted}); found {columns}. Name "
+                "yours: columns.{role}=...",
+                path=path,
+                role=role,
+                accepted=", ".join(accepted),
+                columns=show_columns(names, is_header=is_header),
             )
     are_declared = columns.id and columns.text
     fields = ColumnsConfig(document_id=chosen["id"], document=chosen["text"])
@@ -138,7 +152,7 @@ class CopyTexts:
         size = 0
         for line, record in parse_part(part, self.source, self.mapping, late):
             if isinstance(record, BadRow):
-                raise DataError(f"{locate(part, line)}: {record.fault}")
+                raise DataError("{place}: {fault}", place=locate(part, line), fault=record.fault)
             (document,) = record.documents
             text = clean_text(document.text)
             if document.document_id is None:

@@ -25,6 +25,7 @@ from medembed.data.shapes import (
     scored,
 )
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, SPLITS
 
@@ -51,6 +52,12 @@ _OTHER_SPLITS = {
     "eval": "dev",
     "testing": "test",
 }
+_COMMA_AFTER_POINT = to_translate(
+    "{path!r} has a decimal comma, but a point in {place}; write one of them in the whole column."
+)
+_POINT_AFTER_COMMA = to_translate(
+    "{path!r} has a decimal point, but a comma in {place}; write one of them in the whole column."
+)
 # columns of unknown names that a part notes: rows whose keys are data have one each
 _MOST_UNKNOWN = 100
 
@@ -84,15 +91,23 @@ class LateColumns:
                 self.unused.append(name.encode(errors="replace").decode())
 
     def _check_known(self, names: list[str], line: int) -> None:
-        what = f"{locate(self.part, line)}: no row before has {' and '.join(map(repr, names))}"
+        what = tr(
+            "{place}: no row before has {columns}",
+            place=locate(self.part, line),
+            columns=tr(" and ").join(map(repr, names)),
+        )
         try:
             wider = self.find([*self.mapping.names, *names])
         except DataError as fault:
-            raise DataError(f"{what}: {fault}") from None
+            raise DataError("{place}: {fault}", place=what, fault=fault) from None
         if (wider.shape, wider.columns) != (self.mapping.shape, self.mapping.columns):
             raise DataError(
-                f"{what}, with which rows would be {wider.describe()}; those before are "
-                f"{self.mapping.describe()}. Say which: {self.mapping.keys.choice}."
+                "{what}, with which rows would be {columns}; those before are {before}. Say "
+                "which: {choice}.",
+                what=what,
+                columns=wider.describe(),
+                before=self.mapping.describe(),
+                choice=tr(self.mapping.keys.choice),
             )
 
     def describe(self, row: Fields) -> str:
@@ -101,7 +116,7 @@ class LateColumns:
         if not names:
             return ""
         shown = show_columns(names, is_header=False)
-        return f" The row has columns that the first rows lack: {shown}."
+        return tr(" The row has columns that the first rows lack: {columns}.", columns=shown)
 
 
 class _DecimalSigns:
@@ -121,11 +136,8 @@ class _DecimalSigns:
             self._lines.setdefault(sign, line)
             before = min(self._lines.values())
             if before != self._lines[sign]:
-                signs = ("comma", "point") if sign == "," else ("point", "comma")
-                raise ValueError(
-                    f"{path!r} has a decimal {signs[0]}, but a {signs[1]} in "
-                    f"{locate(self.part, before)}; write one of them in the whole column."
-                )
+                message = _COMMA_AFTER_POINT if sign == "," else _POINT_AFTER_COMMA
+                raise ValueError(tr(message, path=path, place=locate(self.part, before)))
 
 
 def parse_part(
@@ -160,8 +172,11 @@ def to_record(
     for document in record.documents:
         if document.document_id and CHUNK_MARK in document.document_id:
             raise ValueError(
-                f"document id {show_id(document.document_id)!r} holds {CHUNK_MARK!r}, which marks "
-                "chunks; rename it."
+                tr(
+                    "document id {name!r} holds {mark!r}, which marks chunks; rename it.",
+                    name=show_id(document.document_id),
+                    mark=CHUNK_MARK,
+                )
             )
     return record
 
@@ -173,7 +188,9 @@ def _find_split(fields: Fields, mapping: Mapping, of_file: str | None) -> str | 
         return None
     name = _OTHER_SPLITS.get(named.lower(), named.lower())
     if name not in SPLITS:
-        is_of_file = named == of_file
-        what = f"split {of_file!r}" if is_of_file else f"{mapping.columns.split[0]!r} is no split"
-        raise ValueError(f"{what}; expected train, dev (validation) or test.")
+        if named == of_file:
+            message = to_translate("split {name!r}; expected train, dev (validation) or test.")
+            raise ValueError(tr(message, name=of_file))
+        message = to_translate("{path!r} is no split; expected train, dev (validation) or test.")
+        raise ValueError(tr(message, path=mapping.columns.split[0]))
     return name

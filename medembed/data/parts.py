@@ -16,6 +16,7 @@ from medembed.data.formats.table import FORMATS, format_of, format_of_file
 from medembed.data.formats.text import TEXT
 from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
+from medembed.language import tr
 from medembed.storage import StoredFile
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,10 @@ def log_encodings(parts: Sequence[Part]) -> None:
         if part.encoding != UTF8:
             files.setdefault(part.encoding, set()).add(part.uri)
     for encoding, uris in files.items():
-        more = f" (and {len(uris) - 1:,} more files)" if len(uris) > 1 else ""
-        logger.info("%s%s: read as %s", min(uris), more, encoding)
+        count = len(uris) - 1
+        more = tr(" (and {count:,} more files)", count=count) if count else ""
+        place = min(uris) + more
+        logger.info(tr("{place}: read as {encoding}", place=place, encoding=encoding))
 
 
 def read_part(part: Part, source: SourceConfig) -> Rows:
@@ -76,8 +79,9 @@ def check_one_format(parts: Sequence[Part], config: SourceConfig) -> None:
     names = sorted({part.format for part in parts})
     if len(names) > 1:
         raise DataError(
-            f"{config.path}: files of several formats ({', '.join(names)}); name those of one, "
-            "e.g. folder/*.jsonl."
+            "{path}: files of several formats ({names}); name those of one, e.g. folder/*.jsonl.",
+            path=config.path,
+            names=", ".join(names),
         )
 
 
@@ -87,15 +91,16 @@ def _choose_format(config: SourceConfig, file: StoredFile) -> Format:
         return FORMATS[config.format]
     form = format_of_file(file.uri)
     if form is None or (form is TEXT and looks_like_qrels(file.uri)):
-        raise DataError(f"{file.uri}: {_explain_unknown(file.uri)}")
+        raise DataError("{place}: {fault}", place=file.uri, fault=_explain_unknown(file.uri))
     return form
 
 
 def _explain_unknown(uri: str) -> str:
     if looks_like_qrels(uri):
-        return ONLY_QRELS
+        return tr(ONLY_QRELS)
     endings = itertools.chain.from_iterable(form.endings for form in FORMATS.values())
-    return (
-        f"unknown file type; expected {', '.join(endings)} (or .gz of them): name the files, e.g. "
-        "folder/*.jsonl, or source.format."
+    return tr(
+        "unknown file type; expected {endings} (or .gz of them): name the files, e.g. "
+        "folder/*.jsonl, or source.format.",
+        endings=", ".join(endings),
     )

@@ -17,6 +17,7 @@ from medembed.data.reading import Quoting
 from medembed.data.row_values import key_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
+from medembed.language import tr
 
 _TEXT_NAMES = (*NAMES["query"], "text")
 _ID_NAMES = (*NAMES["query_id"], "_id", "id")
@@ -41,11 +42,14 @@ def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
     for asked in _read(uri, quoting):
         if asked.name in queries:
             raise DataError(
-                f"{asked.place}: its query id stands in a row before, too; ids name one query each."
+                "{place}: its query id stands in a row before, too; ids name one query each.",
+                place=asked.place,
             )
         queries[asked.name] = asked.text
     if not queries:
-        raise DataError(f"{uri}: no query there; expected one a line, or rows with a query.")
+        raise DataError(
+            "{uri}: no query there; expected one a line, or rows with a query.", uri=uri
+        )
     return queries
 
 
@@ -58,7 +62,9 @@ def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
     cut_source = find_parts(source)
     form = FORMATS[cut_source.format]
     if form is TEXT or form.read_records is not None:
-        raise DataError(f"{uri}: looks like {cut_source.format}; expected queries.")
+        raise DataError(
+            "{uri}: looks like {format}; expected queries.", uri=uri, format=cut_source.format
+        )
     for part in cut_source.parts:
         if part.kind in ("rows", "queries"):
             yield from _read_part(part, source)
@@ -84,7 +90,7 @@ def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
             name = first_known(_ID_NAMES, row) if source.header else "1"
             own_id = key_at(row, [name] if name is not None else [])
         except ValueError as fault:
-            raise DataError(f"{file}:{line}: {fault}") from None
+            raise DataError("{place}: {fault}", place=f"{file}:{line}", fault=fault) from None
         yield _Asked(f"{file}:{line}", own_id or str(line), text)
 
 
@@ -99,17 +105,20 @@ def _has_header(part: Part, source: SourceConfig) -> bool:
     if part.format == TSV.name and len(cells) == 2:
         return False
     raise DataError(
-        f"{part.uri}: its first line names no column of queries ({_ACCEPTED}) among {len(cells)}; "
-        "put such names above the rows, or give a TSV of ids and texts."
+        "{uri}: its first line names no column of queries ({names}) among "
+        "{count}; put such names above the rows, or give a TSV of ids and texts.",
+        uri=part.uri,
+        names=_ACCEPTED,
+        count=len(cells),
     )
 
 
 def _text_of(row: Fields, *, has_header: bool) -> str:
     """Return the row's query. Raises ValueError with the fault, never the text."""
     if not has_header and len(row) != 2:
-        raise ValueError(f"found {len(row)} cells; expected an id and a text.")
+        raise ValueError(tr("found {count} cells; expected an id and a text.", count=len(row)))
     name = first_known(_TEXT_NAMES, row) if has_header else "2"
     text = row[name] if name is not None else None
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"missing or empty query; accepted names: {_ACCEPTED}.")
+        raise ValueError(tr("missing or empty query; accepted names: {names}.", names=_ACCEPTED))
     return text.strip()

@@ -18,6 +18,7 @@ from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import locate
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 from medembed.schema import content_hash
 from medembed.spelling import both_keys
 
@@ -48,6 +49,13 @@ SCHEMAS = {"documents": DOCUMENTS, "queries": QUERIES, "judgments": JUDGMENTS}
 _BYTES_PER_FILE = 16 << 20  # what a worker holds at a time
 _BYTES_PER_ROW = 500  # of keys beside a text, about
 PLACES_KEPT = 20
+# rules that leave a text out, by fault and kind
+_LEFT_OUT = {
+    ("empty", "document"): to_translate("empty document"),
+    ("empty", "query"): to_translate("empty query"),
+    ("over-long", "document"): to_translate("over-long document"),
+    ("over-long", "query"): to_translate("over-long query"),
+}
 
 
 class StagePart:
@@ -73,7 +81,7 @@ class StagePart:
         count = 0
         for line, record in self._records(part, late):
             if isinstance(record, BadRow):
-                rows.leave_out(f"{locate(part, line)}: {record.fault}")
+                rows.leave_out(tr("{place}: {fault}", place=locate(part, line), fault=record.fault))
                 continue
             count += 1
             rows.add(record, line)
@@ -141,9 +149,10 @@ class _StagedRows:
         """Count a bad row. Raises DataError unless such rows are to be skipped."""
         if not self.source.skip_bad_rows:
             raise DataError(
-                f"{fault} Fix it, or leave such rows out with source.skip_bad_rows=true."
+                "{fault} Fix it, or leave such rows out with source.skip_bad_rows=true.",
+                fault=fault,
             )
-        self.dropped["malformed row"] += 1
+        self.dropped[to_translate("malformed row")] += 1
         if len(self.bad) < PLACES_KEPT:
             self.bad.append(fault)
 
@@ -157,7 +166,7 @@ class _StagedRows:
             named = judgment.document
             document_id = named if isinstance(named, str) else documents[named]
             if query_id is None or document_id is None:
-                self.dropped["judgment of a text that was left out"] += 1
+                self.dropped[to_translate("judgment of a text that was left out")] += 1
                 continue
             self._add_judgment(
                 query_id=query_id,
@@ -185,7 +194,7 @@ class _StagedRows:
         text = clean_text(row.text)
         fault = fault_of(text, self.source.max_characters)
         if fault is not None:
-            self.dropped[f"{fault} {kind}"] += 1
+            self.dropped[_LEFT_OUT[fault, kind]] += 1
             return None
         content = content_hash(text)
         spelling, words = both_keys(text)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from medembed.config import Config, InputUri
+from medembed.language import tr
 
 AUTO = "auto"
 Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents", "parallel"]
@@ -46,7 +47,7 @@ def _check_encoding(name: str) -> str:
         "".encode(name)
     except LookupError:
         raise ValueError(
-            "expected auto or an encoding of text that Python knows, e.g. windows-1252"
+            tr("expected auto or an encoding of text that Python knows, e.g. windows-1252")
         ) from None
     return "UTF-8" if codecs.lookup(name).name == "utf-8" else name
 
@@ -198,10 +199,16 @@ class ReadingConfig(Config):
     def _check(self) -> Self:
         if self.chunk_words is not None and self.chunk_overlap >= self.chunk_words:
             raise ValueError(
-                f"chunk_overlap: found {self.chunk_overlap}, expected less than chunk_words"
+                tr(
+                    "chunk_overlap: found {words}, expected less than chunk_words",
+                    words=self.chunk_overlap,
+                )
             )
         if self.score_range[0] >= self.score_range[1]:
             raise ValueError(
-                f"score_range: found {list(self.score_range)}, expected [lowest, highest]"
+                tr(
+                    "score_range: found {range}, expected [lowest, highest]",
+                    range=list(self.score_range),
+                )
             )
         return self

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
+from medembed.data.dataset import format_rules
 from medembed.data.duplicates import (
     Flags,
     Ints,
@@ -21,10 +22,12 @@ from medembed.data.duplicates import (
     mark,
     positions,
 )
-from medembed.data.grouping import Memory, Placement, place_texts
+from medembed.data.grouping import Placement, place_texts
 from medembed.data.judgments import Judged, Staged, join_judgments
 from medembed.data.kinds import check_held_back, find_kinds, has_tag
+from medembed.data.memory import Memory
 from medembed.errors import DataError
+from medembed.language import to_translate
 from medembed.schema import ALL_SPLITS, HELD_OUT, QRELS, WEAK
 
 
@@ -63,18 +66,17 @@ def resolve(
     dropped: Counter[str] = Counter()
     documents, queries = _merge(staged, memory, places or (None, None), dropped)
     if is_listing:
-        dropped["document repeated"] += staged.documents.num_rows - len(documents.met)
+        dropped[to_translate("document repeated")] += staged.documents.num_rows - len(documents.met)
     several = _several_labels(staged.documents, documents)
-    dropped["text with several classes"] += int(several.sum())
+    dropped[to_translate("text with several classes")] += int(several.sum())
     judged = join_judgments(staged.judgments, queries, documents, dropped)
 
     kinds = find_kinds(staged.queries, queries, config.hold_back)
     placed = place_texts(staged, queries, documents, judged, config, memory, kinds)
-    for reason, count in placed.held.items():
-        dropped[f"held out: {reason}"] += count
+    dropped.update(placed.held)
 
     asked = mark(judged.query[judged.links], len(queries.ids))
-    dropped["query without a positive"] += int((~asked).sum())
+    dropped[to_translate("query without a positive")] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
     positive = (judged.score > 0) & ~placed.judgment_held
     has_positive = mark(judged.query[positive], len(queries.ids))
@@ -84,7 +86,7 @@ def resolve(
 
     keep_documents = ~several
     if not keep_documents.any():
-        raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
+        raise DataError("no usable row found; left out: {rules}.", rules=format_rules(+dropped))
     return Resolved(
         _document_lines(documents, keep_documents, placed),
         _query_lines(staged.queries, queries, keep_queries, placed),
@@ -107,10 +109,12 @@ def _merge(
     weak = has_tag(staged.queries["tags"], WEAK)
     none = np.zeros(staged.documents.num_rows, dtype=bool)
     documents, merged = distinct_texts(
-        staged.documents, "document", memory.document_ids, none, places[0]
+        staged.documents, to_translate("document"), memory.document_ids, none, places[0]
     )
     dropped.update(merged)
-    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, places[1])
+    queries, merged = distinct_texts(
+        staged.queries, to_translate("query"), memory.query_ids, weak, places[1]
+    )
     dropped.update(merged)
     return documents, queries
 

@@ -4,10 +4,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from medembed.data.column_names import either
 from medembed.data.rows import Fields
+from medembed.language import to_translate, tr
 
 _HEADINGS = ("heading", "title", "name", "section", "label")
 _BODIES = ("text", "body", "content", "contents")
+_TYPES = {
+    bool: to_translate("a truth value"),
+    int: to_translate("a number"),
+    float: to_translate("a number"),
+    list: to_translate("a list"),
+    dict: to_translate("an object"),
+}
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _LONGEST_TAG = 40
 _DECIMAL = re.compile(r"\s*[-+]?\d*([.,])\d+\s*")
@@ -64,8 +73,12 @@ def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
         return None
     if len(objects) < len(items):
         raise ValueError(
-            f"{path!r} is a list of {len(items)} items, {len(objects)} of them objects; "
-            "expected all."
+            tr(
+                "{path!r} is a list of {count} items, {objects} of them objects; expected all.",
+                path=path,
+                count=len(items),
+                objects=len(objects),
+            )
         )
     return objects
 
@@ -79,7 +92,13 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # what a column of integers becomes in pandas as soon as one is missing
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError(f"{paths[0]!r} is a {_type(value)}; expected a string or an integer.")
+        raise ValueError(
+            tr(
+                "{path!r} is {type}; expected a string or an integer.",
+                path=paths[0],
+                type=_type(value),
+            )
+        )
     return valid_text(str(value), paths[0])
 
 
@@ -96,7 +115,9 @@ def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
     """Return a language's code. Raises ValueError for anything else, as reports show it."""
     value = key_at(fields, paths)
     if value is not None and not _LANGUAGE.fullmatch(value):
-        raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
+        raise ValueError(
+            tr("{path!r} holds no language code such as en, fr or pt-BR.", path=paths[0])
+        )
     return value
 
 
@@ -114,9 +135,13 @@ def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
     longest = max(tags, key=len, default="")
     if len(longest) > _LONGEST_TAG:
         raise ValueError(
-            f"a tag in {' or '.join(map(repr, paths))} has {len(longest)} characters, at most "
-            f"{_LONGEST_TAG} fit: it names a kind of query in metrics and reports, so tag by a "
-            "column of kinds, not of texts."
+            tr(
+                "a tag in {columns} has {count} characters, at most {most} fit: it names a kind of "
+                "query in metrics and reports, so tag by a column of kinds, not of texts.",
+                columns=either(paths),
+                count=len(longest),
+                most=_LONGEST_TAG,
+            )
         )
     return tuple(tags)
 
@@ -150,10 +175,21 @@ def _in_list(items: list[Any], step: str) -> Any:
 def _check_text(value: Any, path: str, role: str) -> str:
     if isinstance(value, dict):
         raise ValueError(
-            f"{path!r} is an object; name a field in it for the {role}, e.g. {path}.text."
+            tr(
+                "{path!r} is an object; name a field in it for the {role}, e.g. {path}.text.",
+                path=path,
+                role=role,
+            )
         )
     if not isinstance(value, str):
-        raise ValueError(f"{path!r} is a {_type(value)}; expected text for the {role}.")
+        raise ValueError(
+            tr(
+                "{path!r} is {type}; expected text for the {role}.",
+                path=path,
+                type=_type(value),
+                role=role,
+            )
+        )
     return valid_text(value, path)
 
 
@@ -163,11 +199,12 @@ def valid_text(text: str, path: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{path!r} holds half of a surrogate pair; expected valid Unicode."
+            tr("{path!r} holds half of a surrogate pair; expected valid Unicode.", path=path)
         ) from None
     return text
 
 
 def _type(value: Any) -> str:
-    names = {bool: "truth value", int: "number", float: "number", list: "list", dict: "object"}
-    return names.get(type(value), type(value).__name__)
+    """Return a value's type with its article, for a message."""
+    name = _TYPES.get(type(value))
+    return tr(name) if name else tr("a {type}", type=type(value).__name__)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from medembed.data.column_names import LANGUAGES, NAMES
+from medembed.data.column_names import LANGUAGES, NAMES, either
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
 from medembed.data.reading import ColumnsConfig
@@ -21,6 +21,7 @@ from medembed.data.row_values import (
     value_at,
 )
 from medembed.data.rows import Document, Fields, Judgment, Query, Record
+from medembed.language import tr
 from medembed.schema import PARALLEL_MARK, WEAK, content_hash
 from medembed.spelling import words_key
 
@@ -53,7 +54,7 @@ class Row:
         """Return texts of a role that must have a field; [""] if there is nothing in it."""
         paths = getattr(self.columns, role)
         if not any(path in self.fields or self.has(path) for path in paths):
-            raise ValueError(f"no {role}: expected {' or '.join(repr(path) for path in paths)}.")
+            raise ValueError(tr("no {role}: expected {columns}.", role=role, columns=either(paths)))
         return texts_at(self.fields, paths, role, self.source.join) or [""]
 
     def has(self, path: str) -> bool:
@@ -127,8 +128,13 @@ def by_similarity(row: Row, document: int | str) -> Judgment:
     score = read_number(value_at(row.fields, path), path)
     if not low <= score <= high:
         raise ValueError(
-            f"score {score:g} is outside {low:g} to {high:g}; name the scale, e.g. "
-            "source.score_range=[0,5], or set source.shape=pairs if it is no similarity."
+            tr(
+                "score {score:g} is outside {low:g} to {high:g}; name the scale, e.g. "
+                "source.score_range=[0,5], or set source.shape=pairs if it is no similarity.",
+                score=score,
+                low=low,
+                high=high,
+            )
         )
     similarity = (score - low) / (high - low)
     grade = similarity if similarity >= row.source.positive_from else 0.0
@@ -140,7 +146,7 @@ def classed(row: Row) -> Record:
     label = key_at(row.fields, row.columns.label)
     if label is None:
         path = row.columns.label[0]
-        raise ValueError(f"missing or empty {path!r}; a text needs its class.")
+        raise ValueError(tr("missing or empty {path!r}; a text needs its class.", path=path))
     document = row.document(row.text("document", "text"))
     return Record((replace(document, label=label, split=row.split),))
 
@@ -214,7 +220,7 @@ def own_text(row: Row) -> Record:
     is_odd = not set(row.mapping.names).issuperset(row.fields)
     for role, paths in (("id", columns.document_id), ("text", columns.document)):
         if row.mapping.names and is_odd and not any(map(row.has, paths)):
-            raise ValueError(f"no {role}: expected {' or '.join(map(repr, paths))}.")
+            raise ValueError(tr("no {role}: expected {columns}.", role=role, columns=either(paths)))
     texts = texts_at(row.fields, columns.document, "text", row.source.join)
     text = only(texts or [""], columns.document[0], "text")
     return Record((Document(text, key_at(row.fields, columns.document_id)),))
@@ -251,7 +257,14 @@ def _passages(row: Row, role: str) -> list[_Passage] | None:
 def only(texts: list[str], path: str, role: str) -> str:
     """Return the one text of a list. Raises ValueError if there are several."""
     if len(texts) > 1:
-        raise ValueError(f"{path!r} is a list of {len(texts)}; a row has one {role}.")
+        raise ValueError(
+            tr(
+                "{path!r} is a list of {count}; a row has one {role}.",
+                path=path,
+                count=len(texts),
+                role=role,
+            )
+        )
     return texts[0]
 
 
@@ -261,7 +274,7 @@ def read_number(value: Any, name: str) -> float:
             value = value.replace(",", ".")
         number = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name!r} is not a number.") from None
+        raise ValueError(tr("{name!r} is not a number.", name=name)) from None
     if not math.isfinite(number):
-        raise ValueError(f"{name!r} is not a finite number.")
+        raise ValueError(tr("{name!r} is not a finite number.", name=name))
     return number

@@ -103,7 +103,7 @@ def test_the_newest_file_has_the_last_word_on_an_id_and_its_judgments_stay(tmp_p
     assert texts == {f"d{n}": "new text" if n == 3 else f"old text {n}" for n in range(20)}
     assert second.qrels() == first.qrels()
     assert second.manifest.dropped["document text edited"] == 1
-    assert "1 document texts edited" in describe_growth(first, second)
+    assert "1 document text edited" in describe_growth(first, second)
 
 
 def test_files_of_one_drop_may_have_other_columns(tmp_path: Path):

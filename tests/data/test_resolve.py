@@ -2,8 +2,8 @@ import pyarrow as pa
 import pytest
 
 from medembed.data.config import SplitConfig
-from medembed.data.grouping import Memory
 from medembed.data.judgments import Staged
+from medembed.data.memory import Memory
 from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
 from medembed.errors import DataError

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medembed.data.config import SplitConfig
-from medembed.data.grouping import JOINS, LEAK, WEAK_TEST, Memory
+from medembed.data.grouping import JOINS, LEAK, WEAK_TEST
 from medembed.data.judgments import Staged
+from medembed.data.memory import Memory
 from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.splits import split_of

@@ -49,8 +49,8 @@ def _find(config: ReadingConfig, list_files: ListFiles) -> CutSource | None:
         parts += _cut(file, config.encoding)
     if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
         raise DataError(
-            f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and "
-            "qrels/*.tsv."
+            "{path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv.",
+            path=config.path,
         )
     return CutSource("beir", tuple(parts), identify(files, config.path))
 

@@ -15,12 +15,20 @@ from medembed.data.formats.lines import LONGEST_LINE, TextFile
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError
+from medembed.language import to_translate, tr
 
-ONLY_QRELS = (
+ONLY_QRELS = to_translate(
     "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's "
     "form or BEIR's) beside corpus.jsonl and queries.jsonl."
 )
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
+# what the csv module says, in its words
+_CUT_OFF = to_translate("unexpected end of data")
+_CSV_FAULTS = (
+    to_translate("',' expected after '\"'"),
+    to_translate("';' expected after '\"'"),
+    to_translate("'\t' expected after '\"'"),
+)
 _QRELS = ["query-id", "corpus-id", "score"]
 _TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
 # for one within a line, which the csv module refuses outside quotes; no decoded text has it
@@ -102,8 +110,11 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
             cells = next(reader, None)
         except csv.Error as error:
             raise DataError(
-                f"{uri}:{number}: not valid CSV: {error}; {_mend_quotes(taken)}"
-            ) from None
+                "{place}: not valid CSV: {error}; {advice}",
+                place=f"{uri}:{number}",
+                error=tr(str(error)),
+                advice=_mend_quotes(taken),
+            ) from error
         if cells is None:
             return
         if cells:
@@ -114,10 +125,12 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
 
 def _mend_quotes(lines: Iterable[str]) -> str:
     if any('\\"' in line for line in lines):
-        return "double the quotes in quoted cells instead of escaping them (R: qmethod='double')."
-    return (
-        f"check the quotes from this line on, or set {_RAW} if quotes are characters like "
-        "any other."
+        return tr(
+            "double the quotes in quoted cells instead of escaping them (R: qmethod='double')."
+        )
+    return tr(
+        "check the quotes from this line on, or set {key} if quotes are characters like any other.",
+        key=_RAW,
     )
 
 
@@ -128,9 +141,12 @@ def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
         width = width or row.lines[0].count("\t")
         if len(row.lines) > 1 and all(line.count("\t") == width for line in row.lines):
             raise DataError(
-                f"{uri}:{row.number}: a quote opens a cell that goes over {len(row.lines)} lines, "
-                f"each of which would be a row by itself; set {_RAW} if quotes are characters like "
-                "any other, quoting=minimal if the cell is one."
+                "{place}: a quote opens a cell that goes over {count} lines, each of "
+                "which would be a row by itself; set {key} if quotes are characters like any "
+                "other, quoting=minimal if the cell is one.",
+                place=f"{uri}:{row.number}",
+                count=len(row.lines),
+                key=_RAW,
             )
         yield row
 
@@ -140,7 +156,7 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: ReadingConfig, file: T
     if first is None:
         return
     if part.kind == "rows" and source.header and are_qrels(first.cells):
-        raise DataError(f"{part.uri}: {ONLY_QRELS}")
+        raise DataError("{place}: {fault}", place=part.uri, fault=tr(ONLY_QRELS))
     names = _names_without_header(first.cells, part, source)
     if not names:
         names = _header([name.strip() for name in first.cells], f"{part.uri}:{first.number}", file)
@@ -170,12 +186,14 @@ def are_qrels(first: list[str]) -> bool:
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:
     """Return the names of columns; one without a name, as pandas writes its index, is not read."""
     if not _are_valid(names):
-        raise DataError(f"{place}: {damaged(file.encoding)}")
+        raise DataError("{place}: {fault}", place=place, fault=damaged(file.encoding))
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise DataError(
-            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, "
-            "or say that there is none (header=false)."
+            "{place}: the header has a name twice; give each of its {count} columns its own, "
+            "or say that there is none (header=false).",
+            place=place,
+            count=len(names),
         )
     return names
 
@@ -186,8 +204,15 @@ def _to_fields(
     """Return a row by the names of its columns; `position` counts rows from 1."""
     if len(cells) != len(names):
         are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
-        advice = " Leave out the row names (R: row.names=FALSE)." if are_named else ""
-        return BadRow(f"found {len(cells)} cells, expected {len(names)} as in the header.{advice}")
+        advice = tr(" Leave out the row names (R: row.names=FALSE).") if are_named else ""
+        return BadRow(
+            tr(
+                "found {count} cells, expected {expected} as in the header.{advice}",
+                count=len(cells),
+                expected=len(names),
+                advice=advice,
+            )
+        )
     if not _are_valid(cells):
         return BadRow(damaged(file.encoding))
     return {name: cell for name, cell in zip(names, cells, strict=True) if name}
@@ -212,10 +237,11 @@ def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
         first = next(rows, None)
         last = next(iter(deque(rows, maxlen=1)), first)
     except DataError as error:
-        return "its last cell breaks off" if "unexpected end of data" in str(error) else None
+        is_cut = str(error.__cause__) == _CUT_OFF
+        return tr("its last cell breaks off") if is_cut else None
     # without a header a row is no BadRow for having fewer cells
     is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
-    return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
+    return tr("its last row breaks off") if is_short or isinstance(last, BadRow) else None
 
 
 CSV = Format(

@@ -15,6 +15,7 @@ from medembed.data.formats.encodings import (
 from medembed.data.formats.lines import TextFile, open_unpacked
 from medembed.data.rows import BadRow
 from medembed.errors import DataError
+from medembed.language import tr
 
 
 @dataclass
@@ -63,11 +64,17 @@ def find_encoding(uri: str) -> str:
     encoding = guess_encoding(other.sample)
     if in_utf8.count:
         raise DataError(
-            f"{uri}: two encodings: line {in_utf8.first} is UTF-8, line {other.first} "
-            f"{encoding or 'is not'}; write all lines in one."
+            "{uri}: two encodings: line {in_utf8} is UTF-8, line {other} {encoding}; write "
+            "all lines in one.",
+            uri=uri,
+            in_utf8=in_utf8.first,
+            other=other.first,
+            encoding=encoding or tr("is not"),
         )
     if encoding not in (EXCEL, LATIN_9):
-        raise DataError(f"{uri}:{other.first}: not UTF-8; {advise(encoding)}")
+        raise DataError(
+            "{place}: not UTF-8; {advice}", place=f"{uri}:{other.first}", advice=advise(encoding)
+        )
     return encoding
 
 

@@ -4,6 +4,8 @@ import re
 
 from charset_normalizer import from_bytes
 
+from medembed.language import to_translate, tr
+
 UTF8 = "UTF-8"
 EXCEL = "Windows-1252"  # what Excel writes in Western Europe; Latin-1 is a part of it
 LATIN_9 = "ISO-8859-15"
@@ -15,19 +17,21 @@ _MARKS = {
     b"\xfe\xff": "UTF-16",
 }
 _NO_TEXT = {
-    rb"\x1f\x8b": "compressed by gzip; give it a name that ends in .gz.",
-    rb"BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd": (
+    rb"\x1f\x8b": to_translate("compressed by gzip; give it a name that ends in .gz."),
+    rb"BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd": to_translate(
         "compressed; unpack it, or compress it by gzip."
     ),
-    rb"PK\x03\x04": (
+    rb"PK\x03\x04": to_translate(
         "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8."
     ),
-    rb"\xd0\xcf\x11\xe0": "an Excel or Word file; save it as CSV UTF-8.",
-    rb"PAR1\x15": "Parquet; give it a name that ends in .parquet.",
-    rb"version https://git-lfs\.": (
+    rb"\xd0\xcf\x11\xe0": to_translate("an Excel or Word file; save it as CSV UTF-8."),
+    rb"PAR1\x15": to_translate("Parquet; give it a name that ends in .parquet."),
+    rb"version https://git-lfs\.": to_translate(
         "a Git LFS pointer instead of the file; fetch that with git lfs pull."
     ),
-    rb"(?i)\s*<(!doctype )?html": "a web page instead of the file; download that itself.",
+    rb"(?i)\s*<(!doctype )?html": to_translate(
+        "a web page instead of the file; download that itself."
+    ),
 }
 # Python's codecs by names that iconv knows, too.
 _NAMES = {
@@ -54,7 +58,8 @@ _OE = re.compile(rb"(?i)[a-z]\xbd[a-z]")  # of cœur in Latin-9; no ½ of Window
 
 def explain_start(start: bytes) -> str | None:
     """Say what is wrong with a file that starts like this; None if it may be text."""
-    return next((fault for mark, fault in _NO_TEXT.items() if re.match(mark, start)), None)
+    faults = (fault for mark, fault in _NO_TEXT.items() if re.match(mark, start))
+    return next(map(tr, faults), None)
 
 
 def wide_encoding(start: bytes) -> str | None:
@@ -76,17 +81,25 @@ def has_old_line_ends(start: bytes) -> bool:
 
 def advise(encoding: str | None) -> str:
     """Say what to do about text in another encoding than UTF-8; None is an unknown one."""
-    name = encoding or "ENCODING"
-    looks_like = f"looks like {encoding}" if encoding else "find out its encoding (file -i)"
-    return (
-        f"{looks_like}: set source.encoding={name} (encode: columns.encoding), or convert the "
-        f"file: iconv -f {name} -t UTF-8."
+    if encoding is None:
+        return tr(
+            "find out its encoding (file -i): set source.encoding=ENCODING (encode: "
+            "columns.encoding), or convert the file: iconv -f ENCODING -t UTF-8."
+        )
+    return tr(
+        "looks like {encoding}: set source.encoding={encoding} (encode: columns.encoding), or "
+        "convert the file: iconv -f {encoding} -t UTF-8.",
+        encoding=encoding,
     )
 
 
 def damaged(encoding: str, place: str = "") -> str:
     """Say what to do about a row that is not in the encoding of its file."""
-    return f"not {encoding}{place}, as the file is otherwise; mend this row where it comes from."
+    return tr(
+        "not {encoding}{place}, as the file is otherwise; mend this row where it comes from.",
+        encoding=encoding,
+        place=place,
+    )
 
 
 def explain_row(row: bytes, start: bytes, place: str = "") -> str:
@@ -98,7 +111,8 @@ def explain_row(row: bytes, start: bytes, place: str = "") -> str:
     evidence = row if _is_utf8(start) else start
     if _is_mostly_utf8(start) or _is_mostly_utf8(evidence):
         return damaged(UTF8, place)
-    return f"not UTF-8{place}; {advise(guess_encoding(evidence))}"
+    advice = advise(guess_encoding(evidence))
+    return tr("not UTF-8{place}; {advice}", place=place, advice=advice)
 
 
 def guess_encoding(sample: bytes) -> str | None:

@@ -24,7 +24,7 @@ def list_files(path: str) -> list[StoredFile]:
     for place in paths_of(path):
         of_place = [file for file in storage.find_files(place) if not is_hidden(file.uri, place)]
         if not of_place:
-            raise StorageError(f"{place}: no such file.")
+            raise StorageError("{place}: no such file.", place=place)
         files.update(of_place)
     return sorted(files)
 

@@ -96,15 +96,19 @@ def _load(config: ReadingConfig) -> dict[str, Any]:
     ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{config.path}: cannot load it as a Hugging Face data set: {reason}"
+            "{path}: cannot load it as a Hugging Face data set: {reason}",
+            path=config.path,
+            reason=reason,
         ) from None
     splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     if config.hub_split is None:
         return splits
     if config.hub_split not in splits:
         raise DataError(
-            f"{config.path}: no split {config.hub_split!r}; expected source.hub_split to be "
-            f"one of {', '.join(splits)}."
+            "{path}: no split {hub_split!r}; expected source.hub_split to be one of {splits}.",
+            path=config.path,
+            hub_split=config.hub_split,
+            splits=", ".join(splits),
         )
     return {config.hub_split: splits[config.hub_split]}
 
@@ -116,7 +120,8 @@ def _name(path: str) -> tuple[str, str | None]:
     name, _, revision = path.removeprefix("hf://").removeprefix("datasets/").partition("@")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise DataError(
-            f"{path}: expected hf://organisation/name, or hf://organisation/name@revision."
+            "{path}: expected hf://organisation/name, or hf://organisation/name@revision.",
+            path=path,
         )
     return name, revision or None
 

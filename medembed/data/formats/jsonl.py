@@ -12,14 +12,23 @@ from medembed.data.formats.format import Format, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
 from medembed.data.reading import AUTO, ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
+from medembed.language import to_translate, tr
 
 PART_BYTES = 16 << 20
 _TAIL_BYTES = 1 << 20  # of a file, which hold its last line
-_EXPECTED = "Expected one object a line:"
-_BY_JQ = "Expected one object a line, as jq -c '.[]' writes them."
-_BY_COLUMNS = (
-    f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
+# what Python's json says, in its words
+_JSON_FAULTS = (
+    to_translate("Expecting value"),
+    to_translate("Expecting ',' delimiter"),
+    to_translate("Expecting ':' delimiter"),
+    to_translate("Expecting property name enclosed in double quotes"),
+    to_translate("Extra data"),
+    to_translate("Invalid \\escape"),
+    to_translate("Invalid \\uXXXX escape"),
+    to_translate("Invalid control character at"),
+    to_translate("Unterminated string starting at"),
 )
+_BY_JQ = to_translate(" Expected one object a line, as jq -c '.[]' writes them.")
 
 
 def read_json(part: Part, source: ReadingConfig) -> Rows:
@@ -66,49 +75,69 @@ def _parse(line: bytes, file: TextFile) -> Fields | BadRow:
     try:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        return BadRow(file.explain(line, f" at byte {error.start} of the line"))
+        return BadRow(file.explain(line, tr(" at byte {byte} of the line", byte=error.start)))
     except json.JSONDecodeError as error:
-        return BadRow(f"not valid JSON at column {error.colno}: {error.msg}.{_one_a_line(line)}")
+        return BadRow(
+            tr(
+                "not valid JSON at column {column}: {error}.{advice}",
+                column=error.colno,
+                error=tr(error.msg),
+                advice=_one_a_line(line),
+            )
+        )
     except ValueError:
-        return BadRow("holds a number of thousands of digits.")
+        return BadRow(tr("holds a number of thousands of digits."))
     except RecursionError:
-        return BadRow("JSON nested too deeply.")
+        return BadRow(tr("JSON nested too deeply."))
     return _as_row(row)
 
 
 def _as_row(value: Any) -> Fields | BadRow:
     if isinstance(value, dict):
         return value
-    advice = f" {_BY_JQ}" if isinstance(value, list) else ""
-    return BadRow(f"expected a JSON object, found {type(value).__name__}.{advice}")
+    advice = tr(_BY_JQ) if isinstance(value, list) else ""
+    return BadRow(
+        tr(
+            "expected a JSON object, found {type}.{advice}",
+            type=type(value).__name__,
+            advice=advice,
+        )
+    )
 
 
 def _one_a_line(line: bytes) -> str:
     """Return what to do about what only looks like JSON lines."""
     if line.lstrip().startswith(b"["):
-        return f" {_BY_JQ}"
+        return tr(_BY_JQ)
     if line.strip() == b"{":
-        return " Expected one object a line, as jq -c . writes them."
+        return tr(" Expected one object a line, as jq -c . writes them.")
     if line.lstrip().startswith(b"{'"):
-        return " Names and texts need double quotes, as json.dumps writes them."
-    return " No comma stands between lines." if line.rstrip().endswith(b"},") else ""
+        return tr(" Names and texts need double quotes, as json.dumps writes them.")
+    return tr(" No comma stands between lines.") if line.rstrip().endswith(b"},") else ""
 
 
 def _explain_object(document: Fields, source: ReadingConfig) -> str | None:
     """Return what to do about a file of one object that holds rows; None if it is a row."""
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
-        return _BY_COLUMNS
+        return tr(
+            "a table by columns. Expected one object a line: pandas writes them by "
+            "to_json(orient='records', lines=True)."
+        )
     declared = {path.split(".")[0] for path in source.columns.role_of}
     if any(name in declared or is_known(name) for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
-        return (
-            f"one object of {len(document):,} objects. {_EXPECTED} jq -c 'to_entries[] | "
-            f"{{id: .key}} + .value'."
+        return tr(
+            "one object of {count:,} objects. Expected one object a line: jq -c 'to_entries[] | "
+            "{{id: .key}} + .value'.",
+            count=len(document),
         )
     lists = [value for value in document.values() if value and isinstance(value, list)]
     if any(all(isinstance(item, dict) for item in value) for value in lists):
-        return f"one object that has its rows in a list. {_EXPECTED} jq -c '.[] | arrays[]'."
+        return tr(
+            "one object that has its rows in a list. Expected one object a line: jq -c "
+            "'.[] | arrays[]'."
+        )
     return None
 
 
@@ -158,7 +187,7 @@ def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
         stream.seek(max(size_bytes - _TAIL_BYTES, 0))
         tail = stream.read()
     if is_array:
-        return None if tail.rstrip().endswith(b"]") else "its array breaks off"
+        return None if tail.rstrip().endswith(b"]") else tr("its array breaks off")
     if uri.lower().endswith(".json"):
         return None  # it may be an object over several lines, which its reader explains
     last_line = tail.rstrip().rpartition(b"\n")[2]
@@ -167,7 +196,7 @@ def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
     try:
         json.loads(last_line)
     except ValueError:
-        return "its last line breaks off"
+        return tr("its last line breaks off")
     return None
 
 

@@ -19,6 +19,7 @@ from medembed.data.formats.encodings import (
 from medembed.data.formats.files import is_gzip
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
+from medembed.language import tr
 
 LONGEST_LINE = 64 << 20  # bytes; a longer line is no row, and would not fit in a worker
 _BOM = b"\xef\xbb\xbf"
@@ -82,7 +83,7 @@ class TextFile:
         self._sample = self.read(SAMPLE_BYTES)
         fault = explain_start(self._sample)
         if fault is not None:
-            raise DataError(f"{uri}: {fault}")
+            raise DataError("{place}: {fault}", place=uri, fault=fault)
         wide = wide_encoding(self._sample) if encoding == UTF8 else None
         self.encoding = wide or encoding
         has_cr = has_old_line_ends(self._sample)
@@ -129,7 +130,7 @@ class TextFile:
             position += len(line)
             if _is_cut(line):
                 position += self._skip_line()
-                yield number, BadRow(f"longer than {LONGEST_LINE >> 20} MiB.")
+                yield number, BadRow(tr("longer than {size} MiB.", size=LONGEST_LINE >> 20))
                 continue
             if number == 1 and not start:
                 line = line.removeprefix(_BOM)
@@ -140,11 +141,11 @@ class TextFile:
         for number, line in self.lines():
             place = f"{self.uri}:{number}"
             if isinstance(line, BadRow):
-                raise DataError(f"{place}: {line.fault}")
+                raise DataError("{place}: {fault}", place=place, fault=line.fault)
             try:
                 yield number, line.decode()
             except UnicodeDecodeError:
-                raise DataError(f"{place}: {self.explain(line)}") from None
+                raise DataError("{place}: {fault}", place=place, fault=self.explain(line)) from None
 
     def text_lines(self) -> Iterator[str]:
         """Yield all lines with their ends, for the csv module; other bytes become surrogates."""
@@ -154,8 +155,9 @@ class TextFile:
             number += 1
             if _is_cut(line):
                 raise DataError(
-                    f"{self.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected "
-                    "rows of text."
+                    "{place}: longer than {size} MiB; expected rows of text.",
+                    place=f"{self.uri}:{number}",
+                    size=LONGEST_LINE >> 20,
                 )
             if number == 1:
                 line = line.removeprefix(_BOM)
@@ -178,14 +180,24 @@ class TextFile:
             return read()
         except (EOFError, gzip.BadGzipFile, zlib.error):
             raise DataError(
-                f"{self.uri}: truncated or damaged gzip file after line {number}; fetch it again."
+                "{uri}: truncated or damaged gzip file after line {number}; fetch it again.",
+                uri=self.uri,
+                number=number,
             ) from None
         except UnicodeDecodeError:
-            raise DataError(f"{self.uri}: not {self.encoding} after line {number}.") from None
+            raise DataError(
+                "{uri}: not {encoding} after line {number}.",
+                uri=self.uri,
+                encoding=self.encoding,
+                number=number,
+            ) from None
         except OSError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(
-                f"{self.uri}: cannot read it after line {number}: {reason}"
+                "{uri}: cannot read it after line {number}: {reason}",
+                uri=self.uri,
+                number=number,
+                reason=reason,
             ) from None
 
 

@@ -16,6 +16,7 @@ from medembed.data.formats.lines import TextFile
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
+from medembed.language import to_translate
 from medembed.schema import WEAK
 from medembed.spelling import words_key
 
@@ -44,7 +45,9 @@ def read_ontology(part: Part, source: ReadingConfig) -> Iterator[Record]:
         count += 1
         yield _to_record(term, source)
     if not count:
-        raise DataError(f"{part.uri}: no [Term] stanza found; expected an ontology in OBO format.")
+        raise DataError(
+            "{uri}: no [Term] stanza found; expected an ontology in OBO format.", uri=part.uri
+        )
 
 
 def _read_terms(part: Part) -> Iterator[Stanza]:
@@ -64,10 +67,10 @@ def _read_terms(part: Part) -> Iterator[Stanza]:
 
 def _to_record(term: Stanza, source: ReadingConfig) -> Record:
     if term.get("is_obsolete") == ["true"]:
-        return Record(dropped=("obsolete term",))
+        return Record(dropped=(to_translate("obsolete term"),))
     definition = _QUOTED.match(term.get("def", [""])[0])
     if definition is None or not definition[1].strip() or "id" not in term:
-        return Record(dropped=("term without definition",))
+        return Record(dropped=(to_translate("term without definition"),))
     term_id = term["id"][0]
     answer = _unescape(definition[1])
     padded_answer = f" {words_key(answer)} "
@@ -77,9 +80,9 @@ def _to_record(term: Stanza, source: ReadingConfig) -> Record:
     for text, tags in _labels(term):
         normalized = words_key(text)
         if normalized in seen:
-            dropped.append("label repeated in its term")
+            dropped.append(to_translate("label repeated in its term"))
         elif f" {normalized} " in padded_answer:
-            dropped.append("query contained in its definition")
+            dropped.append(to_translate("query contained in its definition"))
         else:
             weak = () if LAY in tags else (WEAK,)
             queries.append(

@@ -15,6 +15,7 @@ from medembed.data.formats.format import Format, Part
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import Rows
 from medembed.errors import DataError
+from medembed.language import tr
 
 _ROWS_PER_PART = 20_000
 
@@ -30,7 +31,11 @@ def _open(uri: str) -> Iterator[pq.ParquetFile]:
             start = stream.read(SAMPLE_BYTES)
         fault = None if start.startswith(b"PAR1") else explain_start(start)
         reason = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{uri}: {fault or f'not a readable Parquet file: {reason}'}") from None
+        raise DataError(
+            "{place}: {fault}",
+            place=uri,
+            fault=fault or tr("not a readable Parquet file: {reason}", reason=reason),
+        ) from None
 
 
 def _read(part: Part, source: ReadingConfig) -> Rows:
@@ -38,7 +43,7 @@ def _read(part: Part, source: ReadingConfig) -> Rows:
     with _open(part.uri) as file:
         names = file.schema_arrow.names
         if len(set(names)) < len(names):
-            raise DataError(f"{part.uri}: two columns have one name; give each its own.")
+            raise DataError("{uri}: two columns have one name; give each its own.", uri=part.uri)
         groups = None if part.end is None else range(part.start, part.end)
         for batch in file.iter_batches(batch_size=1024, row_groups=groups):
             rows: list[dict[str, Any]] = batch.to_pylist()
@@ -90,7 +95,7 @@ def _why_incomplete(uri: str, source: ReadingConfig) -> str | None:
         with _open(uri):
             return None
     except DataError:
-        return "it has no Parquet footer"
+        return tr("it has no Parquet footer")
 
 
 PARQUET = Format(

@@ -10,6 +10,7 @@ from medembed.data.formats.format import CutSource, Format, ListFiles, Part
 from medembed.data.formats.lines import LONGEST_LINE, TextFile
 from medembed.data.reading import ReadingConfig
 from medembed.data.rows import BadRow, Fields, Rows
+from medembed.language import tr
 from medembed.storage import StoredFile
 
 _ENDINGS = (".txt", ".md")
@@ -44,7 +45,7 @@ def _read(part: Part, source: ReadingConfig) -> Rows:
         folder = next(folder for folder in folders if file.uri.startswith(folder))
         name = file.uri.removeprefix(folder).lstrip("/") or file.uri.rpartition("/")[2]
         if file.size_bytes > LONGEST_LINE:
-            yield number, BadRow(f"larger than {LONGEST_LINE >> 20} MiB.")
+            yield number, BadRow(tr("larger than {size} MiB.", size=LONGEST_LINE >> 20))
             continue
         with TextFile(file.uri) as lines:
             yield number, {"id": name, **_to_fields([line for _, line in lines.texts()], name)}
