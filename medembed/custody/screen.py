@@ -101,8 +101,8 @@ def describe_pruning(pruning: Pruning, *, is_dry: bool) -> Iterator[str]:
     total = to_translate("{count} versions removed, {size}; {left} stay")
     if is_dry:
         total = to_translate("{count} versions would go, {size}; {left} stay")
-    size = _mebibytes(sum(pruning.sizes.values()))
-    yield tr(total, count=len(pruning.gone), size=size, left=pruning.left)
+    freed = _mebibytes(sum(pruning.sizes.values()))
+    yield tr(total, count=len(pruning.gone), size=freed, left=pruning.left)
     if is_dry and pruning.gone:
         yield tr("nothing has changed; dry_run=false removes them for good")
 
