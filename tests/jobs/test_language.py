@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 FRENCH = "erreur : output : manque ; indiquez output=... (--help liste toutes les clés)"
 ENGLISH = "error: output: missing; give output=... (--help lists all keys)"
 FAILS_IN_A_WORKER = """
-import ray
 from jobs.language import JobConfig
 from jobs.session import run_job
 from medembed.errors import DataError
@@ -24,6 +23,8 @@ def fail():
     raise DataError("{uri}: no such folder.", uri="landing")
 
 def body(job):
+    import ray  # not earlier: a private Ray sets what it reads when it is imported
+
     try:
         ray.get(ray.remote(fail).remote())
     except ray.exceptions.RayTaskError as error:
