@@ -88,7 +88,7 @@ def test_no_error_or_printed_line_is_put_together_outside_the_catalogue(path: Pa
 
 def test_an_error_is_in_the_users_language_also_after_a_worker_sent_it(french: None):
     error = pickle.loads(pickle.dumps(DataError(MISSING, uri="/{a}")))
-    assert str(error) == "/{a} : ce dossier n'existe pas."
+    assert str(error) == "/{a}\N{NO-BREAK SPACE}: ce dossier n'existe pas."
 
 
 def test_thousands_are_parted_as_the_language_does(french: None):
