@@ -55,8 +55,10 @@ def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
 def explain_value(fault: ErrorDetails) -> str:
     """Return what is wrong with a value, without its key."""
     usual = _FAULTS.get(fault["type"])
+    values = fault.get("ctx", {})
+    if fault["type"] == "string_too_short" and fault["input"]:
+        return tr("Input should have at least {min_length} characters", **values)
     if usual:
-        values = fault.get("ctx", {})
         if "expected" in values:
             values["expected"] = values["expected"].replace(" or ", tr(" or "))
         return tr(usual, **values)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import JOBS, job_config
-from jobs.language import JobConfig
+from jobs.language import JobConfig, load_job
+from jobs.retrain import RetrainJob
 from medembed.config import list_keys
+from medembed.errors import ConfigError
+from medembed.language import current_language, use_language
 
 ROOT = Path(__file__).parents[2]
 FRENCH = "erreur : output : manque ; indiquez output=... (--help liste toutes les clés)"
@@ -80,3 +83,19 @@ def test_every_job_lists_the_language_and_no_fingerprint_has_it(name: str):
 
 def test_the_language_is_not_written_with_a_config():
     assert JobConfig(language="fr").model_dump() == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "gate.reason: Input should have at least 3 characters, found 'ok'"),
+        ("fr", "gate.reason\xa0: la valeur doit avoir au moins 3 caractères, 'ok' trouvé"),
+    ],
+)
+def test_a_text_that_is_too_short_is_told_how_long_it_has_to_be(language: str, expected: str):
+    before = current_language()
+    arguments = [f"language={language}", "source.path=a", "gate.force=true", "gate.reason=ok"]
+    with pytest.raises(ConfigError) as raised:
+        load_job(RetrainJob, arguments)
+    use_language(before)
+    assert str(raised.value) == expected
