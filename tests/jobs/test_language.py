@@ -86,16 +86,24 @@ def test_the_language_is_not_written_with_a_config():
 
 
 @pytest.mark.parametrize(
-    ("language", "expected"),
+    ("argument", "language", "expected"),
     [
-        ("en", "gate.reason: Input should have at least 3 characters, found 'ok'"),
-        ("fr", "gate.reason\xa0: la valeur doit avoir au moins 3 caractères, 'ok' trouvé"),
+        ("gate.reason=ok", "en", "Input should have at least 3 characters, found 'ok'"),
+        ("gate.reason=ok", "fr", "la valeur doit avoir au moins 3 caractères, 'ok' trouvé"),
+        ("mining=3", "fr", "des clés et leurs valeurs sont attendues, '3' trouvé"),
+        ("evaluation.k=[]", "fr", "la liste doit compter au moins 1 élément(s), [] trouvé"),
+        (
+            "source.score_range=[1,2,3]",
+            "fr",
+            "la liste doit compter au plus 2 élément(s), ['1', '2', '3'] trouvé",
+        ),
     ],
 )
-def test_a_text_that_is_too_short_is_told_how_long_it_has_to_be(language: str, expected: str):
+def test_what_is_wrong_with_a_value_is_said_in_the_users_language(
+    argument: str, language: str, expected: str
+):
     before = current_language()
-    arguments = [f"language={language}", "source.path=a", "gate.force=true", "gate.reason=ok"]
     with pytest.raises(ConfigError) as raised:
-        load_job(RetrainJob, arguments)
+        load_job(RetrainJob, [f"language={language}", "source.path=a", argument])
     use_language(before)
-    assert str(raised.value) == expected
+    assert str(raised.value).endswith(f": {expected}")
