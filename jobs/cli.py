@@ -11,7 +11,7 @@ from jobs.language import JobConfig
 from jobs.submit import submit_job
 from medembed.config import list_keys
 from medembed.errors import MedEmbedError
-from medembed.language import tr
+from medembed.language import to_translate, tr
 
 JOBS = (
     "demo",
@@ -36,10 +36,20 @@ JOBS = (
     "prune",
     "serve",
 )
+_ABOUT = to_translate(
+    "Turn medical texts into a Matryoshka embedding model, keep it fresh, serve it.\n\n"
+    "Jobs run on a private local Ray, or on the cluster in RAY_ADDRESS, or are submitted with "
+    "--address. Each takes a YAML file and key=value overrides; `medembed JOB --help` lists its "
+    "keys."
+)
 
 
 class Jobs(click.Group):
     """Commands are the modules of `jobs/`; only the one that is asked for is imported."""
+
+    def get_help(self, context: click.Context) -> str:
+        self.help = tr(_ABOUT)
+        return super().get_help(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(JOBS)
@@ -52,13 +62,13 @@ class Jobs(click.Group):
             click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED, metavar=metavar)
         ]
         if name != "demo":  # the demo is for the machine that you sit at
-            text = "Submit to the Ray cluster whose dashboard is here, e.g. http://head:8265."
+            text = tr("Submit to the Ray cluster whose dashboard is here, e.g. http://head:8265.")
             params.append(click.Option(["--address"], metavar="URL", help=text))
 
         def run(arguments: Sequence[str], address: str | None = None) -> None:
             _run(name, arguments, address)
 
-        text = describe(name)  # as short help too, which click would cut at one line
+        text = tr(describe(name))  # as short help too, which click would cut at one line
         return JobCommand(name, params=params, callback=run, help=text, short_help=text)
 
 
@@ -78,11 +88,7 @@ class JobCommand(click.Command):
     cls=Jobs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 def main() -> None:
-    """Turn medical texts into a Matryoshka embedding model, keep it fresh, serve it.
-
-    Jobs run on a private local Ray, or on the cluster in RAY_ADDRESS, or are submitted with
-    --address. Each takes a YAML file and key=value overrides; `medembed JOB --help` lists its keys.
-    """
+    """Run a job, or show help."""
 
 
 def describe(name: str) -> str:

@@ -23,9 +23,12 @@ _FAULTS = {  # the usual ones of pydantic, by their types
     "less_than": to_translate("Input should be less than {lt:g}"),
     "less_than_equal": to_translate("Input should be less than or equal to {le:g}"),
     "literal_error": to_translate("Input should be {expected}"),
+    "model_type": to_translate("Input should be keys and their values"),
     "string_pattern_mismatch": to_translate("String should match pattern '{pattern}'"),
     "string_too_short": to_translate("Input should not be empty"),
     "string_type": to_translate("Input should be a text"),
+    "too_long": to_translate("Input should have at most {max_length} entries"),
+    "too_short": to_translate("Input should have at least {min_length} entries"),
     "tuple_type": to_translate("Input should be a list"),
 }
 
@@ -55,8 +58,10 @@ def explain(fault: ErrorDetails, names: Sequence[str]) -> str:
 def explain_value(fault: ErrorDetails) -> str:
     """Return what is wrong with a value, without its key."""
     usual = _FAULTS.get(fault["type"])
+    values = fault.get("ctx", {})
+    if fault["type"] == "string_too_short" and fault["input"]:
+        return tr("Input should have at least {min_length} characters", **values)
     if usual:
-        values = fault.get("ctx", {})
         if "expected" in values:
             values["expected"] = values["expected"].replace(" or ", tr(" or "))
         return tr(usual, **values)

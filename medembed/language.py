@@ -38,7 +38,8 @@ def tr(message: str, /, **values: object) -> str:
 
     A message without values is not formatted, so that its braces stand for themselves.
     """
-    return _fill(_catalogue().gettext(message), values)
+    # gettext keeps the catalogue's header under the empty text
+    return _fill(message and _catalogue().gettext(message), values)
 
 
 def to_translate(message: str) -> str:
@@ -63,7 +64,7 @@ class _Numbers(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text: str = super().format_field(value, format_spec)
-        if not format_spec or current_language() != "fr":
+        if not format_spec or isinstance(value, str) or current_language() != "fr":
             return text
         return text.replace(",", _THIN_SPACE).replace("%", "\N{NO-BREAK SPACE}%")
 

@@ -12,6 +12,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from jinja2 import Environment
 
+from jobs.cli import JOBS, describe
 from medembed import errors
 from medembed.language import CATALOGUES
 
@@ -43,7 +44,7 @@ def sources() -> list[Path]:
 
 
 def extract() -> dict[Message, list[tuple[str, int]]]:
-    """Return {message: the places where it stands}, of the code and of the report's page."""
+    """Return {message: the places where it stands}, of the code, of the jobs and of the report."""
     messages: dict[Message, list[tuple[str, int]]] = {}
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -51,6 +52,8 @@ def extract() -> dict[Message, list[tuple[str, int]]]:
             if message:
                 place = (str(path.relative_to(ROOT)), node.lineno)
                 messages.setdefault(message, []).append(place)
+    for name in JOBS:
+        messages.setdefault(describe(name), []).append((f"jobs/{name}.py", 1))
     environment = Environment(extensions=["jinja2.ext.i18n"])
     for path in sorted(ROOT.glob("medembed/**/*.jinja")):
         for line, _, message in environment.extract_translations(path.read_text()):

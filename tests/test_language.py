@@ -95,6 +95,14 @@ def test_thousands_are_parted_as_the_language_does(french: None):
     assert tr("{count:,}", count=12345) == "12\N{NARROW NO-BREAK SPACE}345"
 
 
+def test_commas_of_a_text_stay_in_a_column_of_its_own(french: None):
+    assert tr("{name:<6}", name="a, b") == "a, b  "
+
+
+def test_an_empty_text_has_nothing_of_the_catalogue(french: None):
+    assert tr("") == ""
+
+
 @pytest.mark.parametrize(
     ("environment", "language"),
     [

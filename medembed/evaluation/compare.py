@@ -278,8 +278,8 @@ def _comparison(
     objective, rows = next(iter(differences.items()))
     widest = rows[max(rows)]
     return Comparison(
-        model=after.name,
-        baseline=before.name,
+        model=after.title,
+        baseline=before.title,
         objective=objective,
         differences=differences,
         narrow=narrow,

@@ -28,7 +28,7 @@ from medembed.evaluation.side_by_side import (
     Contender,
     SideBySide,
     compare_models,
-    differences_of,
+    differences_by_baseline,
 )
 from medembed.evaluation.words import format_metrics, format_slices, format_table, title_of
 from medembed.language import tr
@@ -157,7 +157,7 @@ def summarize(evaluated: Evaluated) -> dict[str, Any]:
         "run_id": evaluated.run_id,
         "metrics": {str(d): row for d, row in page.model.metrics.items()},
         "baselines": baselines,
-        "differences": {c.baseline: differences_of(c) for c in page.comparisons},
+        "differences": differences_by_baseline(page),
         "recommendation": page.recommendation and asdict(page.recommendation),
     }
     if page.retention:

@@ -59,7 +59,8 @@ class CaseOutcome:
     def title(self) -> str:
         """The case's name; of a case without one its place, in the user's language."""
         number = self.name.removeprefix(_UNNAMED)
-        return tr("case {number}", number=number) if number.isdecimal() else self.name
+        is_unnamed = number != self.name and number.isdecimal()
+        return tr("case {number}", number=number) if is_unnamed else self.name
 
     @property
     def margin(self) -> float:

@@ -106,7 +106,7 @@ class Recommendation:
             dimension=option.dimension,
             kept=share(option.kept),
             worst=share(worst.kept),
-            slice=worst.name,
+            slice=slice_title(*worst.name.split(" ", 1)),
             metric=label(self.objective),
             before=worst.before,
             after=worst.after,
@@ -165,7 +165,7 @@ def _find_worst(compared: Comparison, dimension: int) -> SliceLoss | None:
     for (kind, name), differences in compared.slices.items():
         row = differences[dimension]
         if row.sure_high < 0 and 0 <= row.after < _SLICE_KEPT * row.before:
-            losses.append(SliceLoss(slice_title(kind, name), row.units, row.before, row.after))
+            losses.append(SliceLoss(f"{kind} {name}", row.units, row.before, row.after))
     return min(losses, key=lambda loss: loss.kept, default=None)
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import CaseOutcome
-from medembed.language import to_translate
+from medembed.language import to_translate, tr
 
 NO_VECTORS = 0  # the "dimension" of a ranking without vectors, such as BM25's
 BYTES_PER_VALUE = 4  # of a vector of float32
@@ -18,6 +18,20 @@ PER_LANGUAGE = to_translate("language")
 PER_TAG = to_translate("tag")
 OTHERS = to_translate("others")
 FEW_UNITS = 10
+# what jobs call their models, in JSON too; other names are those of users
+_ROLES = (
+    to_translate("base model"),
+    to_translate("trained"),
+    to_translate("fine-tuned"),
+    to_translate("champion"),
+    to_translate("candidate"),
+    to_translate("winner"),
+)
+
+
+def model_label(name: str) -> str:
+    """Return the name of a model as people read it: in their language where a job gave it."""
+    return tr(name) if name in _ROLES else name
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,11 @@ class Evaluation:
     documents: Measured | None = None
     pairs: Scored | None = None
     must_rank: Mapping[int, tuple[CaseOutcome, ...]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name as people read it."""
+        return model_label(self.name)
 
     @property
     def families(self) -> dict[str, Measured | Scored]:

@@ -159,7 +159,7 @@ def _metrics_json(page: Page) -> dict[str, Any]:
     """Return {dimension: {metric: mean}}, with the differences and the retention if measured."""
     values: dict[str, Any] = {str(d): row for d, row in page.model.metrics.items()}
     if page.comparisons:
-        values["differences"] = {c.baseline: differences_of(c) for c in page.comparisons}
+        values["differences"] = differences_by_baseline(page)
     if page.retention:
         values["retention"] = page.retention.numbers
     return values
@@ -181,6 +181,12 @@ def _describe_data(dataset: Dataset, config: EvaluationConfig) -> list[tuple[str
             ),
         ),
     ]
+
+
+def differences_by_baseline(page: Page) -> dict[str, Any]:
+    """Return {name of a baseline: what `differences_of` says of it}."""
+    names = [evaluation.name for evaluation in page.evaluations[1:]]
+    return dict(zip(names, map(differences_of, page.comparisons), strict=True))
 
 
 def differences_of(comparison: Comparison) -> dict[str, dict[str, dict[str, Any]]]:

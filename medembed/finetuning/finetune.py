@@ -64,8 +64,8 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     Raises the rooms' errors; whatever was finished before stays and is found again.
     """
     stages = Stages(config)
-    base = tr("base model")
-    tuned = tr("fine-tuned")
+    base = "base model"
+    tuned = "fine-tuned"
     _check_model(config)
     with stages.stage(to_translate("prepare")):
         dataset = prepare(
@@ -97,7 +97,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
             Contender(base, config.model, base_table, before),
         ]
         facts = [
-            (base, f"{config.model} ({base_table.info.encoder})"),
+            (tr(base), f"{config.model} ({base_table.info.encoder})"),
             (tr("new model"), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
         title = tr("Before and after fine-tuning")

@@ -143,7 +143,7 @@ def decide(
     for dimension in dimensions:
         for case in after.must_rank.get(dimension, ()):
             if not case.holds:
-                broken[case.name] = None
+                broken[case.title] = None
     if broken:
         reason = tr(
             "must-rank: {count} cases do not hold: {names}",

@@ -54,14 +54,14 @@ def judge(
     with stages.stage(to_translate("encode with the candidate")):
         own_table = stages.encode(dataset, checkpoint.uri)
     with stages.stage(to_translate("measure both")):
-        after = stages.measure(dataset, own_table, checkpoint.uri, tr("candidate"))
-        before = stages.measure(dataset, table, champion.model, tr("champion"), is_baseline=True)
+        after = stages.measure(dataset, own_table, checkpoint.uri, "candidate")
+        before = stages.measure(dataset, table, champion.model, "champion", is_baseline=True)
         known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
         decision = decide(before, after, known, config.gate, config.evaluation)
         decision = _look_elsewhere(decision, sets, stages, config, champion, checkpoint)
         contenders = [
-            Contender(tr("candidate"), checkpoint.uri, own_table, after),
-            Contender(tr("champion"), champion.model, table, before),
+            Contender("candidate", checkpoint.uri, own_table, after),
+            Contender("champion", champion.model, table, before),
         ]
         facts = [
             (tr("champion"), champion.describe()),
@@ -88,12 +88,11 @@ def _look_elsewhere(
     """
     if not sets:
         return decision
-    current = tr("champion")
-    models = [NamedModel(tr("candidate"), checkpoint.uri), NamedModel(current, champion.model)]
+    models = [NamedModel("candidate", checkpoint.uri), NamedModel("champion", champion.model)]
     start = storage.absolute(config.model)
     if champion.version and model_fingerprint(fetch_model(start)) != champion.encoder:
-        models.append(NamedModel(tr("base model"), start))
+        models.append(NamedModel("base model", start))
     scores = score_models(sets, models, stages.root, config.dimensions, config.encoding)
     retention = compare_scores(sets, scores, config.retention)
-    champions_losses = judge_retained(scores[models[-1].name], scores[current], config.retention)
+    champions_losses = judge_retained(scores[models[-1].name], scores["champion"], config.retention)
     return hold_to_retention(decision, retention, champions_losses)

@@ -17,7 +17,7 @@ from medembed.encoding.table import Table
 from medembed.evaluation.checks import check_data
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.metrics import principal_metrics
-from medembed.evaluation.result import Evaluation, baseline_dimensions
+from medembed.evaluation.result import Evaluation, baseline_dimensions, model_label
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
@@ -159,7 +159,7 @@ class Stages:
             tr(
                 "{metric} of the {name} on the {split} split, by dimension: {scores}",
                 metric=label(objective),
-                name=name,
+                name=model_label(name),
                 split=measurement.split,
                 scores=", ".join(scores),
             )

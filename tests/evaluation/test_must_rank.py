@@ -26,6 +26,11 @@ def test_cases_keep_their_order_and_are_called_by_their_place_without_a_name(tmp
     )
 
 
+@pytest.mark.parametrize("name", ["7", "case IDM", "case 3"])
+def test_a_case_is_shown_by_its_own_name(name: str):
+    assert CaseOutcome(name, 0.5, 0.4).title == name
+
+
 def test_what_looks_like_a_number_a_date_or_a_switch_is_the_text_that_was_written(tmp_path):
     (case,) = load_cases(write(tmp_path, "- {query: 2020-01-02, above: {id: 007}, below: no}\n"))
     assert (case.query, case.above, case.below) == ("2020-01-02", DocumentId(id="007"), "no")

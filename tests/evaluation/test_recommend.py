@@ -17,6 +17,7 @@ from medembed.evaluation.recommend import (
     recommend,
 )
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, Units
+from medembed.language import current_language, use_language
 
 CONFIG = EvaluationConfig(bootstrap_samples=300)
 
@@ -152,6 +153,15 @@ def test_a_language_that_a_chosen_dimension_fails_is_named_beside_the_mean_that_
     recommended = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": narrow}}, about)
     (warning,) = recommended.warnings
     assert warning.startswith("64 dimensions keep 96% in the mean, but 60% of language fr: NDCG@10")
+
+    before = current_language()
+    use_language("fr")
+    recommended = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": narrow}}, about)
+    (in_french,) = recommended.warnings
+    use_language(before)
+    assert "langue fr" in in_french
+    worst = [option.worst for option in recommended.options if option.worst]
+    assert [loss.name for loss in worst] == ["language fr"], "as JSON has it"
     assert format_recommendation(recommended)[-1] == f"! {warning}"
     fair = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": full * 0.97}}, about)
     assert fair.warnings == []

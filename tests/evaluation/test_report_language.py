@@ -24,8 +24,9 @@ from medembed.evaluation.report.plots import (
 )
 from medembed.evaluation.report.render import render_report
 from medembed.evaluation.retention.words import format_retention
+from medembed.evaluation.side_by_side import differences_by_baseline
 from medembed.evaluation.words import format_metrics, format_slices, format_table
-from tests.evaluation.pages import make_inspection, make_page
+from tests.evaluation.pages import compared, make_inspection, make_page, ranked
 from tests.evaluation.test_retention_words import make_retention
 from tests.messages import extract, parts
 
@@ -121,3 +122,25 @@ def test_no_word_is_written_past_the_catalogue(masked: None, show: Callable[[Pag
     assert "·" in text
     left = re.sub(rf"\b({'|'.join(NAMES)})\b", "", text)
     assert re.findall(r".*[^\W\d_]{2}.*", left) == []
+
+
+@pytest.fixture
+def french() -> Iterator[None]:
+    before = language.current_language()
+    language.use_language("fr")
+    yield
+    language.use_language(before)
+
+
+def test_a_model_is_called_in_the_users_language_by_its_part_and_in_english_in_json(french: None):
+    page = compared(ranked("fine-tuned", 0.8), ranked("base model"))
+    retention = make_retention({"clinic": {64: 0.02}})
+    retention = replace(
+        retention, model="new", against=(replace(retention.against[0], baseline="champion"),)
+    )
+    inspected = replace(page, inspections={"base model": make_inspection(0.8)}, retention=retention)
+    shown = "\n".join([*show_terminal(inspected), *Visible(render_report(inspected, {})).texts])
+    assert "modèle affiné" in shown
+    assert "modèle de base" in shown
+    assert not re.search("base model|fine-tuned", shown)
+    assert list(differences_by_baseline(page)) == ["base model"]

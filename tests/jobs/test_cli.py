@@ -13,6 +13,7 @@ from jobs.language import JobConfig
 from jobs.promote import PromoteJob
 from medembed.config import Config, InputUri, OutputUri, load_config
 from medembed.errors import ConfigError
+from medembed.language import current_language, use_language
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,15 @@ def test_help_lists_every_job_with_what_it_does():
     for name in JOBS:
         assert f" {name} {describe(name)}" in text
         assert describe(name).endswith("."), "a sentence, and all of it"
+
+
+def test_help_says_in_the_users_language_what_a_job_does():
+    before = current_language()
+    use_language("fr")
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    use_language(before)
+    assert "rollback Refaire un champion de celui d'avant" in text
+    assert describe("rollback") not in text
 
 
 def test_help_of_a_job_lists_its_keys_with_default_and_bound():

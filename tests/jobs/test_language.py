@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import JOBS, job_config
-from jobs.language import JobConfig
+from jobs.language import JobConfig, load_job
+from jobs.retrain import RetrainJob
 from medembed.config import list_keys
+from medembed.errors import ConfigError
+from medembed.language import current_language, use_language
 
 ROOT = Path(__file__).parents[2]
 FRENCH = "erreur : output : manque ; indiquez output=... (--help liste toutes les clés)"
@@ -80,3 +83,27 @@ def test_every_job_lists_the_language_and_no_fingerprint_has_it(name: str):
 
 def test_the_language_is_not_written_with_a_config():
     assert JobConfig(language="fr").model_dump() == {}
+
+
+@pytest.mark.parametrize(
+    ("argument", "language", "expected"),
+    [
+        ("gate.reason=ok", "en", "Input should have at least 3 characters, found 'ok'"),
+        ("gate.reason=ok", "fr", "la valeur doit avoir au moins 3 caractères, 'ok' trouvé"),
+        ("mining=3", "fr", "des clés et leurs valeurs sont attendues, '3' trouvé"),
+        ("evaluation.k=[]", "fr", "la liste doit compter au moins 1 élément(s), [] trouvé"),
+        (
+            "source.score_range=[1,2,3]",
+            "fr",
+            "la liste doit compter au plus 2 élément(s), ['1', '2', '3'] trouvé",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_in_the_users_language(
+    argument: str, language: str, expected: str
+):
+    before = current_language()
+    with pytest.raises(ConfigError) as raised:
+        load_job(RetrainJob, [f"language={language}", "source.path=a", argument])
+    use_language(before)
+    assert str(raised.value).endswith(f": {expected}")

@@ -69,7 +69,7 @@ def warnings(page: Page) -> list[str]:
                 "Documents look alike to {model}: two different ones have a cosine of {mean:.2f} "
                 "on average (standard deviation {spread:.2f}), as E5 models have it. A ranking "
                 "hangs on small differences, and a threshold on a cosine has to lie above that.",
-                model=page.model.name,
+                model=page.model.title,
                 mean=inspection.mean_cosine,
                 spread=inspection.spread,
             )
@@ -82,7 +82,7 @@ def warnings(page: Page) -> list[str]:
                 "reads; {lost:.0%} of all tokens are never seen.",
                 cut=cut.cut,
                 max_length=cut.max_length,
-                model=page.model.name,
+                model=page.model.title,
                 lost=cut.lost,
             )
         )
@@ -158,7 +158,7 @@ def _alone(page: Page) -> str:
     objective = page.objective
     rows = {d: row[objective] for d, row in page.model.metrics.items() if objective in row}
     if not rows:
-        return tr("{model}: nothing could be measured.", model=page.model.name)
+        return tr("{model}: nothing could be measured.", model=page.model.title)
     wide = max(rows)
     small = min(rows)
     kept = rest = ""
@@ -168,7 +168,7 @@ def _alone(page: Page) -> str:
         rest = tr(", {value:.3f} at {dimension}", value=rows[small], dimension=small) + kept
     return tr(
         "{model}: {metric} {value:.3f}{at}{rest}.",
-        model=page.model.name,
+        model=page.model.title,
         metric=label(objective),
         value=rows[wide],
         at=at_dimensions(wide),

@@ -164,7 +164,7 @@ def draw_scores(page: Page) -> "Figure | None":
         if evaluation.queries and evaluation.queries.cosines and len(shown) < 2:
             cosines = evaluation.queries.cosines
             widest = cosines[max(cosines)]
-            shown[evaluation.name] = {kind: v[np.isfinite(v)] for kind, v in widest.items()}
+            shown[evaluation.title] = {kind: v[np.isfinite(v)] for kind, v in widest.items()}
     every = np.concatenate([np.zeros(0), *(np.concatenate([*k.values()]) for k in shown.values())])
     if not len(every):
         return None
@@ -216,11 +216,11 @@ def _draw_heat_map(page: Page, place: int) -> "Figure | None":
 
     The order is the first model's where the documents are the same, so that two maps compare.
     """
-    names = [e.name for e in page.evaluations if e.name in page.inspections]
-    if place >= len(names) or len(page.inspections[names[place]].ids) < 2:
+    inspected = [e for e in page.evaluations if e.name in page.inspections]
+    if place >= len(inspected) or len(page.inspections[inspected[place].name].ids) < 2:
         return None
-    first = page.inspections[names[0]]
-    inspection = page.inspections[names[place]]
+    first = page.inspections[inspected[0].name]
+    inspection = page.inspections[inspected[place].name]
     order = _alike_first(first if first.ids == inspection.ids else inspection)
     lowest = inspection.mean_cosine if inspection.is_alike else 0.0
     figure, (axes,) = start_figure(height=3.9)
@@ -239,7 +239,7 @@ def _draw_heat_map(page: Page, place: int) -> "Figure | None":
         mean=inspection.mean_cosine,
         spread=inspection.spread,
     )
-    axes.set_title(f"{short(names[place])}\n{mean}")
+    axes.set_title(f"{short(inspected[place].title)}\n{mean}")
     scale = tr("cosine ({lowest:.2g} and below: white)", lowest=lowest)
     figure.colorbar(image, ax=axes, label=scale, shrink=0.85)
     return figure
@@ -258,7 +258,7 @@ def _curves(page: Page) -> Iterator[Curve]:
         metrics = evaluation.metrics
         values = {d: row[objective] for d, row in metrics.items() if objective in row}
         if values:
-            yield Curve(place, short(evaluation.name), values)
+            yield Curve(place, short(evaluation.title), values)
 
 
 def _draw_interval(axes: "Axes", place: int, row: Difference) -> None:

@@ -9,7 +9,7 @@ from medembed.evaluation.bootstrap import FEWEST_GROUPS
 from medembed.evaluation.recommend import share
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import Page, find_gains, slice_counts
-from medembed.evaluation.result import BYTES_PER_VALUE
+from medembed.evaluation.result import BYTES_PER_VALUE, model_label
 from medembed.evaluation.retention.names import set_label
 from medembed.evaluation.retention.words import retention_headline
 from medembed.evaluation.words import (
@@ -59,6 +59,7 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
         "title": title_of,
         "slice": slice_label,
         "set": set_label,
+        "model": model_label,
         "at": at_dimensions,
         "share": share,
         "shown": _show_unit,

@@ -10,7 +10,7 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_width
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import evaluate
-from medembed.evaluation.result import Evaluation, baseline_dimensions
+from medembed.evaluation.result import Evaluation, baseline_dimensions, model_label
 from medembed.evaluation.retention.judge import METRIC, Against, Retention, Scores, judge_retained
 from medembed.evaluation.retention.names import set_label
 from medembed.evaluation.retention.sets import RetentionSet, place_of
@@ -109,7 +109,7 @@ def note_chance(name: str, model: str, mean: float, documents: int) -> str:
         "{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by chance), "
         "and what it cannot do it cannot lose; is the set in a language that it reads?",
         name=set_label(name),
-        model=model,
+        model=model_label(model),
         mean=mean,
         chance=chance,
     )

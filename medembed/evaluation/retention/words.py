@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 
+from medembed.evaluation.result import model_label
 from medembed.evaluation.retention.judge import METRIC, Against, Retained, Retention
 from medembed.evaluation.retention.names import set_label
 from medembed.evaluation.words import (
@@ -20,7 +21,7 @@ def format_retention(retention: Retention | None) -> list[str]:
     """Write a table against each baseline, or of the model alone, the headline, and the notes."""
     if retention is None:
         return []
-    tables = [_compare(entry, retention.model) for entry in retention.against]
+    tables = [_compare(entry, model_label(retention.model)) for entry in retention.against]
     lines: list[str] = []
     for table in tables or [_list_means(retention)]:
         heading = tr("{metric} on what was not trained on", metric=label(METRIC))
@@ -31,7 +32,7 @@ def format_retention(retention: Retention | None) -> list[str]:
 
 def retention_headline(retention: Retention) -> str:
     """Say in a sentence for each baseline what is surely lost elsewhere, or that nothing is."""
-    model = retention.model
+    model = model_label(retention.model)
     if not retention.against:
         return tr(
             "Elsewhere {model} stands alone: name a baseline, to see what it lost.", model=model
@@ -45,7 +46,7 @@ def retention_headline(retention: Retention) -> str:
             sets=sets,
             model=model,
             tolerance=retention.tolerance,
-            baseline=entry.baseline,
+            baseline=model_label(entry.baseline),
         )
         sentences.append(explain_losses(retention, entry) or nothing)
     return " ".join(sentences)
@@ -86,9 +87,9 @@ def explain_losses(
         )
     return tr(
         "{model} surely loses more than {tolerance:g} elsewhere against {baseline}: {losses}.",
-        model=retention.model,
+        model=model_label(retention.model),
         tolerance=retention.tolerance,
-        baseline=against.baseline,
+        baseline=model_label(against.baseline),
         losses=listed(losses),
     )
 
@@ -100,7 +101,7 @@ def _compare(entry: Against, model: str) -> list[list[str]]:
             tr("elsewhere"),
             tr("queries"),
             tr("dimensions"),
-            entry.baseline,
+            model_label(entry.baseline),
             model,
             tr("difference"),
             tr("each side 95%"),

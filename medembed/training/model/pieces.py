@@ -47,7 +47,8 @@ def needed_pieces(
     if model["type"] == "Unigram":
         scores = [score for _, score in model["vocab"]]
         kept.add(scores.index(min(scores)))  # an unknown character costs more than this piece
-        kept.add(model["unk_id"])
+        if model.get("unk_id") is not None:
+            kept.add(model["unk_id"])
     if model["type"] == "BPE":
         for left, right, merged in reversed(_merges(model)):
             if numbers[merged] in kept:
