@@ -13,10 +13,10 @@ from medembed.language import to_translate, tr
 # is filled from here.
 _IN_USE = {
     "query": "query question anchor prompt sentence_0 sentence1 sentence_A text1 premise "
-    "requête requêtes demande demandes phrase1 texte1",
+    "requête requêtes demande demandes phrase1 phrase_1 texte1 texte_1",
     "document": "document positive pos positives answer passage response completion sentence_1 "
     "sentence2 sentence_B text2 hypothesis context positive_passages "
-    "réponse réponses phrase2 texte2",
+    "réponse réponses phrase2 phrase_2 texte2 texte_2",
     "negative": "negative neg negatives hard_negative hard_negatives sentence_2 negative_passages "
     "négatif négatifs",
     "score": "score similarity similarity_score relevance similarité similarités",
@@ -25,8 +25,9 @@ _IN_USE = {
     "texte textes contenu compte_rendu comptes_rendus résumé résumés libellé libellés",
     "title": "title term name heading headline titre titres terme intitulé libellé libellés",
     "synonyms": "synonyms synonym aliases alt_labels synonyme synonymes",
-    "query_id": "query_id qid query-id question_id id_question id_requête",
-    "document_id": "document_id doc_id docid corpus-id corpus_id id_document",
+    "query_id": "query_id qid query-id question_id id_question id_requête identifiant_question",
+    "document_id": "document_id doc_id docid corpus-id corpus_id id_document "
+    "id_doc identifiant_document",
     "own_id": "document_id doc_id docid id_document _id id identifiant",
     "group": "group_id",
     "split": "split",

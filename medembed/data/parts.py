@@ -46,8 +46,9 @@ def log_encodings(parts: Sequence[Part]) -> None:
     """Say which files are read in another encoding than UTF-8."""
     files: dict[str, set[str]] = {}
     for part in parts:
-        if part.encoding != UTF8:
-            files.setdefault(part.encoding, set()).add(part.uri)
+        for uri, encoding in format_of(part).encodings(part):
+            if encoding != UTF8:
+                files.setdefault(encoding, set()).add(uri)
     for encoding, uris in files.items():
         count = len(uris) - 1
         more = tr(" (and {count:,} more files)", count=count) if count else ""

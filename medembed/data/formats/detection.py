@@ -59,7 +59,7 @@ def find_encoding(uri: str) -> str:
                 by_chance += 1
             else:
                 in_utf8.add(number, line)
-    if in_utf8.count + by_chance >= other.count:
+    if in_utf8.count + by_chance > other.count or not other.count:
         return UTF8
     encoding = guess_encoding(other.sample)
     if in_utf8.count:

@@ -50,10 +50,13 @@ _NAMES = {
 # In these, words are made of bytes beyond ASCII; in the others such a byte stands among letters.
 _OF_WORDS = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "koi8_r", "cp1253"]
 # Signs of Western European texts; of other encodings' bytes, read as Windows-1252, many are none.
-_SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
+_SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€¤§·¼½¾×÷¿¡ª†‰™®©\xa0")
 _UNUSED = b"\x81\x8d\x8f\x90\x9d"  # no characters of Windows-1252
 _SIGNS_SHARE = 0.95  # at least; names such as Škoda have others
-_OE = re.compile(rb"(?i)[a-z]\xbd[a-z]")  # of cœur in Latin-9; no ½ of Windows-1252 stands so
+# of cœur, œdème, œil, 5 € in Latin-9; no ½, ¼ or ¤ of Windows-1252 stands so
+_OF_LATIN_9 = re.compile(
+    rb"(?i)[a-z][\xbc\xbd][a-z]|[\xbc\xbd](d[\xe8\xc8e]m|il|u[fv]|s[ot]|no)|\xa4"
+)
 
 
 def explain_start(start: bytes) -> str | None:
@@ -123,7 +126,7 @@ def guess_encoding(sample: bytes) -> str | None:
     """
     candidates = _candidates(sample)
     if candidates[0] == "cp1252":
-        if _OE.search(sample):
+        if _OF_LATIN_9.search(sample):
             return LATIN_9
         sample = sample.translate(None, _UNUSED)  # of a damaged row, which its reader names
     ranked: list[tuple[float, float, int]] = []
