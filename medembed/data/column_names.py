@@ -36,8 +36,13 @@ _IN_USE = {
 NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative|atif)?_?\d+")
-# columns that say the same in these languages
-LANGUAGES = ("en", "fr", "de", "es", "it", "nl", "pt")
+# names of columns that say the same in several languages
+_LANGUAGES = {name: name for name in ("en", "fr", "de", "es", "it", "nl", "pt")} | {
+    "english": "en",
+    "french": "fr",
+    "anglais": "en",
+    "francais": "fr",
+}
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
 # names in use that are cells of many a table of tests, too
 _FINDINGS = {"positive", "negative", "pos", "neg", "positif", "negatif"}
@@ -76,6 +81,11 @@ def fold_name(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name.strip().casefold())
     letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return re.sub(r"[\s_-]+", "_", letters)
+
+
+def language_of(column: str) -> str | None:
+    """Return the language that a column is named by; None for another name."""
+    return _LANGUAGES.get(fold_name(column))
 
 
 _KNOWN = {fold_name(name) for name in " ".join(_IN_USE.values()).split()} | CHAT_FIELDS

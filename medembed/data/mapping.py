@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from medembed.data.column_names import (
     CHAT_FIELDS,
-    LANGUAGES,
     NAMES,
     NUMBERED_NEGATIVE,
     SOURCE,
@@ -16,6 +15,7 @@ from medembed.data.column_names import (
     explain_absent,
     first_known,
     fold_name,
+    language_of,
     show_columns,
 )
 from medembed.data.reading import ColumnsConfig, ReadingConfig
@@ -248,7 +248,7 @@ def _find_fields(role: str, names: Sequence[str]) -> Paths:
     Parallel texts stand in two columns or more that are named by their languages.
     """
     if role == "parallel":
-        languages = tuple(name for name in names if name.lower() in LANGUAGES)
+        languages = tuple(name for name in names if language_of(name))
         return languages if len(languages) > 1 else ()
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()

@@ -16,7 +16,7 @@ from medembed.data.formats.table import FORMATS, format_of, format_of_file
 from medembed.data.formats.text import TEXT
 from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
-from medembed.language import tr
+from medembed.language import tr, tr_count
 from medembed.storage import StoredFile
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def log_encodings(parts: Sequence[Part]) -> None:
                 files.setdefault(encoding, set()).add(uri)
     for encoding, uris in files.items():
         count = len(uris) - 1
-        more = tr(" (and {count:,} more files)", count=count) if count else ""
-        place = min(uris) + more
+        more = tr_count(" (and {count:,} more file)", " (and {count:,} more files)", count)
+        place = min(uris) + (more if count else "")
         logger.info(tr("{place}: read as {encoding}", place=place, encoding=encoding))
 
 

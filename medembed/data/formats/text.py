@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import yaml
-
 from medembed import storage
 from medembed.data.formats.detection import find_encoding
 from medembed.data.formats.files import ending, identify, list_files, paths_of, unpacked_name
@@ -23,8 +21,8 @@ _ENDINGS = (".txt", ".md")
 _FILES_PER_PART = 1000
 _LONGEST_TITLE = 100  # characters; a longer first line is text
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)
-_TITLES = ("title", "titre")  # keys of front matter
+_FRONT_MATTER = re.compile(r"---[ \t]*\n([\w -]+:.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)
+_TITLE = re.compile(r"^(?:title|titre)[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 def _find(config: ReadingConfig, list_files: ListFiles) -> CutSource | None:
@@ -88,7 +86,9 @@ def _folder(path: str) -> str:
 def _to_fields(lines: list[str], name: str) -> Fields:
     """Return a text and its title: its first line, which then is no part of it, or its name."""
     own_title, text = _take_front_matter("\n".join(lines), name)
-    if own_title or not text:
+    if not text:
+        return {"title": None, "text": ""}
+    if own_title:
         return {"title": own_title, "text": text}
     first, _, rest = text.partition("\n")
     heading = _HEADING.fullmatch(first.rstrip())
@@ -110,14 +110,10 @@ class _Content(NamedTuple):
 def _take_front_matter(content: str, name: str) -> _Content:
     text = content.strip()
     front = _FRONT_MATTER.match(text) if ending(name) == ".md" else None
-    try:
-        fields = yaml.safe_load(front[1]) if front else None
-    except (yaml.YAMLError, ValueError):
-        fields = None
-    if front is None or not isinstance(fields, dict):  # lines between two rules
+    if front is None:
         return _Content(None, text)
-    titles = [str(fields[key]) for key in _TITLES if fields.get(key)]
-    return _Content(next(iter(titles), None), text[front.end() :].strip())
+    title = _TITLE.search(front[1])
+    return _Content(title[1].strip("\"'") if title else None, text[front.end() :].strip())
 
 
 def _locate(part: Part, number: int) -> str:
