@@ -152,6 +152,10 @@ BAD = [
         ":2: not UTF-8; " + SET.format("Shift_JIS"),
     ),
     (LATIN.encode("mac_roman"), ":1: not UTF-8; " + SET.format("Macintosh")),
+    (
+        MIXED.removesuffix(b"q;\xe0\n"),
+        ": two encodings: line 3 is UTF-8, line 2 Windows-1252; write all lines in one.",
+    ),
     (MIXED, ": two encodings: line 3 is UTF-8, line 2 Windows-1252; write all lines in one."),
     (
         b"question;texte\n" + UTF8_ROWS + b"SECRET \xe9;d\n",

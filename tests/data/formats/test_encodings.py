@@ -44,6 +44,10 @@ TRADITIONAL = "患者主訴發熱三天，伴咳嗽。體溫三十九度。\n"
         ("the patient’s fever: 38 °C", "cp1252", "Windows-1252"),
         ("38 °C", "cp1252", "Windows-1252"),
         ("l'œil et le cœur fatigués", "iso8859_15", "ISO-8859-15"),
+        ("Œdème aigu", "iso8859_15", "ISO-8859-15"),
+        ("CŒUR", "iso8859_15", "ISO-8859-15"),
+        ("à l'hôpital : 5 €", "iso8859_15", "ISO-8859-15"),
+        ("à l'hôpital : 5 €, ½ dose, 1½ cp", "cp1252", "Windows-1252"),
         ("query,document\ndose,5 µg …\n", "cp1252", "Windows-1252"),
     ],
 )
