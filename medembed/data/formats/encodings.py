@@ -53,10 +53,11 @@ _OF_WORDS = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "koi8_r", "cp12
 _SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€¤§·¼½¾×÷¿¡ª†‰™®©\xa0")
 _UNUSED = b"\x81\x8d\x8f\x90\x9d"  # no characters of Windows-1252
 _SIGNS_SHARE = 0.95  # at least; names such as Škoda have others
-# of cœur, œdème, œil, 5 € in Latin-9; no ½, ¼ or ¤ of Windows-1252 stands so
-_OF_LATIN_9 = re.compile(
+# of cœur, œdème, œil, 5 € in Latin-9; few ½, ¼ or ¤ of Windows-1252 stand so
+OF_LATIN_9 = re.compile(
     rb"(?i)[a-z][\xbc\xbd][a-z]|[\xbc\xbd](d[\xe8\xc8e]m|il|u[fv]|s[ot]|no)|\xa4"
 )
+NO_LATIN_9 = re.compile(rb"[\x80-\x9f]")  # as the curly apostrophe of Windows-1252
 
 
 def explain_start(start: bytes) -> str | None:
@@ -126,7 +127,7 @@ def guess_encoding(sample: bytes) -> str | None:
     """
     candidates = _candidates(sample)
     if candidates[0] == "cp1252":
-        if _OF_LATIN_9.search(sample):
+        if OF_LATIN_9.search(sample) and not NO_LATIN_9.search(sample):
             return LATIN_9
         sample = sample.translate(None, _UNUSED)  # of a damaged row, which its reader names
     ranked: list[tuple[float, float, int]] = []
