@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medembed.language import to_translate, tr
+from medembed.language import to_translate, tr, tr_count
 
 # Names by role, the likeliest first, as `fold_name` compares them. An empty part of a source config
 # is filled from here.
@@ -118,7 +118,8 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
     rest = len(names) - len(shown)
     if not shown:
         return tr("({count}, names not shown)", count=rest)
-    return ", ".join(shown) + (tr(" (and {count} more)", count=rest) if rest else "")
+    more = tr_count(" (and {count} more)", " (and {count} more)", rest) if rest else ""
+    return ", ".join(shown) + more
 
 
 def either(names: Sequence[str]) -> str:
@@ -155,10 +156,12 @@ def explain_absent(
 
 def ask_for_header(names: Sequence[str], keys: Keys) -> str:
     """Ask whether a first row without a known name is a header, and say what to do if not."""
-    return tr(
+    return tr_count(
+        "the first row has {count} cell, which is no known name; is there a header? If not, "
+        "{key}=false and columns by number, e.g. {example}.",
         "the first row has {count} cells, none of them a known name; is there a header? If not, "
         "{key}=false and columns by number, e.g. {example}.",
-        count=len(names),
+        len(names),
         key=keys.header,
         example=keys.example,
     )

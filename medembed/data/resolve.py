@@ -60,10 +60,9 @@ def resolve(
 ) -> Resolved:
     """Merge duplicates, join judgments, assign splits. `is_listing`: each row is one document.
 
-    `left_out` counts what was left out before.
-    `places` name staged document and query rows for errors; None counts faults instead. Raises
-    DataError for an id with two texts, a leak in the source's own splits, or a source without a
-    usable row.
+    `places` name staged document and query rows for errors; None counts faults instead. `left_out`
+    counts what was left out before. Raises DataError for an id with two texts, a leak in the
+    source's own splits, or a source without a usable row.
     """
     dropped = Counter(left_out)
     documents, queries = _merge(staged, memory, places or (None, None), dropped)
