@@ -225,7 +225,9 @@ def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
     """Say where documents are named that are not there. Raises DataError if none is there."""
     places = ", ".join(judgments.locate(row) for row in absent[:PLACES_KEPT])
     values = {"path": recipe.source.path, "count": len(absent), "places": places}
-    if len(absent) == _count_by_id(recipe, judgments) and recipe.generation is None:
+    of_parts = zip(judgments.owners, judgments.sizes, strict=True)
+    by_id = sum(size for part, size in of_parts if not recipe.lists(part))
+    if len(absent) == by_id and recipe.generation is None:
         raise DataError(
             "{path}: all {count:,} judgments name a document that is absent or left out; expected "
             "ids as the documents have them, to the letter. Compare them at {places}.",
@@ -237,15 +239,6 @@ def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
             **values,
         )
     )
-
-
-def _count_by_id(recipe: Recipe, judgments: _Keys) -> int:
-    """Return how many judgments name a document by id, which no title of a document does."""
-    count = 0
-    for part, size in zip(judgments.owners, judgments.sizes, strict=True):
-        mapping = recipe.mappings.get(part.uri)
-        count += 0 if mapping and mapping.shape == "documents" else size
-    return count
 
 
 def _find_main_languages(staged: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
