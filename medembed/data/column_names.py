@@ -36,7 +36,7 @@ _IN_USE = {
 NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative|atif)?_?\d+")
-# names of columns that say the same in several languages
+# languages as columns and cells name them
 _LANGUAGES = {name: name for name in ("en", "fr", "de", "es", "it", "nl", "pt")} | {
     "english": "en",
     "french": "fr",
@@ -83,9 +83,9 @@ def fold_name(name: str) -> str:
     return re.sub(r"[\s_-]+", "_", letters)
 
 
-def language_of(column: str) -> str | None:
-    """Return the language that a column is named by; None for another name."""
-    return _LANGUAGES.get(fold_name(column))
+def language_of(name: str) -> str | None:
+    """Return the language that a column or cell names; None for another name."""
+    return _LANGUAGES.get(fold_name(name))
 
 
 _KNOWN = {fold_name(name) for name in " ".join(_IN_USE.values()).split()} | CHAT_FIELDS
@@ -118,8 +118,7 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
     rest = len(names) - len(shown)
     if not shown:
         return tr("({count}, names not shown)", count=rest)
-    more = tr_count(" (and {count} more)", " (and {count} more)", rest) if rest else ""
-    return ", ".join(shown) + more
+    return ", ".join(shown) + (tr(" (and {count} more)", count=rest) if rest else "")
 
 
 def either(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from medembed.data.column_names import either
+from medembed.data.column_names import either, language_of
 from medembed.data.rows import Fields
 from medembed.language import to_translate, tr
 
@@ -115,8 +115,12 @@ def keys_at(fields: Fields, paths: Sequence[str]) -> list[str]:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """Return a language's code. Raises ValueError for anything else, as reports show it."""
+    """Return a language's code, "fr" for FR and français too.
+
+    Raises ValueError for anything else, as reports show it.
+    """
     value = key_at(fields, paths)
+    value = language_of(value or "") or value
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(
             tr("{path!r} holds no language code such as en, fr or pt-BR.", path=paths[0])

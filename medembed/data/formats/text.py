@@ -21,6 +21,7 @@ _ENDINGS = (".txt", ".md")
 _FILES_PER_PART = 1000
 _LONGEST_TITLE = 100  # characters; a longer first line is text
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
+_UNDERLINE = re.compile(r"\A(?:=+|-+)[ \t]*\n")  # of a title
 _FRONT_MATTER = re.compile(r"---[ \t]*\n([\w -]+:.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)
 _TITLE = re.compile(r"^(?:title|titre)[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
@@ -95,7 +96,7 @@ def _to_fields(lines: list[str], name: str) -> Fields:
     title = heading[1] if heading else first.strip()
     is_title = heading or (len(title) <= _LONGEST_TITLE and title[-1] not in ".,;:…")
     if is_title and any(map(str.isalpha, title)) and rest.strip():
-        return {"title": title, "text": rest.strip("\n")}
+        return {"title": title, "text": _UNDERLINE.sub("", rest, count=1).strip("\n")}
     stem = unpacked_name(name).rpartition(".")[0] or name
     return {"title": re.sub(r"[_-]+", " ", stem), "text": text}
 

@@ -100,6 +100,8 @@ def test_a_file_of_an_unknown_encoding_is_an_error_that_names_it(notes: Path, tm
         ("---\nauthor: X\n---\n# Suivi\nà lire", "Suivi", "à lire"),
         ("---\ntitle: Embolie\n---\n", None, ""),
         ("---\nà lire", "a", "---\nà lire"),
+        ("Suivi\n=====\n\nà lire\n---\nb", "Suivi", "à lire\n---\nb"),
+        ("Suivi\nà lire\n---\nb", "Suivi", "à lire\n---\nb"),
     ],
 )
 def test_front_matter_is_no_text_but_its_title_counts(
