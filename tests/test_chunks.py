@@ -83,7 +83,7 @@ def chunked(
 def test_examples_hold_the_best_chunk_of_each_document(
     chunked: Chunked, tmp_path: Path, margin: float, window: int
 ):
-    config = MiningConfig(negatives=5, window=window, margin=margin)
+    config = MiningConfig(negatives=5, window=window, margin=margin, margin_from=0.0)
     examples = mine(
         chunked.dataset, chunked.table, chunked.model, str(tmp_path), config, ENCODING
     ).read()

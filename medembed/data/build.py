@@ -192,11 +192,15 @@ def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> 
     main = _find_main_languages(staged)
     keys = {kind: _read_keys(recipe, staging, files, kind, main) for kind in SCHEMAS}
     places = (keys["documents"].locate, keys["queries"].locate)
+    left_out: Counter[str] = Counter()
+    for row in staged:
+        left_out.update({entry["rule"]: int(entry["count"]) for entry in row["dropped"]})
     resolved = resolve(
         Staged(**{kind: of_kind.standing for kind, of_kind in keys.items()}),
         recipe.splits,
         remember(recipe.splits),
         None if recipe.source.skip_bad_rows else places,
+        left_out,
         is_listing=recipe.lists_documents,
     )
     if len(resolved.absent):
@@ -221,7 +225,9 @@ def _report_absent(recipe: Recipe, judgments: _Keys, absent: Ints) -> None:
     """Say where documents are named that are not there. Raises DataError if none is there."""
     places = ", ".join(judgments.locate(row) for row in absent[:PLACES_KEPT])
     values = {"path": recipe.source.path, "count": len(absent), "places": places}
-    if len(absent) == judgments.table.num_rows and recipe.generation is None:
+    of_parts = zip(judgments.owners, judgments.sizes, strict=True)
+    by_id = sum(size for part, size in of_parts if not recipe.lists(part))
+    if len(absent) == by_id and recipe.generation is None:
         raise DataError(
             "{path}: all {count:,} judgments name a document that is absent or left out; expected "
             "ids as the documents have them, to the letter. Compare them at {places}.",

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medembed.language import to_translate, tr
+from medembed.language import to_translate, tr, tr_count
 
 # Names by role, the likeliest first, as `fold_name` compares them. An empty part of a source config
 # is filled from here.
 _IN_USE = {
     "query": "query question anchor prompt sentence_0 sentence1 sentence_A text1 premise "
-    "requête requêtes demande demandes phrase1 texte1",
+    "requête requêtes demande demandes phrase1 phrase_1 texte1 texte_1",
     "document": "document positive pos positives answer passage response completion sentence_1 "
     "sentence2 sentence_B text2 hypothesis context positive_passages "
-    "réponse réponses phrase2 texte2",
+    "réponse réponses phrase2 phrase_2 texte2 texte_2",
     "negative": "negative neg negatives hard_negative hard_negatives sentence_2 negative_passages "
     "négatif négatifs",
     "score": "score similarity similarity_score relevance similarité similarités",
@@ -25,8 +25,9 @@ _IN_USE = {
     "texte textes contenu compte_rendu comptes_rendus résumé résumés libellé libellés",
     "title": "title term name heading headline titre titres terme intitulé libellé libellés",
     "synonyms": "synonyms synonym aliases alt_labels synonyme synonymes",
-    "query_id": "query_id qid query-id question_id id_question id_requête",
-    "document_id": "document_id doc_id docid corpus-id corpus_id id_document",
+    "query_id": "query_id qid query-id question_id id_question id_requête identifiant_question",
+    "document_id": "document_id doc_id docid corpus-id corpus_id id_document "
+    "id_doc identifiant_document",
     "own_id": "document_id doc_id docid id_document _id id identifiant",
     "group": "group_id",
     "split": "split",
@@ -35,8 +36,13 @@ _IN_USE = {
 NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative|atif)?_?\d+")
-# columns that say the same in these languages
-LANGUAGES = ("en", "fr", "de", "es", "it", "nl", "pt")
+# languages as columns and cells name them
+_LANGUAGES = {name: name for name in ("en", "fr", "de", "es", "it", "nl", "pt")} | {
+    "english": "en",
+    "french": "fr",
+    "anglais": "en",
+    "francais": "fr",
+}
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
 # names in use that are cells of many a table of tests, too
 _FINDINGS = {"positive", "negative", "pos", "neg", "positif", "negatif"}
@@ -75,6 +81,11 @@ def fold_name(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name.strip().casefold())
     letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return re.sub(r"[\s_-]+", "_", letters)
+
+
+def language_of(name: str) -> str | None:
+    """Return the language that a column or cell names; None for another name."""
+    return _LANGUAGES.get(fold_name(name))
 
 
 _KNOWN = {fold_name(name) for name in " ".join(_IN_USE.values()).split()} | CHAT_FIELDS
@@ -144,10 +155,12 @@ def explain_absent(
 
 def ask_for_header(names: Sequence[str], keys: Keys) -> str:
     """Ask whether a first row without a known name is a header, and say what to do if not."""
-    return tr(
+    return tr_count(
+        "the first row has {count} cell, which is no known name; is there a header? If not, "
+        "{key}=false and columns by number, e.g. {example}.",
         "the first row has {count} cells, none of them a known name; is there a header? If not, "
         "{key}=false and columns by number, e.g. {example}.",
-        count=len(names),
+        len(names),
         key=keys.header,
         example=keys.example,
     )

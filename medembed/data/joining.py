@@ -17,7 +17,7 @@ from medembed.data.mapping import NEEDS, Mapping, find_own_mapping
 from medembed.data.parts import check_one_format, read_part
 from medembed.data.rows import BadRow
 from medembed.errors import DataError
-from medembed.language import to_translate, tr
+from medembed.language import to_translate, tr, tr_count
 
 _BY_ID = ("questions", "qrels")
 _SAMPLED = 16  # files whose columns say whether there is something to join
@@ -47,8 +47,8 @@ class MappedSource:
             described.setdefault(text, []).append(uri)
         for text, uris in described.items():
             count = len(uris) - 1
-            more = tr(" and {count} more files", count=count) if count else ""
-            place = path if len(described) == 1 else f"{uris[0]}{more}"
+            more = tr_count(" (and {count:,} more file)", " (and {count:,} more files)", count)
+            place = path if len(described) == 1 else uris[0] + (more if count else "")
             yield tr("{place}: {text}", place=place, text=text)
 
 

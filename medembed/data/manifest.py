@@ -22,11 +22,9 @@ def describe_build(
     recipe: Recipe, resolved: Resolved, staged: Rows, written: Rows, fingerprint: str
 ) -> DatasetManifest:
     """Return the manifest, by what both passes returned and what was resolved between them."""
-    dropped = Counter(resolved.dropped)
     bad_rows: list[str] = []
     rows_read = 0
     for of_part in staged:
-        dropped.update({entry["rule"]: int(entry["count"]) for entry in of_part["dropped"]})
         bad_rows += of_part["bad"]
         rows_read += 0 if recipe.is_old(of_part["number"]) else int(of_part["rows"])
     rows: dict[str, int] = {}
@@ -46,7 +44,7 @@ def describe_build(
         counts=_count(recipe, resolved, rows),
         splits=resolved.splits,
         held_out=resolved.held_out.num_rows,
-        dropped={rule: count for rule, count in sorted(dropped.items()) if count},
+        dropped={rule: count for rule, count in sorted(resolved.dropped.items()) if count},
         bad_rows=tuple(bad_rows[:PLACES_KEPT]),
         rows=rows,
         length_unit=to_translate("words") if recipe.tokenizer is None else to_translate("tokens"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from medembed.data.column_names import (
     CHAT_FIELDS,
-    LANGUAGES,
     NAMES,
     NUMBERED_NEGATIVE,
     SOURCE,
@@ -16,6 +15,7 @@ from medembed.data.column_names import (
     explain_absent,
     first_known,
     fold_name,
+    language_of,
     show_columns,
 )
 from medembed.data.reading import ColumnsConfig, ReadingConfig
@@ -54,7 +54,7 @@ _MAY_HAVE: dict[str, Paths] = {
 }
 _ANY_MAY_HAVE = ("group", "split", "language")
 # first of two sentences, whose label judges the pair (paraphrase or not)
-_FIRST_SENTENCE = ("sentence1", "sentence_a", "text1", "phrase1", "texte1")
+_FIRST_SENTENCE = ("sentence1", "sentence_a", "text1", "phrase1", "phrase_1", "texte1", "texte_1")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _explain_no_shape(names: Sequence[str], source: ReadingConfig, is_header: bo
     if is_header and not are_known(names):
         asked = ask_for_header(names, SOURCE)
         return tr(
-            "{path}: {asked} If there is, name yours, e.g. source.columns.query=your_column.",
+            "{path}: {asked} If there is, it must be the first row; name yours, e.g. "
+            "source.columns.query=your_column.",
             path=source.path,
             asked=asked,
         )
@@ -247,7 +248,7 @@ def _find_fields(role: str, names: Sequence[str]) -> Paths:
     Parallel texts stand in two columns or more that are named by their languages.
     """
     if role == "parallel":
-        languages = tuple(name for name in names if name.lower() in LANGUAGES)
+        languages = tuple(name for name in names if language_of(name))
         return languages if len(languages) > 1 else ()
     name = first_known(NAMES[role], names)
     fields = (name,) if name is not None else ()

@@ -16,7 +16,7 @@ from medembed.data.formats.table import FORMATS, format_of, format_of_file
 from medembed.data.formats.text import TEXT
 from medembed.data.rows import BadRow, Rows
 from medembed.errors import DataError
-from medembed.language import tr
+from medembed.language import tr, tr_count
 from medembed.storage import StoredFile
 
 logger = logging.getLogger(__name__)
@@ -46,12 +46,13 @@ def log_encodings(parts: Sequence[Part]) -> None:
     """Say which files are read in another encoding than UTF-8."""
     files: dict[str, set[str]] = {}
     for part in parts:
-        if part.encoding != UTF8:
-            files.setdefault(part.encoding, set()).add(part.uri)
+        for uri, encoding in format_of(part).encodings(part):
+            if encoding != UTF8:
+                files.setdefault(encoding, set()).add(uri)
     for encoding, uris in files.items():
         count = len(uris) - 1
-        more = tr(" (and {count:,} more files)", count=count) if count else ""
-        place = min(uris) + more
+        more = tr_count(" (and {count:,} more file)", " (and {count:,} more files)", count)
+        place = min(uris) + (more if count else "")
         logger.info(tr("{place}: read as {encoding}", place=place, encoding=encoding))
 
 

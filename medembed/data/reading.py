@@ -56,8 +56,8 @@ Encoding = Annotated[
     str,
     AfterValidator(_check_encoding),
     Field(
-        description="of text files, e.g. windows-1252; auto: UTF-8 or UTF-16, and of CSV and TSV "
-        "Windows-1252 or Latin-9 where no line with accents is UTF-8"
+        description="of text files, e.g. windows-1252; auto: UTF-8 or UTF-16, and of CSV, TSV, "
+        ".txt and .md Windows-1252 or Latin-9 where no line with accents is UTF-8"
     ),
 ]
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]

@@ -50,6 +50,11 @@ class Recipe:
         shapes = {mapping.shape for mapping in self.mappings.values() if mapping is not None}
         return shapes <= {"classes", "documents"}
 
+    def lists(self, part: Part) -> bool:
+        """Return whether a part lists documents, so that their titles alone ask for them."""
+        mapping = self.mappings.get(part.uri)
+        return mapping is not None and mapping.shape == "documents"
+
     def is_old(self, part: int) -> bool:
         """Return whether a part is of the data set that this one grows from."""
         return self.generation is not None and self.generation[part] == 0

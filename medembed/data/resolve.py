@@ -54,16 +54,17 @@ def resolve(
     config: SplitConfig,
     memory: Memory,
     places: tuple[Place, Place] | None,
+    left_out: Counter[str] | None = None,
     *,
     is_listing: bool,
 ) -> Resolved:
     """Merge duplicates, join judgments, assign splits. `is_listing`: each row is one document.
 
-    `places` name staged document and query rows for errors; None counts faults instead. Raises
-    DataError for an id with two texts, a leak in the source's own splits, or a source without a
-    usable row.
+    `places` name staged document and query rows for errors; None counts faults instead. `left_out`
+    counts what was left out before. Raises DataError for an id with two texts, a leak in the
+    source's own splits, or a source without a usable row.
     """
-    dropped: Counter[str] = Counter()
+    dropped = Counter(left_out)
     documents, queries = _merge(staged, memory, places or (None, None), dropped)
     if is_listing:
         dropped[to_translate("document repeated")] += staged.documents.num_rows - len(documents.met)

@@ -1,10 +1,11 @@
 """A value inside a source row: by name, by path through objects, by heading of a section."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from medembed.data.column_names import either
+from medembed.data.column_names import either, language_of
 from medembed.data.rows import Fields
 from medembed.language import to_translate, tr
 
@@ -84,7 +85,9 @@ def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
 
 
 def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """Return the first id or other short value as a string; None without one. Raises ValueError."""
+    """Return the first id or other short value as a string in NFC, so that ids of macOS are those
+    of others; None without one. Raises ValueError.
+    """
     values = (value_at(fields, path) for path in paths)
     value = next((value for value in values if value is not None), "")
     if value == "":
@@ -99,7 +102,7 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
                 type=_type(value),
             )
         )
-    return valid_text(str(value), paths[0])
+    return unicodedata.normalize("NFC", valid_text(str(value), paths[0]))
 
 
 def keys_at(fields: Fields, paths: Sequence[str]) -> list[str]:
@@ -112,8 +115,12 @@ def keys_at(fields: Fields, paths: Sequence[str]) -> list[str]:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """Return a language's code. Raises ValueError for anything else, as reports show it."""
+    """Return a language's code, "fr" for FR and français too.
+
+    Raises ValueError for anything else, as reports show it.
+    """
     value = key_at(fields, paths)
+    value = language_of(value or "") or value
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(
             tr("{path!r} holds no language code such as en, fr or pt-BR.", path=paths[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from medembed.data.column_names import LANGUAGES, NAMES, either
+from medembed.data.column_names import NAMES, either, language_of
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import Mapping
 from medembed.data.reading import ColumnsConfig
@@ -199,7 +199,7 @@ def parallel(row: Row) -> Record:
     documents: list[Document] = []
     queries: list[Query] = []
     for path, text in texts.items():
-        language = path.lower() if path.lower() in LANGUAGES else row.language
+        language = language_of(path) or row.language
         own_id = f"{name}{PARALLEL_MARK}{path}"
         document = replace(row.answer(text), document_id=own_id, language=language, column=path)
         documents.append(document)

@@ -27,7 +27,7 @@ def test_of_a_tables_first_row_known_names_alone_are_shown_and_what_is_near_a_de
     assert str(caught.value) == (
         "p: the first row has 2 cells, none of them a known name; is there a header? If not, "
         "source.header=false and columns by number, e.g. source.columns.query=1 "
-        "source.columns.document=2. If there is, name yours, e.g. "
+        "source.columns.document=2. If there is, it must be the first row; name yours, e.g. "
         "source.columns.query=your_column."
     )
     with pytest.raises(DataError, match=r"^p: columns Question, neg_2 \(and 1 more\) fit no shape"):

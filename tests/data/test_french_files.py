@@ -10,6 +10,7 @@ import pytest
 
 from medembed.data.config import SourceConfig
 from medembed.data.formats import jsonl
+from medembed.data.formats.detection import find_encoding
 from medembed.data.mapping import find_mapping
 from medembed.data.parse import parse_part
 from medembed.data.parts import find_parts, read_part
@@ -89,6 +90,17 @@ def test_a_word_of_latin_9_is_whole(tmp_path: Path):
     assert read(tmp_path / "p.csv")[1][0] == "Œdème du cœur"
 
 
+@pytest.mark.parametrize(("end", "encoding"), [("", "Windows-1252"), ("cœur", "ISO-8859-15")])
+def test_the_first_sign_that_tells_an_encoding_may_come_late(
+    end: str, encoding: str, tmp_path: Path
+):
+    plain = "question;réponse\n" + "à l'hôpital;élevée\n" * 9000
+    late = f"a;{end}\n".encode("iso8859-15") if end else "a;l’été\n".encode("cp1252")
+    path = tmp_path / "p.csv"
+    path.write_bytes(plain.encode("latin-1") + b"\xa4 x;y\n" * (not end) + late)
+    assert find_encoding(str(path)) == encoding
+
+
 def test_the_first_accent_may_come_late_and_the_encoding_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -152,6 +164,10 @@ BAD = [
         ":2: not UTF-8; " + SET.format("Shift_JIS"),
     ),
     (LATIN.encode("mac_roman"), ":1: not UTF-8; " + SET.format("Macintosh")),
+    (
+        MIXED.removesuffix(b"q;\xe0\n"),
+        ": two encodings: line 3 is UTF-8, line 2 Windows-1252; write all lines in one.",
+    ),
     (MIXED, ": two encodings: line 3 is UTF-8, line 2 Windows-1252; write all lines in one."),
     (
         b"question;texte\n" + UTF8_ROWS + b"SECRET \xe9;d\n",

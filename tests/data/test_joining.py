@@ -1,6 +1,7 @@
 """Questions in one file, documents in another, judgments in a third: joined by their ids."""
 
 import logging
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def pairs(dataset: Dataset) -> dict[str, str]:
         for query_id, judged in dataset.qrels().items()
         for document_id in judged
     }
+
+
+def test_ids_of_composed_and_decomposed_accents_are_one(tmp_path: Path):
+    decomposed = [unicodedata.normalize("NFD", line.replace("D", "É")) for line in DOCUMENTS]
+    asked = [line.replace(";D", ";É") for line in ANSWERED]
+    files = {"d.csv": ["id;text", *decomposed], "q.csv": ["question;document_id", *asked]}
+    assert pairs(make(write(tmp_path / "in", files), tmp_path / "out")) == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,10 @@ CONTRADICTIONS = {
     "{0}/d.csv:3: document id 'D1' stands for another text in {0}/d.csv:2 (1 such rows in": {
         "d.csv": ["id;text", "D1;SECRET a", "D1;SECRET b"],
         "q.csv": ["question;document_id", "SECRET;D1"],
+    },
+    "{0}: all 2 judgments name a document that is absent or left out; expected ids as the docu": {
+        "d.csv": ["id;title;text", "D1;SECRET title;SECRET a", "D2;SECRET name;SECRET b"],
+        "q.csv": ["question;document_id", "SECRET;d1", "SECRET too;d2"],
     },
     "{0}: all 1 judgments name a document that is absent or left out; expected ids as the docu": {
         "d.csv": ["id;text", "D1;SECRET a"],

@@ -48,6 +48,10 @@ messages group_id split tools -> read as chat: group = group_id, split = split; 
 id question answer -> read as pairs: query = question, document = answer; not used: id
 code fr en fr_short -> read as parallel: parallel = fr + en; not used: code, fr_short
 id FR De it split -> read as parallel: parallel = FR + De + it, document_id = id, split = split
+code Français anglais -> read as parallel: parallel = Français + anglais; not used: code
+Phrase_1 phrase-2 label -> read as scores: query = Phrase_1, document = phrase-2, score = label
+texte_1 texte_2 -> read as pairs: query = texte_1, document = texte_2
+Identifiant question identifiant_document -> read as questions: query = question, query_id = Identifiant, document_id = identifiant_document
 text fr en -> read as documents: document = text; not used: fr, en
 """
 

@@ -151,7 +151,7 @@ def test_a_text_is_no_tag_and_the_fault_does_not_quote_it():
     assert "Muster" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["Mrs Muster", "english", "en or fr", "1", "SENTINEL-1"])
+@pytest.mark.parametrize("value", ["Mrs Muster", "spanish", "en or fr", "1", "SENTINEL-1"])
 def test_a_language_is_a_code_and_the_fault_does_not_quote_what_is_none(value: str):
     with pytest.raises(ValueError, match="'lang' holds no language code") as caught:
         language_at({"lang": value}, ["lang"])
@@ -161,3 +161,8 @@ def test_a_language_is_a_code_and_the_fault_does_not_quote_what_is_none(value: s
 @pytest.mark.parametrize("value", ["en", "fra", "pt-BR", "zh_Hant", "", None])
 def test_a_code_with_or_without_a_region_is_a_language(value: str | None):
     assert language_at({"lang": value}, ["lang"]) == (value or None)
+
+
+@pytest.mark.parametrize("value", ["FR", "français", "Français", "French"])
+def test_a_language_may_be_written_in_capitals_or_by_its_name(value: str):
+    assert language_at({"langue": value}, ["langue"]) == "fr"

@@ -52,9 +52,9 @@ def test_several_positives_and_negatives_are_documents_in_order_without_the_rows
 
 
 def test_parallel_texts_are_documents_and_queries_for_each_other_under_one_id_each():
-    row = {"code": "A15", "fr": "Tuberculose", "EN": "Tuberculosis", "chapter": "I"}
-    ids = ("A15#text-fr", "A15#text-EN")
-    texts = (("Tuberculose", "fr", "fr"), ("Tuberculosis", "en", "EN"))
+    row = {"code": "A15", "français": "Tuberculose", "EN": "Tuberculosis", "chapter": "I"}
+    ids = ("A15#text-français", "A15#text-EN")
+    texts = (("Tuberculose", "fr", "français"), ("Tuberculosis", "en", "EN"))
     documents = []
     queries = []
     for name, (text, language, column) in zip(ids, texts, strict=True):

@@ -112,6 +112,10 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     _write_buckets(root)
     (root / "etc").mkdir()
     (root / "etc/keys").write_text(f"{sha256(b'a-key').hexdigest()} cardiology\n")
+    # docs/retraining.md: the server's folder of tables is that of the retrainings
+    (root / "workspace/tables").mkdir(parents=True)
+    (root / "hospital/medembed").mkdir(parents=True)
+    (root / "hospital/medembed/tables").symlink_to(root / "workspace/tables")
     landing = {"path": f"{root}/hospital/landing"}
     (root / "etc/retrain.yaml").write_text(
         json.dumps({"output": f"{root}/hospital/medembed", "source": landing})

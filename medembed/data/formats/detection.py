@@ -1,12 +1,15 @@
 """Which encoding a text file is in, by all of its lines: the first accent may come late."""
 
 import codecs
+import re
 import zlib
 from dataclasses import dataclass
 
 from medembed.data.formats.encodings import (
     EXCEL,
     LATIN_9,
+    NO_LATIN_9,
+    OF_LATIN_9,
     SAMPLE_BYTES,
     UTF8,
     advise,
@@ -20,16 +23,22 @@ from medembed.language import tr
 
 @dataclass
 class _Lines:
-    """How many lines are of one kind, which is the first, and bytes of the first of them."""
+    """How many lines are of one kind, which is the first, and bytes of some of them.
+
+    These are the first ones, and the first with each of the signs that tell Latin-9.
+    """
 
     count: int = 0
     first: int = 0
     sample: bytes = b""
+    unmet: tuple[re.Pattern[bytes], ...] = (OF_LATIN_9, NO_LATIN_9)
 
     def add(self, number: int, line: bytes) -> None:
         self.count += 1
         self.first = self.first or number
-        if len(self.sample) < SAMPLE_BYTES:
+        unmet = tuple(signs for signs in self.unmet if not signs.search(line))
+        if len(self.sample) < SAMPLE_BYTES or unmet != self.unmet:
+            self.unmet = unmet
             self.sample += line[:SAMPLE_BYTES] + b"\n"
 
 
@@ -59,7 +68,7 @@ def find_encoding(uri: str) -> str:
                 by_chance += 1
             else:
                 in_utf8.add(number, line)
-    if in_utf8.count + by_chance >= other.count:
+    if in_utf8.count + by_chance > other.count or not other.count:
         return UTF8
     encoding = guess_encoding(other.sample)
     if in_utf8.count:

@@ -35,7 +35,6 @@ _NO_TEXT = {
 }
 # Python's codecs by names that iconv knows, too.
 _NAMES = {
-    "cp1252": EXCEL,
     "cp850": "CP850",
     "mac_roman": "Macintosh",
     "cp1250": "Windows-1250",
@@ -50,10 +49,15 @@ _NAMES = {
 # In these, words are made of bytes beyond ASCII; in the others such a byte stands among letters.
 _OF_WORDS = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "koi8_r", "cp1253"]
 # Signs of Western European texts; of other encodings' bytes, read as Windows-1252, many are none.
-_SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
-_UNUSED = b"\x81\x8d\x8f\x90\x9d"  # no characters of Windows-1252
+_SIGNS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿßœº°µ±²³«»‹›’‘“”–—…€¤§·¼½¾×÷¿¡ª†‰™®©\xa0")
 _SIGNS_SHARE = 0.95  # at least; names such as Škoda have others
-_OE = re.compile(rb"(?i)[a-z]\xbd[a-z]")  # of cœur in Latin-9; no ½ of Windows-1252 stands so
+# of cœur, œdème, œil, 5 € in Latin-9; few ½, ¼ or ¤ of Windows-1252 stand so
+OF_LATIN_9 = re.compile(
+    rb"(?i)[a-z][\xbc\xbd][a-z]|[\xbc\xbd](d[\xe8\xc8e]m|il|u[fv]|s[ot]|no)|\xa4"
+)
+# ï, ô and ö of DOS, ô and î of Macintosh; no ‹, “, ” or ™ of Windows-1252 stands so
+_WITHIN_WORDS = re.compile(rb"(?i)[a-z][\x8b\x93\x94\x99][a-z]")
+NO_LATIN_9 = re.compile(rb"[\x80-\x9f]")  # as the curly apostrophe of Windows-1252
 
 
 def explain_start(start: bytes) -> str | None:
@@ -122,10 +126,8 @@ def guess_encoding(sample: bytes) -> str | None:
     it takes French for Hungarian.
     """
     candidates = _candidates(sample)
-    if candidates[0] == "cp1252":
-        if _OE.search(sample):
-            return LATIN_9
-        sample = sample.translate(None, _UNUSED)  # of a damaged row, which its reader names
+    if candidates == ["cp1252"]:
+        return LATIN_9 if OF_LATIN_9.search(sample) and not NO_LATIN_9.search(sample) else EXCEL
     ranked: list[tuple[float, float, int]] = []
     matches = from_bytes(sample, cp_isolation=candidates)
     if not matches:  # it may end within a character
@@ -133,20 +135,21 @@ def guess_encoding(sample: bytes) -> str | None:
     for match in matches:
         for codec in set(match.could_be_from_charset).intersection(candidates):
             ranked.append((match.chaos, -match.coherence, candidates.index(codec)))
-    if ranked:
-        return _NAMES[candidates[min(ranked)[2]]]
-    return EXCEL if candidates[0] == "cp1252" else None  # too short for charset-normalizer
+    # none for a text that is too short for charset-normalizer
+    return _NAMES[candidates[min(ranked)[2]]] if ranked else None
 
 
 def _candidates(sample: bytes) -> list[str]:
     """Return the codecs that a sample may be written in, the likeliest first."""
     beyond = b"".join(re.findall(rb"[\x80-\xff]", sample))
-    in_words = b"".join(re.findall(rb"[\x80-\x9f\xa1-\xff]{2,}", sample))
+    # three or more: French has two, as in agréée or l’été
+    in_words = b"".join(re.findall(rb"[\x80-\x9f\xa1-\xff]{3,}", sample))
     if len(in_words) > 0.75 * len(beyond):
         return _OF_WORDS
     signs = beyond.decode("cp1252", "replace").lower()
-    if sum(map(_SIGNS.__contains__, signs)) >= _SIGNS_SHARE * len(signs):
-        return ["cp1252", "cp850", "mac_roman"]
+    are_signs = sum(map(_SIGNS.__contains__, signs)) >= _SIGNS_SHARE * len(signs)
+    if are_signs and not _WITHIN_WORDS.search(sample):
+        return ["cp1252"]
     # accented letters of DOS and Macintosh come first beyond ASCII, those of Windows last
     low = len(re.findall(rb"[\x80-\x9f]", beyond))
     return ["cp850", "mac_roman"] if low > len(beyond) / 4 else ["cp1250"]

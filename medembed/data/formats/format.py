@@ -47,6 +47,10 @@ def whole_file(part: Part, size_bytes: int) -> list[Part]:
     return [part if is_found else replace(part, encoding=find_encoding(part.uri))]
 
 
+def _encoding(part: Part) -> Iterator[tuple[str, str]]:
+    return iter([(part.uri, part.encoding)])
+
+
 def _by_number(part: Part, number: int) -> str:
     return f"{part.uri}:{number}"
 
@@ -79,6 +83,8 @@ class Format:
     column_names: Callable[[str], list[str]] | None = None
     # the parts of a file of so many bytes
     cut: Callable[[Part, int], list[Part]] = whole_file
+    # each file of a part, and the encoding that it is read in
+    encodings: Callable[[Part], Iterator[tuple[str, str]]] = _encoding
     # where the n-th row of a part stands, from 1; may be slow, as only errors ask
     locate: Callable[[Part, int], str] = _by_number
     count_rows: Callable[[str], int] = count_lines

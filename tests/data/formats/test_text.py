@@ -1,5 +1,6 @@
 """Folders of .txt and .md: a file is a document, for `prepare` and for `encode` alike."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,78 @@ def test_each_file_is_a_row_in_order_of_path_whatever_the_parts(
     assert [(part.start, part.end) for part in parts] == [(0, 2), (2, 4), (4, 5)]
     rows = [row for part in parts for _, row in read_part(part, source)]
     assert rows == ROWS
+
+
+@pytest.mark.parametrize(
+    ("written", "settings", "said"),
+    [
+        ("cp1252", {}, "{}/a.txt (and 1 more file): read as Windows-1252"),
+        ("cp850", {"encoding": "cp850"}, "{}: read as cp850"),
+    ],
+)
+def test_files_are_read_in_their_encodings_which_are_said(
+    written: str,
+    settings: dict[str, str],
+    said: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    texts = {"a.txt": "à l'hôpital.", "b.txt": "État stable.", "c.txt": "Repos.", "d.txt": "été"}
+    for name, content in texts.items():
+        (notes / name).write_bytes(content.encode(written))
+    if not settings:
+        (notes / "d.txt").write_text(texts["d.txt"])
+    with caplog.at_level(logging.INFO):
+        rows = make(notes, tmp_path / "out", **settings).corpus().to_pylist()
+    assert {row["document_id"]: row["text"] for row in rows} == texts
+    assert said.format(notes) in caplog.messages
+    columns = TextColumns.model_validate(settings)
+    with alone(), open_corpus(str(notes), columns, str(tmp_path / "copy")) as corpus:
+        assert corpus.counts["documents"] == 4
+
+
+def test_a_file_of_an_unknown_encoding_is_an_error_that_names_it(notes: Path, tmp_path: Path):
+    (notes / "ep.txt").write_bytes("SECRET à l'hôpital".encode("mac_roman"))
+    error = fail(notes, tmp_path / "out")
+    assert error.startswith(f"{notes}/ep.txt:1: not UTF-8; looks like Macintosh: set source.enc")
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "text"),
+    [
+        (
+            "---\ntitle: Embolie : suites\ntags: [a]\n---\n\n# Suivi\nà lire",
+            "Embolie : suites",
+            None,
+        ),
+        ('---\r\nTitre: "Embolie"\r\n---\r\n# Suivi\r\nà lire', "Embolie", None),
+        ("---\nauthor: X\n---\n# Suivi\nà lire", "Suivi", "à lire"),
+        ("---\ntitle: Embolie\n---\n", None, ""),
+        ("---\nà lire", "a", "---\nà lire"),
+        ("Suivi\n=====\n\nà lire\n---\nb", "Suivi", "à lire\n---\nb"),
+        ("Suivi\nà lire\n---\nb", "Suivi", "à lire\n---\nb"),
+    ],
+)
+def test_front_matter_is_no_text_but_its_title_counts(
+    content: str, title: str | None, text: str | None, tmp_path: Path
+):
+    (tmp_path / "a.md").write_bytes(content.encode())
+    source = config(tmp_path / "a.md")
+    ((_, row),) = read_part(find_parts(source).parts[0], source)
+    assert row == {
+        "id": "a.md",
+        "title": title,
+        "text": "# Suivi\nà lire" if text is None else text,
+    }
+
+
+def test_empty_files_alone_are_counted_in_the_error(tmp_path: Path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_bytes(b"")
+    error = fail(tmp_path / "notes", tmp_path / "out")
+    assert error == "no usable row found; left out: 1: empty document."
 
 
 def test_a_pattern_gives_ids_below_its_folder(notes: Path):
