@@ -123,6 +123,7 @@ def scored(row: Row) -> Record:
 
 
 def by_similarity(row: Row, document: int | str) -> Judgment:
+    """Return the row's score as a judgment. Raises ValueError outside `score_range`."""
     low, high = row.source.score_range
     (path,) = row.columns.score[:1]
     score = read_number(value_at(row.fields, path), path)
@@ -269,6 +270,7 @@ def only(texts: list[str], path: str, role: str) -> str:
 
 
 def read_number(value: Any, name: str) -> float:
+    """Return a finite number, also of a text with a decimal comma. Raises ValueError."""
     try:
         if decimal_sign(value) == ",":
             value = value.replace(",", ".")

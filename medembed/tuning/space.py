@@ -103,6 +103,7 @@ def _to_weights(given: Mapping[str, float], dimensions: Sequence[int]) -> tuple[
 
 
 def look_up(values: Any, key: str) -> Any:
+    """Return what stands under a dotted key."""
     for step in key.split("."):
         values = values[step]
     return values

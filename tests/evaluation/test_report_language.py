@@ -105,7 +105,7 @@ def show_figures(page: Page) -> list[str]:
     for draw in (draw_dimensions, draw_slices, draw_scores, draw_similarity):
         figure = draw(page)
         assert figure is not None
-        texts += [text.get_text() for text in figure.findobj(Text)]  # type: ignore[attr-defined]
+        texts += [part.get_text() for part in figure.findobj() if isinstance(part, Text)]
     return texts
 
 
