@@ -85,6 +85,11 @@ class TrainingOptions(Config):
         "pieces of the training texts, frequent pieces and characters of their scripts; these "
         "texts get the same vectors, from a smaller model. A model that was cut keeps what it has",
     )
+    freeze_words: bool = Field(
+        default=False,
+        description="the table of word embeddings stays as it is: no gradient and no moments for "
+        "it, which are most of what a multilingual model costs in training",
+    )
     adapter: AdapterConfig = AdapterConfig()
     average: float | None = Field(
         default=None,

@@ -27,6 +27,7 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     refused = {
         "adapter": config.adapter.kind is not None and (is_routed or is_static),
         "vocabulary=corpus": config.vocabulary == "corpus" and (is_routed or is_static),
+        "freeze_words": config.freeze_words and (is_routed or is_static),
         "loss.guide": bool(loss.guide) and loss.traits.ranks and (is_routed or is_static),
         "loss.mini_batch_size": loss.mini_batch_size is not None and is_static,
         f"loss.name={loss.name}": loss.traits.is_taught and (is_routed or leaves_out_prompt),

@@ -81,6 +81,8 @@ def load_student(model: str, config: TrainingConfig) -> Student:
     loaded, adapter = load_for_training(fetch_model(model), encoding, config.adapter, device)
     check_dimensions(config.dimensions, int(loaded.get_embedding_dimension() or 0))
     set_prompts(loaded, config.prompts)
+    if config.freeze_words:
+        loaded[0].model.get_input_embeddings().requires_grad_(False)
     return Student(Encoder(loaded, encoding), adapter)
 
 

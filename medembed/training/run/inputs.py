@@ -132,7 +132,11 @@ def describe_start(stream: Stream, steps: int, mined: int, config: TrainingConfi
     seen = ""
     if ranks:
         negatives = together * (1 + mined) - 1
-        seen = tr("up to {negatives} negatives per query, ", negatives=negatives)
+        seen = tr(
+            "temperature {temperature:g}, up to {negatives} negatives per query, ",
+            temperature=config.temperature,
+            negatives=negatives,
+        )
     yield tr(
         "       loss {loss}, {seen}dimensions {dimensions}",
         loss=config.loss.name,
