@@ -72,7 +72,7 @@ def test_the_start_says_that_accumulation_adds_no_negatives():
     config = TrainingConfig(batch_size=4, accumulation_steps=16, workers=2)
     lines = list(describe_start(read_together(10_000, config, 2), 78, 1, config))
     assert lines[0] == "train: 10,000 examples, 78 steps of 128 (16 batches of 8) on 2 workers"
-    assert "up to 15 negatives per query" in lines[1]
+    assert "temperature 0.05, up to 15 negatives per query" in lines[1]
     assert "adds no negatives: a query sees 8 examples, not 128" in lines[2]
     assert lines[3] == "       a pass leaves out 16 examples, others each time"
     plain = TrainingConfig()
@@ -84,3 +84,20 @@ def test_the_start_counts_negatives_only_for_the_loss_that_ranks():
     lines = "\n".join(describe_start(read_together(1_000, config, 1), 7, 1, config))
     assert "loss triplet, dimensions" in lines
     assert "negatives" not in lines
+    assert "temperature" not in lines
+
+
+def test_frozen_words_stay_to_the_bit_and_cost_no_moments(encoder_folder: Path, tmp_path: Path):
+    tables = {}
+    for is_frozen in (False, True):
+        config = CONFIG.model_copy(update={"freeze_words": is_frozen})
+        trainer = start(encoder_folder, config, tmp_path, steps=2)
+        table = trainer.model[0].model.get_input_embeddings().weight
+        before = table.detach().clone()
+        norm = trainer.model[0].model.encoder.layer[0].output.LayerNorm.weight
+        norm_before = norm.detach().clone()
+        trainer.train()
+        assert not torch.equal(norm, norm_before)
+        assert torch.equal(table, before) == is_frozen
+        tables[is_frozen] = table in trainer.optimizer.state
+    assert tables == {False: True, True: False}

@@ -77,6 +77,7 @@ def test_what_training_computes_is_what_stock_encodes(encoder_folder: Path, tmp_
         ("router", {"adapter": {"kind": "lora"}}, "adapter: .* has a Router"),
         ("static", {"adapter": {"kind": "lora"}}, "adapter: .* has a StaticEmbedding"),
         ("static", {"loss": {"mini_batch_size": 4}}, "loss.mini_batch_size: .* a StaticEmbedding"),
+        ("static", {"freeze_words": True}, "freeze_words: .* has a StaticEmbedding"),
         ("router", {"loss": {"guide": "g"}}, "loss.guide: .* has a Router"),
         (
             "pooling mean without the prompt",
