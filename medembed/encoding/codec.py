@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed.encoding.quantize import Ranges, from_int8, to_int8
 from medembed.matryoshka import truncate
+from medembed.quantize import Ranges, from_int8, to_int8
 
 Storage = Literal["float32", "float16", "int8"]
 Vectors = npt.NDArray[np.float32]

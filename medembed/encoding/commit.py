@@ -17,7 +17,6 @@ from medembed.encoding.lance_dataset import (
     open_lance,
     reason_of,
 )
-from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import (
     DATASET_PROPERTY,
     METADATA_KEY,
@@ -30,6 +29,7 @@ from medembed.encoding.table import (
 )
 from medembed.errors import StorageError
 from medembed.language import tr
+from medembed.quantize import Ranges
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:

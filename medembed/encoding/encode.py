@@ -23,7 +23,6 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.modules import fetch_encoder
-from medembed.encoding.quantize import Ranges, calibrate
 from medembed.encoding.staging import Finished, clear_staging, open_staging, read_finished
 from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.target import Target, check_new, check_same
@@ -31,6 +30,7 @@ from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows
 from medembed.language import tr
 from medembed.progress import track_rows
+from medembed.quantize import Ranges, calibrate
 from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread

@@ -19,11 +19,11 @@ from medembed import storage
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
-from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
 from medembed.language import to_translate, tr
 from medembed.lineage import Source
 from medembed.privacy import show_id
+from medembed.quantize import Ranges
 
 METADATA_KEY = b"medembed"
 RANGES_KEY = b"medembed.ranges"

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from medembed.encoding.codec import Codec, Storage
-from medembed.encoding.quantize import calibrate, to_int8
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
+from medembed.quantize import calibrate, to_int8
 
 VECTORS = truncate(np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32), 24)
 RANGES = calibrate(VECTORS)

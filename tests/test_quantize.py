@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from medembed.encoding.quantize import (
+from medembed.errors import ModelError
+from medembed.matryoshka import truncate
+from medembed.quantize import (
     Ranges,
     calibrate,
     from_int8,
@@ -15,8 +17,6 @@ from medembed.encoding.quantize import (
     to_ubinary,
     to_uint8,
 )
-from medembed.errors import ModelError
-from medembed.matryoshka import truncate
 
 
 def draw(rows: int, width: int = 24, seed: int = 0) -> np.ndarray:
