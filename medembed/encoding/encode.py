@@ -101,7 +101,7 @@ def update_table(
     output = place(output, encoder)
     base = find_table(output)
     if base is None:
-        check_new(output, folder, dimensions)
+        check_new(output, folder, storage_type or "float32", dimensions)
     else:
         check_same(base, encoder, storage_type, dimensions)
         if base.info.dataset == dataset:

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from medembed.evaluation.bootstrap import FEWEST_GROUPS
+from medembed.evaluation.footprint_words import (
+    describe_measured,
+    describe_smallest,
+    milliseconds_label,
+    numbers_label,
+)
 from medembed.evaluation.recommend import share
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import Page, find_gains, slice_counts
@@ -64,6 +70,10 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
         "share": share,
         "shown": _show_unit,
         "kept": retention_headline,
+        "numbers": numbers_label,
+        "milliseconds": milliseconds_label,
+        "smallest": describe_smallest,
+        "measured": describe_measured,
     }
     images = {}
     for name, png in plots.items():
