@@ -165,3 +165,10 @@ def test_bits_are_signs_first_dimension_highest_and_a_last_byte_is_filled_with_z
 
 def _bounds(ranges: Ranges) -> np.ndarray:
     return np.stack([ranges.low, ranges.high])
+
+
+def test_ranges_of_parts_are_those_of_all_and_code_0_stands_for_their_middle():
+    joined = calibrate(VECTORS[:20]).join(calibrate(VECTORS[20:]))
+    assert (joined.fingerprint, joined.count) == (RANGES.fingerprint, RANGES.count)
+    (decoded,) = from_int8(np.zeros((1, 24), np.int8), RANGES)
+    assert np.allclose(decoded, truncate(RANGES.middle[None], 24)[0], atol=1e-6)

@@ -15,16 +15,18 @@ RANGES = calibrate(VECTORS)
 
 @pytest.mark.parametrize("width", [24, 8])
 @pytest.mark.parametrize(
-    ("storage", "lowest_cosine"), [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995)]
+    ("storage", "lowest_cosine"),
+    [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995), ("binary", 0.5)],
 )
 def test_what_is_read_are_unit_rows_near_the_truncated_vectors(
     storage: Storage, lowest_cosine: float, width: int
 ):
     codec = Codec(width, storage, RANGES if storage == "int8" else None)
     column = codec.write(VECTORS)
-    assert column.type == pa.list_(
-        {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[storage], width
-    )
+    if storage == "binary":
+        assert column.type == pa.list_(pa.uint8(), width // 8)
+    else:
+        assert column.type == pa.list_(getattr(pa, storage)(), width)
     read = codec.read(pa.chunked_array([column[:20], column[20:]]))
     assert read.dtype == np.float32
     assert np.abs(np.linalg.norm(read, axis=1) - 1).max() < 1e-6
@@ -39,6 +41,17 @@ def test_float32_is_kept_bit_for_bit():
 def test_int8_keeps_the_codes_of_full_vectors_so_that_their_prefix_is_the_prefixs():
     column = Codec(8, "int8", RANGES).write(VECTORS)
     assert np.array_equal(np.array(column.to_pylist()), to_int8(VECTORS, RANGES)[:, :8])
+
+
+def test_bits_stand_for_plus_and_minus_one_and_those_of_a_prefix_are_the_first():
+    codec = Codec(16, "binary")
+    column = codec.write(VECTORS)
+    assert np.array_equal(codec.read_numbers(column), np.packbits(VECTORS[:, :16] > 0, axis=1))
+    assert np.array_equal(codec.read(column), np.where(VECTORS[:, :16] > 0, 0.25, -0.25))
+    with pytest.raises(
+        ModelError, match="found 12, but bits are kept in whole bytes; choose a mul"
+    ):
+        Codec(12, "binary").write(VECTORS)
 
 
 def test_vectors_narrower_than_the_table_are_refused():

@@ -123,6 +123,35 @@ def funnel_by_hand(
     return lines
 
 
+def codes_by_hand(
+    queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel
+) -> Lines:
+    """Return every query's k best among all rows of the documents whose bits are nearest; a bit
+    says whether a value is above 0, and ties go to smaller ids.
+    """
+    first = funnel.first_dimensions
+    lines: Lines = []
+    for query in queries:
+        distances: dict[str, int] = {}
+        for name, row in zip(ids, vectors, strict=True):
+            owner = document_of(name)
+            differing = sum((row[:first] > 0) != (query[:first] > 0))
+            distances[owner] = min(int(differing), distances.get(owner, first))
+        order = sorted((distance, owner) for owner, distance in distances.items())
+        owners = {owner for _, owner in order[: funnel.candidates]}
+        rows = [row for row, name in enumerate(ids) if document_of(name) in owners]
+        names = [ids[row] for row in rows]
+        lines += by_hand(
+            query[None],
+            names,
+            vectors[rows],
+            k,
+            by_document=True,
+            dimensions=funnel.dimensions,
+        )
+    return lines
+
+
 def listed(ranking: Ranking) -> Lines:
     """Return a ranking's lists without their empty places."""
     lines: Lines = []
