@@ -16,10 +16,8 @@ recall@10 is 0.996 (0.998 once fine-tuned) and no cosine to the original is belo
 off 0.01% at either end gains nothing sure, 1% loses: 0.982; ranges of a sample of 1,000 give 0.995,
 and cosines down to 0.993, as texts to come may lie outside.
 
-A bit says whether a value is above 0, so that bits need no ranges. Queries stay in float32: scored
-by them, bits stand for +1 and -1 (`from_ubinary`; Yamada et al. 2021, arXiv:2106.00882).
-Bits against bits are for a first pass only: of exact search's best 10, the best 10 by bits hold 6
-or 7, the best 100 by bits 98%.
+`to_ubinary` and `to_binary` are what the API gives as bits; those of tables are in `bits`. Of exact
+search's best 10, the best 10 by such bits on both sides hold 6 or 7, the best 100 98%.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,8 +33,6 @@ from medembed.schema import fingerprint
 
 Codes = Literal["int8", "binary"]
 Vectors = npt.NDArray[np.float32]
-Bits = npt.NDArray[np.uint8]  # [n, D / 8], as `to_ubinary` packs them
-BITS_PER_BYTE = 8
 _STEPS = 255
 _SIGN = np.uint8(128)  # turns 0..255 into -128..127, bit for bit
 _FEWEST = 2
@@ -44,7 +40,10 @@ _FEWEST = 2
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """Lowest and highest value of each dimension, float32 [D] each, over `count` vectors."""
+    """Lowest and highest value of each dimension, float32 [D] each, over `count` vectors.
+
+    Of bits: the two values that a bit stands for.
+    """
 
     low: Vectors
     high: Vectors
@@ -186,27 +185,6 @@ def to_binary(vectors: Vectors) -> npt.NDArray[np.int8]:
     return (to_ubinary(vectors) ^ _SIGN).view(np.int8)
 
 
-def from_ubinary(bits: Bits, dimensions: int) -> Vectors:
-    """Return unit rows float32 [n, dimensions] of bits [n, bytes]: +1 where set, -1 where not,
-    scaled. By them and a float32 query, bits are scored.
-    """
-    is_set = np.unpackbits(bits, axis=1, count=dimensions)
-    value = np.float32(1 / np.sqrt(dimensions))
-    return np.where(is_set, value, -value)
-
-
-def check_bits(dimensions: int, name: str = "dimensions") -> None:
-    """Raise ModelError for dimensions, called `name`, whose bits do not fill whole bytes."""
-    if dimensions % BITS_PER_BYTE:
-        raise ModelError(
-            "{name}: found {dimensions}, but bits are kept in whole bytes; choose a multiple of "
-            "{multiple}.",
-            name=name,
-            dimensions=dimensions,
-            multiple=BITS_PER_BYTE,
-        )
-
-
 def _check(vectors: Vectors, width: int) -> None:
     if vectors.shape[1] != width:
         raise ModelError(
@@ -215,6 +193,11 @@ def _check(vectors: Vectors, width: int) -> None:
             found=vectors.shape[1],
             width=width,
         )
+    check_finite(vectors)
+
+
+def check_finite(vectors: Vectors) -> None:
+    """Raise ModelError if vectors [n, D] hold NaN or infinity."""
     if not np.isfinite(vectors).all():
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise ModelError(

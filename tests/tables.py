@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.artifact import NewOutput
+from medembed.bits import measure_bits
 from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.commit import commit_table, write_fragment
@@ -49,6 +50,7 @@ def write_table(
     """Write the embedding table of the data set with these rows, float32 [N, D], in its order."""
     corpus = dataset.corpus()
     ranges = calibrate(vectors) if storage == "int8" else None
+    ranges = measure_bits([vectors]) if storage == "binary" else ranges
     codec = Codec(vectors.shape[1], storage, ranges)
     fragments = []
     start = 0

@@ -7,16 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed.matryoshka import check_dimensions, truncate
-from medembed.quantize import (
-    BITS_PER_BYTE,
-    Ranges,
-    check_bits,
-    from_int8,
-    from_ubinary,
-    to_int8,
-    to_ubinary,
-)
+from medembed.bits import BITS_PER_BYTE, check_bits, from_bits, to_bits
+from medembed.matryoshka import truncate
+from medembed.quantize import Ranges, from_int8, to_int8
 
 Storage = Literal["float32", "float16", "int8", "binary"]
 Vectors = npt.NDArray[np.float32]
@@ -32,7 +25,11 @@ TYPES: dict[Storage, pa.DataType] = {
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """Between an encoder's vectors and a table's column; for int8 by full vectors' `ranges`."""
+    """Between an encoder's vectors and a table's column.
+
+    For int8 by full vectors' `ranges`; for bits by those that the vectors have once they are cut to
+    `width`, as queries of such a table are.
+    """
 
     width: int
     storage: Storage = "float32"
@@ -68,7 +65,8 @@ class Codec:
             assert self.ranges is not None
             return from_int8(numbers, self.ranges)
         if self.storage == "binary":
-            return from_ubinary(numbers, self.width)
+            assert self.ranges is not None
+            return from_bits(numbers, self.ranges)
         if self.storage == "float16":  # rounded numbers make no unit rows
             return truncate(numbers.astype(np.float32), self.width)
         return np.asarray(numbers, dtype=np.float32)
@@ -83,9 +81,9 @@ class Codec:
             assert self.ranges is not None
             return to_int8(vectors, self.ranges)[:, : self.width]
         if self.storage == "binary":
-            check_dimensions([self.width], vectors.shape[1])
+            assert self.ranges is not None
             check_bits(self.width)
-            return to_ubinary(vectors[:, : self.width])
+            return to_bits(truncate(vectors, self.width), self.ranges)
         if vectors.shape[1] == self.width:  # bit for bit as the encoder gave them
             return vectors
         return truncate(vectors, self.width)

@@ -2,17 +2,18 @@
 vectors of some rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from medembed.bits import check_bits, measure_bits, to_bits
 from medembed.encoding.codec import Numbers
 from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.table import Table, read_numbers, read_shard, reading
 from medembed.errors import ConfigError
-from medembed.quantize import Codes, Ranges, check_bits, to_int8, to_ubinary
+from medembed.quantize import Codes, Ranges, to_int8
 
 Vectors = npt.NDArray[np.float32]
 RowNumbers = npt.NDArray[np.int64]
@@ -39,8 +40,8 @@ class FetchRows:
 class TableRows:
     """The rows of a table in its order: their ids, and parts [n, size] of one type of numbers.
 
-    Parts are float32 vectors, unless `codes` says what they are, int8 by `ranges`. `fetch` is there
-    if the table has vectors that are finer than these codes.
+    Parts are float32 vectors, unless `codes` by `ranges` says what they are. `fetch` is there if
+    the table has vectors that are finer than these codes.
     """
 
     ids: list[str]
@@ -65,9 +66,9 @@ def check_codes(table: Table, codes: Codes | None) -> None:
 def read_rows(table: Table, codes: Codes | None = None) -> TableRows:
     """Return the rows of a version; one part at a time is read.
 
-    None: codes that the table keeps as they are, float32 of its other vectors. Ranges of int8 codes
-    that it does not keep are measured on all its vectors, which are read twice then. Raises the
-    errors of `check_codes`.
+    None: codes that the table keeps as they are, float32 of its other vectors. Ranges of codes that
+    it does not keep are measured on all its vectors, which are read twice then. Raises the errors
+    of `check_codes`.
     """
     check_codes(table, codes)
     ids: list[str] = []
@@ -80,9 +81,13 @@ def read_rows(table: Table, codes: Codes | None = None) -> TableRows:
         return TableRows(ids, own, kept, table.codec().ranges, None)
     if codes is None:
         return TableRows(ids, _read_vectors(table), None, None, None)
-    ranges = _measure_ranges(table) if codes == "int8" else None
-    parts = map(_to_codes(ranges), _read_vectors(table))
-    return TableRows(ids, parts, codes, ranges, FetchRows(table))
+    if codes == "int8":
+        ranges = _measure_ranges(table)
+        parts = (to_int8(vectors, ranges) for vectors in _read_vectors(table))
+        return TableRows(ids, parts, codes, ranges, FetchRows(table))
+    levels = measure_bits(_read_vectors(table))
+    bits = (to_bits(vectors, levels) for vectors in _read_vectors(table))
+    return TableRows(ids, bits, codes, levels, FetchRows(table))
 
 
 def _read_vectors(table: Table) -> Iterator[Vectors]:
@@ -98,8 +103,3 @@ def _measure_ranges(table: Table) -> Ranges:
         ranges = of_part if ranges is None else ranges.join(of_part)
     assert ranges is not None, "a table that is searched has rows"
     return ranges
-
-
-def _to_codes(ranges: Ranges | None) -> Callable[[Vectors], Numbers]:
-    """Return what makes int8 codes by these ranges, without ranges bits."""
-    return to_ubinary if ranges is None else lambda vectors: to_int8(vectors, ranges)

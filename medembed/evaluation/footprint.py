@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from medembed.bits import BITS_PER_BYTE
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.rows import read_rows
@@ -29,7 +30,7 @@ from medembed.evaluation.metrics import Values, principal_metrics
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings, search_depth, without_own
 from medembed.language import tr
-from medembed.quantize import BITS_PER_BYTE, Codes
+from medembed.quantize import Codes
 from medembed.search.funnel import CANDIDATES, Funnel
 from medembed.search.in_memory import Coded, RowsInMemory
 from medembed.search.ranking import Ranking
@@ -175,7 +176,7 @@ def _hold(table: Table, dimensions: tuple[int, ...]) -> dict[Numbers, Search]:
 
 def _load(table: Table, dimensions: tuple[int, ...], codes: Codes | None) -> RowsInMemory:
     rows = read_rows(table, codes)
-    coded = Coded(codes, rows.ranges) if codes else None
+    coded = Coded(codes, rows.ranges) if codes and rows.ranges else None
     return RowsInMemory(rows.ids, rows.parts, table.info.width, dimensions, coded)
 
 

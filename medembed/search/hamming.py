@@ -7,7 +7,7 @@ many are equal: ties fall in the order of rows, as everywhere.
 import numpy as np
 import numpy.typing as npt
 
-from medembed.quantize import Bits
+from medembed.bits import Bits
 from medembed.search.float64_scores import Numbers
 from medembed.search.held import BitRows, to_words
 

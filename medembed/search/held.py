@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from medembed.bits import from_bits
 from medembed.errors import DataError
-from medembed.quantize import Ranges, from_int8, from_ubinary
+from medembed.quantize import Ranges, from_int8
 from medembed.search.float64_scores import Numbers, Vectors
 from medembed.search.multiply import Floats
 from medembed.search.ranking import Rows
@@ -26,7 +27,6 @@ Parts = Iterable[npt.NDArray[Any]]
 _LENGTHS_AT_ONCE = 65_536
 _ROWS_AT_ONCE = 2048  # of codes that become float32 in the cache: 3 MB of 384 values
 _BYTES = 8  # of a word
-_BITS_ERROR = 3.0
 _STEPS = 255
 
 
@@ -176,36 +176,49 @@ class Int8Prefix:
 
 class BitRows:
     """Bits of N rows in words uint64 [words, N]: a word of all rows lies together, as counting
-    goes through it.
+    goes through it. They stand for one of two levels in each dimension.
     """
 
-    def __init__(self, words: Words, width: int) -> None:
+    def __init__(self, words: Words, levels: Ranges) -> None:
         self.words = words
-        self.width = width
+        self.levels = levels
 
     @classmethod
-    def of(cls, rows: Rows, parts: Parts, width: int) -> "BitRows":
+    def of(cls, rows: Rows, parts: Parts, levels: Ranges) -> "BitRows":
         """Place parts uint8 [n, bytes] where `rows` says."""
-        count = -(-width // (8 * _BYTES))
+        count = -(-levels.width // (8 * _BYTES))
         words = np.empty((count, len(rows.ids)), dtype=np.uint64)
         start = 0
         for part in parts:
             words[:, rows.place[start : start + len(part)]] = to_words(part, count).T
             start += len(part)
         assert start == words.shape[1], "as many rows of bits as ids"
-        return cls(words, width)
+        return cls(words, levels)
 
     def prefix(self, dimensions: int) -> "BitPrefix":
         return BitPrefix(self, dimensions)
 
     def lengths(self, dimensions: int) -> Lengths:
-        """Return the one length that all rows have.
+        """Measure them.
 
-        A product is twice the sum of x where bits are set, less that of all x: three times the
-        error of a sum over +1 and -1.
+        A product is the sum of x r where bits are set and of x low, for ranges r = high - low. Its
+        error, over the row's length |y|, is at most (|r| + |low|) / |y| times that of unit rows,
+        and r is rounded once more.
         """
-        inverse = np.float32(1 / np.sqrt(dimensions))
-        return Lengths(np.broadcast_to(inverse, self.words.shape[1]), _BITS_ERROR)
+        low = self.levels.low[:dimensions]
+        high = self.levels.high[:dimensions]
+        squares = np.zeros(self.words.shape[1], dtype=np.float32)
+        for start in range(0, len(squares), _ROWS_AT_ONCE):
+            here = slice(start, start + _ROWS_AT_ONCE)
+            values = np.where(self.unpack(here, dimensions), high, low)
+            squares[here] = np.einsum("nd,nd->n", values, values)
+        inverse = _inverse(squares)
+        longest = 2 * np.linalg.norm(high - low) + np.linalg.norm(low)
+        return Lengths(inverse, 1 + float(longest) * float(inverse.max(initial=0)))
+
+    def unpack(self, rows: slice, dimensions: int) -> npt.NDArray[np.uint8]:
+        """Return 0 or 1 for each bit of these rows [n, dimensions]."""
+        return np.unpackbits(self.bytes_of(rows), axis=1, count=dimensions)
 
     def bytes_of(self, rows: slice | Numbers) -> npt.NDArray[np.uint8]:
         """Return the bits of these rows as they came, padded to whole words."""
@@ -213,7 +226,7 @@ class BitRows:
 
 
 class BitPrefix:
-    """A `Prefix` of bits, which stand for +1 and -1."""
+    """A `Prefix` of bits."""
 
     def __init__(self, bits: BitRows, dimensions: int) -> None:
         self.bits = bits
@@ -221,15 +234,16 @@ class BitPrefix:
 
     def multiply(self, queries: Vectors, start: int, stop: int, out: Floats) -> None:
         def read(here: slice) -> Vectors:
-            packed = self.bits.bytes_of(here)
-            return np.unpackbits(packed, axis=1, count=self.dimensions).astype(np.float32)
+            return self.bits.unpack(here, self.dimensions).astype(np.float32)
 
-        _multiply_by_parts(queries, read, start, stop, out)
-        out *= 2
-        out -= queries.sum(axis=1, dtype=np.float32)[:, None]
+        low = self.bits.levels.low[: self.dimensions]
+        ranges = self.bits.levels.high[: self.dimensions] - low
+        beside = queries @ low
+        _multiply_by_parts(queries * ranges, read, start, stop, out)
+        out += beside[:, None]
 
     def take(self, rows: Numbers) -> Vectors:
-        return from_ubinary(self.bits.bytes_of(rows), self.bits.width)
+        return from_bits(self.bits.bytes_of(rows), self.bits.levels)
 
 
 def to_words(packed: npt.NDArray[np.uint8], count: int) -> Words:

@@ -9,16 +9,17 @@ Where only codes are held, the table's own vectors of the candidates are fetched
 their rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from medembed.bits import measure_bits, to_bits
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
-from medembed.quantize import Codes, Ranges, to_ubinary
+from medembed.quantize import Codes, Ranges
 from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.hamming import nearest_rows
@@ -38,14 +39,14 @@ _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 @dataclass(frozen=True)
 class Coded:
-    """What the parts of rows hold instead of float32: int8 codes [n, D] by `ranges`, or bits.
+    """What the parts of rows hold instead of float32: int8 codes [n, D] or bits, by `ranges`.
 
     `fetch` gives the table's vectors float32 [n, D] of rows int64 [n], counted as the parts have
     them; None: the codes are all that the table has.
     """
 
     codes: Codes
-    ranges: Ranges | None = None
+    ranges: Ranges
     fetch: Fetch | None = None
 
 
@@ -77,8 +78,10 @@ class RowsInMemory:
         self.held = _hold(self.rows, parts, width, dimensions, coded)
         self.fetch = coded.fetch if coded else None
         self._lengths = lru_cache(maxsize=_LENGTHS_KEPT)(self.held.lengths)
-        for dimension in sorted({*dimensions, width}, reverse=True)[:_LENGTHS_KEPT]:
-            self._lengths(dimension)
+        # Bits mostly nominate, which needs none; the lengths would take nearly as much as they do.
+        if not isinstance(self.held, BitRows):
+            for dimension in sorted({*dimensions, width}, reverse=True)[:_LENGTHS_KEPT]:
+                self._lengths(dimension)
 
     def __len__(self) -> int:
         return len(self.rows.ids)
@@ -116,16 +119,22 @@ class RowsInMemory:
 
     @cached_property
     def bits(self) -> BitRows:
-        """The rows' bits, made when they are first asked for; those that are held if they are."""
+        """The rows' bits, made when they are first asked for; those that are held if they are.
+
+        Their levels are measured on all rows.
+        """
         if isinstance(self.held, BitRows):
             return self.held
+        levels = measure_bits(self._parts())
+        parts = (to_bits(vectors, levels) for vectors in self._parts())
+        return BitRows.of(Rows(self.rows.ids, np.arange(len(self))), parts, levels)
+
+    def _parts(self) -> Iterator[Vectors]:
+        """Give all rows in their order, some at a time."""
         held = self.held.prefix(self.width)
         numbers = np.arange(len(self))
-        parts = (
-            to_ubinary(held.take(numbers[start : start + _PAIRS_AT_ONCE]))
-            for start in range(0, len(self), _PAIRS_AT_ONCE)
-        )
-        return BitRows.of(Rows(self.rows.ids, numbers), parts, self.width)
+        for start in range(0, len(self), _PAIRS_AT_ONCE):
+            yield held.take(numbers[start : start + _PAIRS_AT_ONCE])
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int32]:
@@ -136,10 +145,9 @@ class RowsInMemory:
         """Return rows of the documents that the first pass finds, int64 [Q, n], -1 for none."""
         first = funnel.first_dimensions
         if funnel.first_codes == "binary":
-            asked = to_ubinary(queries[:, :first])
-            return nearest_rows(
-                asked, first, self.bits, funnel.candidates, self.rows.document, among
-            )
+            bits = self.bits
+            asked = to_bits(queries[:, :first], bits.levels)
+            return nearest_rows(asked, first, bits, funnel.candidates, self.rows.document, among)
         if funnel.first_codes == "int8" and not isinstance(self.held, Int8Rows):
             raise ConfigError(
                 "first_codes: found int8, but no int8 codes are held here; choose binary, or leave "
@@ -185,8 +193,7 @@ def _hold(
     if coded is None:
         return FloatRows.of(rows, parts, dimensions, width)
     if coded.codes == "binary":
-        return BitRows.of(rows, parts, width)
-    assert coded.ranges is not None, "int8 codes have ranges"
+        return BitRows.of(rows, parts, coded.ranges)
     return Int8Rows.of(rows, parts, coded.ranges, width)
 
 

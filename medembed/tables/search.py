@@ -199,7 +199,7 @@ def _find(
 def hold_rows(table: Table, codes: Codes | None) -> RowsInMemory:
     """Return the table's rows as codes in memory, with what fetches its vectors."""
     rows = read_rows(table, codes)
-    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes else None
+    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes and rows.ranges else None
     return RowsInMemory(rows.ids, rows.parts, table.info.width, coded=coded)
 
 

@@ -203,7 +203,7 @@ def load_rows(
     Raises DataError or ModelError for vectors not finite.
     """
     rows = read_rows(table, codes)
-    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes else None
+    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes and rows.ranges else None
     try:
         return RowsInMemory(rows.ids, rows.parts, table.info.width, dimensions, coded)
     except DataError as error:

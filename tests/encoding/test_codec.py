@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from medembed.bits import measure_bits, to_bits
 from medembed.encoding.codec import Codec, Storage
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, to_int8
+from medembed.quantize import Ranges, calibrate, to_int8
 
 VECTORS = truncate(np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32), 24)
 RANGES = calibrate(VECTORS)
@@ -21,7 +22,9 @@ RANGES = calibrate(VECTORS)
 def test_what_is_read_are_unit_rows_near_the_truncated_vectors(
     storage: Storage, lowest_cosine: float, width: int
 ):
-    codec = Codec(width, storage, RANGES if storage == "int8" else None)
+    levels = measure_bits([truncate(VECTORS, width)])
+    ranges: dict[Storage, Ranges] = {"int8": RANGES, "binary": levels}
+    codec = Codec(width, storage, ranges.get(storage))
     column = codec.write(VECTORS)
     if storage == "binary":
         assert column.type == pa.list_(pa.uint8(), width // 8)
@@ -43,15 +46,15 @@ def test_int8_keeps_the_codes_of_full_vectors_so_that_their_prefix_is_the_prefix
     assert np.array_equal(np.array(column.to_pylist()), to_int8(VECTORS, RANGES)[:, :8])
 
 
-def test_bits_stand_for_plus_and_minus_one_and_those_of_a_prefix_are_the_first():
-    codec = Codec(16, "binary")
-    column = codec.write(VECTORS)
-    assert np.array_equal(codec.read_numbers(column), np.packbits(VECTORS[:, :16] > 0, axis=1))
-    assert np.array_equal(codec.read(column), np.where(VECTORS[:, :16] > 0, 0.25, -0.25))
+def test_bits_are_those_of_the_vectors_once_they_are_cut_as_queries_are():
+    cut = truncate(VECTORS, 16)
+    levels = measure_bits([cut])
+    column = Codec(16, "binary", levels).write(VECTORS)
+    assert np.array_equal(np.array(column.to_pylist()), to_bits(cut, levels))
     with pytest.raises(
         ModelError, match="found 12, but bits are kept in whole bytes; choose a mul"
     ):
-        Codec(12, "binary").write(VECTORS)
+        Codec(12, "binary", measure_bits([truncate(VECTORS, 12)])).write(VECTORS)
 
 
 def test_vectors_narrower_than_the_table_are_refused():

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medembed.bits import measure_bits, to_bits
 from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table
 from medembed.encoding.rows import check_codes, read_rows
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, to_int8, to_ubinary
+from medembed.quantize import calibrate, to_int8
 from tests.tables import write_corpus, write_table
 
 NAMES = [f"d{n}" for n in range(50)]
@@ -37,7 +38,9 @@ def test_codes_of_a_table_are_by_the_ranges_of_all_its_vectors_which_are_fetched
     assert codes.ranges.fingerprint == ranges.fingerprint
     assert np.array_equal(np.concatenate([*codes.parts]), to_int8(VECTORS[LEFT], ranges))
     bits = read_rows(table, "binary")
-    assert np.array_equal(np.concatenate([*bits.parts]), to_ubinary(VECTORS[LEFT]))
+    levels = measure_bits([VECTORS[LEFT]])
+    assert bits.ranges.fingerprint == levels.fingerprint
+    assert np.array_equal(np.concatenate([*bits.parts]), to_bits(VECTORS[LEFT], levels))
     for rows in (codes, bits):
         numbers = np.array([46, 0, 1, 18])
         assert np.array_equal(rows.fetch(numbers), VECTORS[LEFT][numbers])
@@ -62,7 +65,7 @@ def test_bits_of_int8_codes_are_made_and_int8_codes_of_bits_are_refused(tmp_path
     table = make(tmp_path / "int8", "int8")
     bits = read_rows(table, "binary")
     read = table.lookup(bits.ids)
-    assert np.array_equal(np.concatenate([*bits.parts]), to_ubinary(read))
+    assert np.array_equal(np.concatenate([*bits.parts]), to_bits(read, measure_bits([read])))
     assert np.array_equal(bits.fetch(np.array([5])), read[5:6])
     with pytest.raises(ConfigError, match="keeps bits, of which no int8 codes can be made; choose"):
         check_codes(make(tmp_path / "bits", "binary"), "int8")

@@ -6,11 +6,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.search import SearchJob, run
+from medembed.bits import from_bits, measure_bits, to_bits
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -145,7 +145,8 @@ def test_a_table_of_bits_is_searched_by_its_bits_and_has_nothing_finer(
         place, searched.dataset, searched.vectors, encoder=searched.fingerprint, storage="binary"
     )
     job = searched.job.model_copy(update={"table": table.uri})
-    kept = np.where(searched.vectors > 0, 1, -1).astype(np.float32)
+    levels = measure_bits([searched.vectors])
+    kept = from_bits(to_bits(searched.vectors, levels), levels)
     exact = top_k(searched.queries, list(TEXTS), kept, 4, by_document=True).row_ids
     names = [name for line in exact.tolist() for name in line]
     assert printed(run(job)["lines"]) == names

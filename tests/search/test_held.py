@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from medembed.bits import measure_bits, to_bits
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, to_int8, to_ubinary
+from medembed.quantize import calibrate, to_int8
 from medembed.search.float64_scores import error_bound
 from medembed.search.held import BitRows, HeldRows, Int8Rows
 from medembed.search.in_memory import Prefixes
@@ -17,7 +18,8 @@ WIDTH = 96
 def hold(vectors: Vectors, codes: str) -> HeldRows:
     rows = Rows.of(np.array([f"d{n:04}" for n in range(len(vectors))]), by_document=False)
     if codes == "binary":
-        return BitRows.of(rows, [to_ubinary(vectors)], WIDTH)
+        levels = measure_bits([vectors])
+        return BitRows.of(rows, [to_bits(vectors, levels)], levels)
     ranges = calibrate(vectors)
     return Int8Rows.of(rows, [to_int8(vectors, ranges)], ranges, WIDTH)
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medembed.bits import from_bits, measure_bits, to_bits
 from medembed.errors import ConfigError, DataError, ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, from_int8, from_ubinary, to_int8, to_ubinary
+from medembed.quantize import calibrate, from_int8, to_int8
 from medembed.search.funnel import Funnel
 from medembed.search.in_memory import Coded, RowsInMemory
 from tests.search.by_hand import (
@@ -81,15 +82,20 @@ def test_a_funnel_ranks_all_rows_of_its_candidates_by_more_dimensions(
 def decoded(vectors: Vectors, codes: str) -> Vectors:
     """Return what codes of these vectors stand for."""
     if codes == "binary":
-        return from_ubinary(to_ubinary(vectors), WIDTH)
+        levels = measure_bits([vectors])
+        return from_bits(to_bits(vectors, levels), levels)
     ranges = calibrate(np.concatenate([vectors, -vectors]))
     return from_int8(to_int8(vectors, ranges), ranges)
 
 
 def hold_codes(ids: list[str], vectors: Vectors, codes: str, *, fetches: bool) -> RowsInMemory:
     """Hold codes; `fetches`: the vectors rank, by the numbers of their rows."""
-    ranges = calibrate(np.concatenate([vectors, -vectors])) if codes == "int8" else None
-    numbers = to_ubinary(vectors) if ranges is None else to_int8(vectors, ranges)
+    if codes == "binary":
+        ranges = measure_bits([vectors])
+        numbers = to_bits(vectors, ranges)
+    else:
+        ranges = calibrate(np.concatenate([vectors, -vectors]))
+        numbers = to_int8(vectors, ranges)
     coded = Coded(codes, ranges, vectors.__getitem__ if fetches else None)
     return RowsInMemory(ids, np.array_split(numbers, 3), WIDTH, (8,), coded)
 
@@ -118,16 +124,19 @@ def test_bits_nominate_the_nearest_and_what_is_finest_ranks_them(
     assert listed(hold(ids, vectors).funnel(queries, k, funnel)) == best
     fetching = hold_codes(ids, vectors, "binary", fetches=True)
     assert listed(fetching.funnel(queries, k, funnel)) == best
-    for codes in ("binary", "int8"):
-        held = hold_codes(ids, vectors, codes, fetches=False)
-        best = codes_by_hand(queries, ids, decoded(vectors, codes), k, funnel)
-        assert listed(held.funnel(queries, k, funnel)) == best
+    codes = hold_codes(ids, vectors, "int8", fetches=False)
+    best = codes_by_hand(queries, ids, decoded(vectors, "int8"), k, funnel)
+    assert listed(codes.funnel(queries, k, funnel)) == best
+    alone = hold_codes(ids, vectors, "binary", fetches=False)
+    everything = Funnel(first, WIDTH, candidates=rows + k, first_codes="binary")
+    best = by_hand(queries, ids, decoded(vectors, "binary"), k, by_document=True)
+    assert listed(alone.funnel(queries, k, everything)) == best
 
     chosen = np.random.default_rng(seed).random(rows) < share
     among = np.isin(fetching.rows.ids, np.array(ids)[chosen])
     names = np.array(ids)[chosen].tolist()
-    alone = codes_by_hand(queries, names, vectors[chosen], k, funnel)
-    assert listed(fetching.funnel(queries, k, funnel, among)) == alone
+    of_some = codes_by_hand(queries, ids, vectors, k, funnel, names)
+    assert listed(fetching.funnel(queries, k, funnel, among)) == of_some
 
 
 @given(ROWS, st.booleans(), SEEDS)
