@@ -121,13 +121,13 @@ CHUNK_MARK = "#chunk-"
 PARALLEL_MARK = "#text-"  # in the id of a text that is both a document and a query
 
 
-def embeddings(width: int, values: pa.DataType) -> pa.Schema:
-    """Return columns of an embedding table whose vectors have `width` values of this type."""
+def embeddings(size: int, values: pa.DataType) -> pa.Schema:
+    """Return columns of an embedding table whose vectors are so many values of this type."""
     return pa.schema(
         [
             ("document_id", pa.string()),
             ("content_hash", pa.string()),
-            ("embedding", pa.list_(values, width)),
+            ("embedding", pa.list_(values, size)),
         ]
     )
 

@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.artifact import NewOutput
+from medembed.bits import measure_bits
 from medembed.data.dataset import Dataset, open_dataset, to_table
-from medembed.encoding.codec import Codec
+from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table, TableInfo
 from medembed.lineage import DatasetManifest
+from medembed.quantize import calibrate
 from medembed.schema import CORPUS, content_hash
 
 Vectors = npt.NDArray[np.float32]
@@ -43,17 +45,22 @@ def write_table(
     prompt: str = "",
     max_length: int = 48,
     encoder: str = "by hand",
+    storage: Storage = "float32",
 ) -> Table:
     """Write the embedding table of the data set with these rows, float32 [N, D], in its order."""
     corpus = dataset.corpus()
+    ranges = calibrate(vectors) if storage == "int8" else None
+    ranges = measure_bits([vectors]) if storage == "binary" else ranges
+    codec = Codec(vectors.shape[1], storage, ranges)
     fragments = []
     start = 0
     for _, rows in dataset.corpus_files():
-        column = Codec(vectors.shape[1]).write(vectors[start : start + rows])
+        column = codec.write(vectors[start : start + rows])
         fragments.append(write_fragment(str(uri), corpus.slice(start, rows), column))
         start += rows
-    info = TableInfo(encoder, dataset.fingerprint, vectors.shape[1], (), prompt, max_length)
-    return commit_table(str(uri), fragments, info)
+    width = vectors.shape[1]
+    info = TableInfo(encoder, dataset.fingerprint, width, (), prompt, max_length, storage)
+    return commit_table(str(uri), fragments, info, ranges=ranges)
 
 
 def encode_dataset(

@@ -152,6 +152,7 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
     choices = evaluated["recommendation"]["choices"]
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
+    assert metrics.pop("footprints")["objective"] == "ndcg@10"
     assert metrics == summary["metrics"]["after"]
     assert differences["ndcg@10"]["8"] == summary["metrics"]["differences"]["ndcg@10"]["8"]
     assert [choice["use"] for choice in choices] == ["best", "balanced", "light"]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from medembed import schema
-from medembed.encoding.codec import TYPES
+from medembed.encoding.codec import TYPES, Codec
 from medembed.encoding.lance_dataset import (
     explained,
     is_conflict,
@@ -17,7 +17,6 @@ from medembed.encoding.lance_dataset import (
     open_lance,
     reason_of,
 )
-from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import (
     DATASET_PROPERTY,
     METADATA_KEY,
@@ -30,6 +29,7 @@ from medembed.encoding.table import (
 )
 from medembed.errors import StorageError
 from medembed.language import tr
+from medembed.quantize import Ranges
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
@@ -134,7 +134,8 @@ def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
     del facts["dataset"]
     metadata = {METADATA_KEY: json.dumps(facts).encode()}
     metadata |= {RANGES_KEY: json.dumps(ranges.to_json()).encode()} if ranges else {}
-    columns = schema.embeddings(info.width, TYPES[info.storage]).with_metadata(metadata)
+    size = Codec(info.width, info.storage).size
+    columns = schema.embeddings(size, TYPES[info.storage]).with_metadata(metadata)
     return lance.LanceOperation.Overwrite(columns, new)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from medembed.artifact import place
+from medembed.bits import measure_bits
 from medembed.encoding.changes import Changes, compare
 from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, show, tag_version
@@ -23,22 +24,23 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.modules import fetch_encoder
-from medembed.encoding.quantize import Ranges, calibrate
 from medembed.encoding.staging import Finished, clear_staging, open_staging, read_finished
 from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.target import Target, check_new, check_same
 from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows
 from medembed.language import tr
+from medembed.matryoshka import truncate
 from medembed.progress import track_rows
+from medembed.quantize import Ranges, calibrate
 from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
 
 logger = logging.getLogger(__name__)
 
-# Texts whose vectors give the ranges of a new int8 table, the most files that they come from, and
-# the share of a range that is added at both ends for texts to come.
+# Texts whose vectors give the ranges of a new table of codes, the most files that they come from,
+# and the share of an int8 range that is added at both ends for texts to come.
 _CALIBRATION_TEXTS = 4096
 _CALIBRATION_FILES = 64
 _MARGIN = 0.05
@@ -101,7 +103,7 @@ def update_table(
     output = place(output, encoder)
     base = find_table(output)
     if base is None:
-        check_new(output, folder, dimensions)
+        check_new(output, folder, storage_type or "float32", dimensions)
     else:
         check_same(base, encoder, storage_type, dimensions)
         if base.info.dataset == dataset:
@@ -111,8 +113,7 @@ def update_table(
         logger.info(tr("corpus: {counts}", counts=changes.describe()))
         items = to_items(changes, corpus, config)
         staging = _open_records(target, dataset, encoder, items)
-        if base is None and target.storage == "int8":
-            target = replace(target, ranges=_measure_ranges(corpus, model, config, staging))
+        target = _with_ranges(target, corpus, model, config, staging)
         work = _encode(items, staging, model, target, config)
         info = replace(base.info, dataset=dataset) if base else work.info(target, encoder, dataset)
         table = commit_table(
@@ -200,19 +201,31 @@ def _open_records(
     return open_staging(target.uri, target.version, key)
 
 
-def _measure_ranges(
-    corpus: Sequence[CorpusFile], model: str, config: EncodingConfig, staging: Records
-) -> Ranges:
-    """Return the int8 ranges of a sample's vectors, measured once: a rerun takes those it finds."""
+def _with_ranges(
+    target: Target,
+    corpus: Sequence[CorpusFile],
+    model: str,
+    config: EncodingConfig,
+    staging: Records,
+) -> Target:
+    """Return a new table of codes with the ranges of a sample's vectors, any other as it is.
+
+    They are measured once: a rerun takes those it finds.
+    """
+    if target.ranges is not None or target.storage not in ("int8", "binary"):
+        return target
 
     def measure() -> Arrays:
         sample = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
         vectors = encode_texts({"document": sample.texts}, model, config)["document"]
-        ranges = calibrate(vectors).widen(_MARGIN)
+        if target.storage == "binary":
+            ranges = measure_bits([truncate(vectors, target.dimensions or vectors.shape[1])])
+        else:
+            ranges = calibrate(vectors).widen(_MARGIN)
         return {"low": ranges.low, "high": ranges.high, "count": np.asarray(ranges.count)}
 
     kept = staging.once("ranges", measure)
-    return Ranges(kept["low"], kept["high"], int(kept["count"]))
+    return replace(target, ranges=Ranges(kept["low"], kept["high"], int(kept["count"])))
 
 
 def _encode(

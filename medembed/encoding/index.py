@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from medembed.encoding.codec import TYPES
 from medembed.encoding.commit import tag_version
 from medembed.encoding.corpus import evenly
 from medembed.encoding.lance_dataset import is_conflict, open_lance, reason_of
@@ -182,7 +183,7 @@ def _check(table: Table, values: pa.DataType, kind: IndexKind, partitions: int |
             "{uri}: an index needs float32 or float16 vectors, found {type}; encode "
             "into such a table.",
             uri=table.uri,
-            type=values,
+            type="binary" if values == TYPES["binary"] else values,
         )
     if kind == "IVF_RQ" and table.info.width % _RQ_BLOCK:
         raise ConfigError(

@@ -17,13 +17,13 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.encoding.changes import Keys
-from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.codec import Codec, Numbers, Storage
 from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
-from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
 from medembed.language import to_translate, tr
 from medembed.lineage import Source
 from medembed.privacy import show_id
+from medembed.quantize import Ranges
 
 METADATA_KEY = b"medembed"
 RANGES_KEY = b"medembed.ranges"
@@ -108,7 +108,7 @@ class Table:
         embeddings: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
         for start in range(0, len(wanted), _IDS_PER_QUERY):
-            with _reading(self.uri):
+            with reading(self.uri):
                 rows = open_lance(self.uri, self.version).to_table(
                     columns=["document_id", "embedding"],
                     filter=among(wanted[start : start + _IDS_PER_QUERY]),
@@ -121,7 +121,7 @@ class Table:
     def keys(self) -> Iterator[Keys]:
         """Yield ids and content hashes of each fragment's rows, in table order."""
         for fragment in open_lance(self.uri, self.version).get_fragments():
-            with _reading(self.uri):
+            with reading(self.uri):
                 rows = fragment.to_table(columns=["document_id", "content_hash"])
             yield Keys(rows["document_id"].combine_chunks(), rows["content_hash"].combine_chunks())
 
@@ -177,18 +177,28 @@ class ShardRows(NamedTuple):
 
 def read_shard(shard: Shard) -> ShardRows:
     """Return the rows of one fragment."""
+    rows, codec = _read_fragment(shard)
+    return ShardRows(rows["document_id"].to_pylist(), codec.read(rows["embedding"]))
+
+
+def read_numbers(shard: Shard) -> Numbers:
+    """Return one fragment's embeddings in the numbers that the table keeps [n, size]."""
+    rows, codec = _read_fragment(shard)
+    return codec.read_numbers(rows["embedding"])
+
+
+def _read_fragment(shard: Shard) -> tuple[pa.Table, Codec]:
     dataset = open_lance(shard["uri"], shard["version"])
-    with _reading(shard["uri"]):
+    with reading(shard["uri"]):
         rows = dataset.get_fragment(shard["fragment"]).to_table(
             columns=["document_id", "embedding"]
         )
-    embeddings = _codec_of(dataset).read(rows["embedding"])
-    return ShardRows(rows["document_id"].to_pylist(), embeddings)
+    return rows, _codec_of(dataset)
 
 
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
     """Return the vectors of these content hashes as the table, which has them all, keeps them."""
-    with _reading(uri):
+    with reading(uri):
         rows = open_lance(uri, version).to_table(
             columns=["content_hash", "embedding"],
             filter=_is_among("content_hash", sorted(set(hashes))),
@@ -197,7 +207,7 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
     return rows["embedding"].combine_chunks().take(pa.array([row_of[name] for name in hashes]))
 
 
-def _reading(uri: str) -> AbstractContextManager[None]:
+def reading(uri: str) -> AbstractContextManager[None]:
     """Return what turns Lance's errors inside into one that says what to do."""
     return explained(uri, tr("cannot read the table"), tr(REPAIR))
 

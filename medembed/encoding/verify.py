@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.changes import compare, count_repeated, describe_counts
+from medembed.encoding.codec import Storage
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.table import Table, read_shard, shard_items
@@ -24,7 +25,13 @@ _FILES = 8  # from which they come at most
 _NORM = 1e-3  # how far a norm may be from 1
 # Of a vector to the same text's, encoded again. Codes are half a step off, and those beyond the
 # ranges more.
-_COSINES = {"float32": 0.9999, "float16": 0.9999, "int8": 0.99}
+_COSINES: dict[Storage, float] = {
+    "float32": 0.9999,
+    "float16": 0.9999,
+    "int8": 0.99,
+    # of the bits of both: values near 0 may change sides, 1 in 40
+    "binary": 0.95,
+}
 _BROKEN = {
     "nan": to_translate("{count} vectors are not numbers, e.g. id {example!r}"),
     "norm": to_translate("{count} vectors are not of unit length, e.g. id {example!r}"),
@@ -119,9 +126,14 @@ def _name_broken(rows: Sequence[dict[str, Any]], key: str) -> list[str]:
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
 ) -> npt.NDArray[np.float32]:
-    """Return the cosines of some documents, encoded again, to their vectors."""
+    """Return the cosines of some documents, encoded again, to their vectors.
+
+    Where the table keeps bits, of their bits, as these alone are far from the vectors.
+    """
     sample = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": sample.texts}, model, config)["document"]
-    kept = truncate(vectors, table.info.width)
+    codec = table.codec()
+    is_bits = codec.storage == "binary"
+    kept = codec.read(codec.write(vectors)) if is_bits else truncate(vectors, codec.width)
     cosines: npt.NDArray[np.float32] = (kept * table.lookup(sample.ids)).sum(axis=1)
     return cosines

@@ -17,6 +17,8 @@ from medembed.encoding.prompt_check import check_prompts
 from medembed.evaluation.checks import check_data, check_request
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import BM25
+from medembed.evaluation.footprint import measure_footprints
+from medembed.evaluation.footprint_words import footprints_json, format_footprints
 from medembed.evaluation.recommend import format_recommendation
 from medembed.evaluation.report.headline import headline, headlines
 from medembed.evaluation.retention.judge import Retention
@@ -124,6 +126,9 @@ def evaluate_models(config: EvaluateConfig, registry: Registry, *, on_cluster: b
         ],
         bm25=config.bm25,
         retention=_measure_retention(config, sets, contenders, output),
+        footprints=measure_footprints(
+            dataset, contenders[0].table, contenders[0].model, config.evaluation, config.encoding
+        ),
     )
     compared.write(output)
     return Evaluated(compared, dataset, _log_run(registry, config, dataset, compared))
@@ -162,6 +167,8 @@ def summarize(evaluated: Evaluated) -> dict[str, Any]:
     }
     if page.retention:
         summary["retention"] = page.retention.numbers
+    if page.footprints:
+        summary["footprints"] = footprints_json(page.footprints)
     return summary
 
 
@@ -176,6 +183,7 @@ def describe(evaluated: Evaluated, output: str) -> list[str]:
         lines.append(headline(comparison))
     lines += format_retention(page.retention)
     lines += format_recommendation(page.recommendation)
+    lines += format_footprints(page.footprints)
     return [*lines, tr("report: {uri}", uri=storage.join(output, REPORT))]
 
 

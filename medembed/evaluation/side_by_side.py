@@ -12,6 +12,8 @@ from medembed.evaluation.compare import Comparison, compare_all
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.evaluate import evaluate, evaluate_bm25
 from medembed.evaluation.files import nest_slices, to_json
+from medembed.evaluation.footprint import Footprints
+from medembed.evaluation.footprint_words import footprints_json
 from medembed.evaluation.inspection import inspect_corpus
 from medembed.evaluation.recommend import recommend
 from medembed.evaluation.report.page import Page
@@ -89,11 +91,13 @@ def compare_models(
     bm25: bool = False,
     plots: Mapping[str, bytes] | None = None,
     retention: Retention | None = None,
+    footprints: Footprints | None = None,
 ) -> SideBySide:
     """Measure each contender, and BM25 if asked for; compare the first with the others; draw.
 
     `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's
-    course, and what is kept elsewhere, if `retention` was measured. A baseline that is narrower
+    course, what is kept elsewhere, if `retention` was measured, and what each type of numbers
+    keeps, if `footprints` were. A baseline that is narrower
     than a dimension stands with its own widest. Raises the errors of `evaluate`.
     """
     evaluations = _measure(dataset, contenders, output, config, encoding)
@@ -112,6 +116,7 @@ def compare_models(
         texts=_read_texts(dataset, config) if config.show_text and model.queries else {},
         recommendation=recommend(model, config),
         retention=retention,
+        footprints=footprints,
     )
     images = draw_plots(page) | dict(plots or {})
     slices = {evaluation.name: nest_slices(evaluation) for evaluation in evaluations}
@@ -156,12 +161,16 @@ def _measure(
 
 
 def _metrics_json(page: Page) -> dict[str, Any]:
-    """Return {dimension: {metric: mean}}, with the differences and the retention if measured."""
+    """Return {dimension: {metric: mean}}, with what else was measured: differences, retention,
+    footprints.
+    """
     values: dict[str, Any] = {str(d): row for d, row in page.model.metrics.items()}
     if page.comparisons:
         values["differences"] = differences_by_baseline(page)
     if page.retention:
         values["retention"] = page.retention.numbers
+    if page.footprints:
+        values["footprints"] = footprints_json(page.footprints)
     return values
 
 

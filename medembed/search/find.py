@@ -1,6 +1,6 @@
 """Find documents exactly, by a funnel, or by a vector index; measure what the last two miss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -9,6 +9,7 @@ from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
 from medembed.search.float64_scores import Vectors
 from medembed.search.funnel import Funnel, funnel_search
+from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import Nearest, index_search
 from medembed.search.quality import Search, SearchQuality, measure_search
 from medembed.search.ranking import Ranking
@@ -27,11 +28,15 @@ class Way:
 
 @dataclass(frozen=True)
 class SearchedTable(Generic[Shard]):
-    """What is searched: shards with their rows, what reads one, and what asks the index if any."""
+    """What is searched: shards with their rows, what reads one, and what asks the index if any.
+
+    `hold` reads the codes of a first pass into memory, if the funnel begins with codes.
+    """
 
     shards: Sequence[tuple[Shard, int]]
     read: ReadShard[Shard]
     nearest: Nearest | None = None
+    hold: Callable[[], RowsInMemory] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,16 @@ def find_documents(
         )
         return ranked[way.dimensions]
 
+    def by_codes(asked: Vectors) -> Ranking:
+        assert table.hold is not None, "a first pass by codes has them in memory"
+        assert way.funnel is not None
+        return table.hold().funnel(asked, k, way.funnel)
+
     search: Search = exact
     if table.nearest is not None:
         search = partial(index_search, table.nearest, k=k, by_document=True)
+    elif way.funnel is not None and way.funnel.first_codes:
+        search = by_codes
     elif way.funnel is not None:
         search = partial(
             funnel_search,

@@ -18,35 +18,54 @@ from typing import Any
 
 import numpy as np
 
+from medembed.bits import check_bits
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions
+from medembed.quantize import Codes
 from medembed.search.corpus import Pairs
 from medembed.search.float64_scores import Vectors
 from medembed.search.ranking import Ranking, stack
 from medembed.search.shards import search_shards
 from medembed.search.stripe import ReadShard, Shard
 
+CANDIDATES = 200
 _CANDIDATES_AT_ONCE = 500_000  # of all queries together: 0.2 GB of ids in the driver
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """`candidates` per query by the first `first_dimensions`, ranked by the first `dimensions`."""
+    """`candidates` per query by the first `first_dimensions`, ranked by the first `dimensions`.
+
+    `first_codes`: the first pass reads these codes instead of vectors, of as many dimensions as
+    rank, or fewer.
+    """
 
     first_dimensions: int
     dimensions: int
-    candidates: int = 200
+    candidates: int = CANDIDATES
+    first_codes: Codes | None = None
 
     def check(self, k: int, width: int) -> None:
-        """Raise ModelError for dimensions above the width, ConfigError for what makes no funnel."""
+        """Raise ModelError for dimensions above the width, or of bits that fill no whole bytes;
+        ConfigError for what makes no funnel.
+        """
         check_dimensions([self.first_dimensions, self.dimensions], width)
-        if self.first_dimensions >= self.dimensions:
+        if self.first_codes is None and self.first_dimensions >= self.dimensions:
             raise ConfigError(
                 "first_dimensions: found {first_dimensions}, expected fewer than the "
                 "{dimensions} that rank.",
                 first_dimensions=self.first_dimensions,
                 dimensions=self.dimensions,
             )
+        if self.first_dimensions > self.dimensions:
+            raise ConfigError(
+                "first_dimensions: found {first_dimensions}, expected no more than the "
+                "{dimensions} that rank.",
+                first_dimensions=self.first_dimensions,
+                dimensions=self.dimensions,
+            )
+        if self.first_codes == "binary":
+            check_bits(self.first_dimensions, "first_dimensions")
         if self.candidates < k:
             raise ConfigError(
                 "candidates: found {candidates}, expected at least the k={k} wanted.",

@@ -1,64 +1,87 @@
-"""Exact search over rows that a process holds in one matrix: quick for one query, and no copy of
-the matrix.
+"""Exact search over rows that a process holds: quick for one query, and no copy of the rows.
 
 At any dimension a row's cosine is the product of its first values with the query's, over their
-length. The product reads the matrix where it lies; the lengths are kept. Rows that may be among the
-best are truncated and scored again, so that scores are those of every other search, on any machine.
+length. The product reads the rows where they lie, as float32, int8 codes or bits; the lengths are
+kept. Rows that may be among the best are truncated and scored again, so that scores are those of
+every other search, on any machine.
 
-The matrix is cut into column blocks at the dimensions that are asked for most, so that 64 values of
-384 are read alone.
+Where only codes are held, the table's own vectors of the candidates are fetched, by the numbers of
+their rows.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.errors import DataError
+from medembed.bits import measure_bits, to_bits
+from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
+from medembed.quantize import Codes, Ranges
 from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 from medembed.search.funnel import Funnel
-from medembed.search.multiply import BLOCK, Floats, NumpyProducts, Products
+from medembed.search.hamming import nearest_rows
+from medembed.search.held import BitRows, FloatRows, HeldRows, Int8Rows, Lengths, Parts, Prefix
+from medembed.search.multiply import BLOCK, BlockProducts, Floats, Products, Scoring
 from medembed.search.nominate import Best, Candidates, best_of, best_rows, ranks
 from medembed.search.ranking import Ranking, Rows
 
 # [N], in the order of `RowsInMemory.rows`: whether a row may be found
 Among = npt.NDArray[np.bool_]
+Fetch = Callable[[Numbers], Vectors]
 _LENGTHS_KEPT = 16  # dimensions whose lengths are kept: 4 bytes a row each
-_LENGTHS_AT_ONCE = 65_536
 _PRODUCTS_AT_ONCE = 1 << 20  # of all queries together
 _QUERIES_AT_ONCE = 64
 _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 
+@dataclass(frozen=True)
+class Coded:
+    """What the parts of rows hold instead of float32: int8 codes [n, D] or bits, by `ranges`.
+
+    `fetch` gives the table's vectors float32 [n, D] of rows int64 [n], counted as the parts have
+    them; None: the codes are all that the table has.
+    """
+
+    codes: Codes
+    ranges: Ranges
+    fetch: Fetch | None = None
+
+
 class RowsInMemory:
     """Rows in the order in which ties fall, of which whole documents are ranked.
 
-    A class, so that the matrix and the lengths of its rows are made once. Any number of threads may
+    A class, so that the rows are placed, and their lengths made, once. Any number of threads may
     search.
     """
 
     def __init__(
         self,
         ids: Sequence[str],
-        parts: Iterable[Vectors],
+        parts: Parts,
         width: int,
         dimensions: Sequence[int] = (),
+        coded: Coded | None = None,
     ) -> None:
-        """Hold the vectors of `ids`, which `parts` have in this order, float32 [n, width] each.
+        """Hold the rows of `ids`, which `parts` have in this order: vectors float32 [n, width], or
+        what `coded` says.
 
-        One part at a time is in memory beside the matrix. `dimensions` make searches at these
-        quick. Raises DataError for NaN or infinity, ModelError for dimensions above the width.
+        One part at a time is in memory beside the rows. `dimensions` make searches at these quick.
+        Raises DataError for NaN or infinity, ModelError for dimensions above the width.
         """
         check_dimensions(dimensions, width)
         self.width = width
+        self.coded = coded
         self.rows = Rows.of(np.asarray(ids, dtype=np.str_), by_document=True)
-        self.blocks = _place(self.rows, parts, sorted({0, *dimensions, width}))
-        self._inverse_lengths = lru_cache(maxsize=_LENGTHS_KEPT)(self._measure_inverse_lengths)
-        for dimension in sorted({*dimensions, width}, reverse=True)[:_LENGTHS_KEPT]:
-            self._inverse_lengths(dimension)
+        self.held = _hold(self.rows, parts, width, dimensions, coded)
+        self.fetch = coded.fetch if coded else None
+        self._lengths = lru_cache(maxsize=_LENGTHS_KEPT)(self.held.lengths)
+        # Bits mostly nominate, which needs none; the lengths would take nearly as much as they do.
+        if not isinstance(self.held, BitRows):
+            for dimension in sorted({*dimensions, width}, reverse=True)[:_LENGTHS_KEPT]:
+                self._lengths(dimension)
 
     def __len__(self) -> int:
         return len(self.rows.ids)
@@ -66,7 +89,8 @@ class RowsInMemory:
     def search(
         self, queries: Vectors, k: int, dimensions: int, among: Among | None = None
     ) -> Ranking:
-        """Return the k best documents of each query [Q, D] by the first `dimensions`.
+        """Return the k best documents of each query [Q, D] by the first `dimensions` of what is
+        held.
 
         With `among` as if there were no rows but these. Raises ModelError for dimensions above D.
         """
@@ -77,17 +101,59 @@ class RowsInMemory:
     ) -> Ranking:
         """Return what `funnel_search` finds for each query [Q, D] `among` these rows.
 
-        Raises the errors of `Funnel.check`.
+        Codes nominate if the funnel says so; candidates rank by the table's own vectors. Raises the
+        errors of `Funnel.check`, and ConfigError for a first pass by int8 where none is held.
         """
         funnel.check(k, queries.shape[1])
         asked = truncate(queries, funnel.dimensions)
-        nominated = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
-        lines, rows = self._rows_beside(nominated.rows)
+        lines, rows = self._rows_beside(self._nominate(queries, funnel, among))
         if among is not None:
             lines = lines[among[rows]]
             rows = rows[among[rows]]
-        matrix = self._matrix(funnel.dimensions, among)
+        matrix: Scoring
+        if self.fetch is None:
+            matrix = self._matrix(funnel.dimensions, among)
+        else:
+            matrix = Fetched(self.fetch, self._numbers)
         return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
+
+    @cached_property
+    def bits(self) -> BitRows:
+        """The rows' bits, made when they are first asked for; those that are held if they are.
+
+        Their levels are measured on all rows.
+        """
+        if isinstance(self.held, BitRows):
+            return self.held
+        levels = measure_bits(self._parts())
+        parts = (to_bits(vectors, levels) for vectors in self._parts())
+        return BitRows.of(Rows(self.rows.ids, np.arange(len(self))), parts, levels)
+
+    def _parts(self) -> Iterator[Vectors]:
+        """Give all rows in their order, some at a time."""
+        held = self.held.prefix(self.width)
+        numbers = np.arange(len(self))
+        for start in range(0, len(self), _PAIRS_AT_ONCE):
+            yield held.take(numbers[start : start + _PAIRS_AT_ONCE])
+
+    @cached_property
+    def _numbers(self) -> npt.NDArray[np.int32]:
+        """The number of each sorted row in the parts that it came in."""
+        return np.argsort(self.rows.place).astype(np.int32)
+
+    def _nominate(self, queries: Vectors, funnel: Funnel, among: Among | None) -> Numbers:
+        """Return rows of the documents that the first pass finds, int64 [Q, n], -1 for none."""
+        first = funnel.first_dimensions
+        if funnel.first_codes == "binary":
+            bits = self.bits
+            asked = to_bits(queries[:, :first], bits.levels)
+            return nearest_rows(asked, first, bits, funnel.candidates, self.rows.document, among)
+        if funnel.first_codes == "int8" and not isinstance(self.held, Int8Rows):
+            raise ConfigError(
+                "first_codes: found int8, but no int8 codes are held here; choose binary, or leave "
+                "it out."
+            )
+        return self._find(queries, funnel.candidates, first, among).rows
 
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
         """Return the rows of the k best documents, as `best_rows` does."""
@@ -118,38 +184,29 @@ class RowsInMemory:
         return Candidates(np.repeat(lines, counts), rows)
 
     def _matrix(self, dimensions: int, among: Among | None) -> "Prefixes":
-        blocks = []
-        start = 0
-        for block in self.blocks:
-            if start < dimensions:
-                blocks.append(block[:, : dimensions - start])
-            start += block.shape[1]
-        return Prefixes(blocks, self._inverse_lengths(dimensions), among)
+        return Prefixes(self.held.prefix(dimensions), self._lengths(dimensions), among)
 
-    def _measure_inverse_lengths(self, dimensions: int) -> Floats:
-        """Return 1 / length of each row's first values, float32 [N]; finite for zero rows, too."""
-        squares = np.zeros(len(self), dtype=np.float32)
-        for start in range(0, len(self), _LENGTHS_AT_ONCE):
-            here = slice(start, start + _LENGTHS_AT_ONCE)
-            first = 0
-            for block in self.blocks:
-                values = block[here, : max(0, dimensions - first)]
-                squares[here] += np.einsum("nd,nd->n", values, values)
-                first += block.shape[1]
-        return np.asarray(1 / np.maximum(np.sqrt(squares), np.finfo(np.float32).tiny), np.float32)
+
+def _hold(
+    rows: Rows, parts: Parts, width: int, dimensions: Sequence[int], coded: Coded | None
+) -> HeldRows:
+    if coded is None:
+        return FloatRows.of(rows, parts, dimensions, width)
+    if coded.codes == "binary":
+        return BitRows.of(rows, parts, coded.ranges)
+    return Int8Rows.of(rows, parts, coded.ranges, width)
 
 
 class Prefixes:
     """A `Matrix` of the rows' first values scaled to unit length, computed without a copy.
 
-    They lie in `blocks` of columns [N, n] each. Rows that are not `among` these are not found.
+    Rows that are not `among` these are not found.
     """
 
-    def __init__(
-        self, blocks: Sequence[Vectors], inverse_lengths: Floats, among: Among | None
-    ) -> None:
-        self.blocks = blocks
-        self.inverse_lengths = inverse_lengths
+    def __init__(self, held: Prefix, lengths: Lengths, among: Among | None) -> None:
+        self.held = held
+        self.inverse_lengths = lengths.inverse
+        self.error_scale = lengths.error_scale
         self.is_out = None if among is None else ~among
 
     def __len__(self) -> int:
@@ -160,55 +217,47 @@ class Prefixes:
         return PrefixProducts(self, block, queries)
 
     def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        scores = np.empty(len(rows))
-        for start in range(0, len(rows), _PAIRS_AT_ONCE):
-            part = slice(start, start + _PAIRS_AT_ONCE)
-            values = np.concatenate([block[rows[part]] for block in self.blocks], axis=1)
-            documents = truncate(values, queries.shape[1])
-            scores[part] = pair_scores(queries, lines[part], documents, np.arange(len(documents)))
-        return scores
+        return _score_by_parts(self.held.take, queries, lines, rows)
 
 
-class PrefixProducts(NumpyProducts):
-    """`Products` of `Prefixes` and queries [Q, d], from a block's first columns as they lie."""
+class PrefixProducts(BlockProducts):
+    """`Products` of `Prefixes` and queries [Q, d], from the rows' first values as they lie."""
 
     def __init__(self, matrix: Prefixes, block: int, queries: Vectors) -> None:
-        super().__init__(matrix.blocks[0], block, queries)
+        super().__init__(len(matrix), block, queries)
         self.matrix = matrix
 
     def _write(self, out: Floats, start: int, stop: int) -> None:
-        first = self.matrix.blocks[0]
-        np.matmul(self.queries[:, : first.shape[1]], first[start:stop].T, out=out)
-        column = first.shape[1]
-        for block in self.matrix.blocks[1:]:
-            last = column + block.shape[1]
-            out += self.queries[:, column:last] @ block[start:stop].T
-            column = last
+        self.matrix.held.multiply(self.queries, start, stop, out)
         out *= self.matrix.inverse_lengths[start:stop]
         if self.matrix.is_out is not None:
             out[:, self.matrix.is_out[start:stop]] = -np.inf
 
 
-def _place(rows: Rows, parts: Iterable[Vectors], cuts: Sequence[int]) -> list[Vectors]:
-    """Return the vectors in the order of the sorted rows, in blocks of columns [N, n].
-
-    Raises DataError for NaN or infinity.
+class Fetched:
+    """Scores pairs of queries and rows by the table's own vectors, of which each is fetched once
+    for many pairs; `numbers` [N] are what the table calls the rows.
     """
-    blocks = [
-        np.empty((len(rows.ids), last - first), dtype=np.float32) for first, last in pairwise(cuts)
-    ]
-    start = 0
-    for vectors in parts:
-        broken = int((~np.isfinite(vectors).all(axis=1)).sum())
-        if broken:
-            raise DataError(
-                "{broken} of {count} vectors hold NaN or infinity; encode their documents again.",
-                broken=broken,
-                count=len(vectors),
-            )
-        places = rows.place[start : start + len(vectors)]
-        for block, first in zip(blocks, cuts, strict=False):
-            block[places] = vectors[:, first : first + block.shape[1]]
-        start += len(vectors)
-    assert start == len(rows.ids), "as many vectors as ids"
-    return blocks
+
+    def __init__(self, fetch: Fetch, numbers: npt.NDArray[np.int32]) -> None:
+        self.fetch = fetch
+        self.numbers = numbers
+
+    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
+        return _score_by_parts(self._take, queries, lines, rows)
+
+    def _take(self, rows: Numbers) -> Vectors:
+        wanted, places = np.unique(rows, return_inverse=True)
+        return self.fetch(self.numbers[wanted].astype(np.int64))[places]
+
+
+def _score_by_parts(
+    take: Callable[[Numbers], Vectors], queries: Vectors, lines: Numbers, rows: Numbers
+) -> Scores:
+    """Return the scores [P] of pairs; `take` gives the vectors of rows, which are truncated."""
+    scores = np.empty(len(rows))
+    for start in range(0, len(rows), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        documents = truncate(take(rows[part]), queries.shape[1])
+        scores[part] = pair_scores(queries, lines[part], documents, np.arange(len(documents)))
+    return scores

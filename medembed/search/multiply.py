@@ -35,15 +35,24 @@ class Products(Protocol):
         """Return those with the block of rows from `start` on that reach the line's floor [Q]."""
 
 
-class Matrix(Protocol):
-    """Unit rows [n, d] that can be multiplied with queries of unit length [Q, d]."""
+class Scoring(Protocol):
+    """Unit rows [n, d] whose pairs with queries of unit length [Q, d] can be scored."""
+
+    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
+        """Return the exact scores [P] of pairs of a query's line and a row."""
+
+
+class Matrix(Scoring, Protocol):
+    """Unit rows [n, d] that can be multiplied with queries of unit length [Q, d].
+
+    Products are off by no more than `error_scale` times `error_bound`.
+    """
+
+    error_scale: float
 
     def __len__(self) -> int: ...
 
     def products(self, queries: Vectors) -> Products: ...
-
-    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        """Return the exact scores [P] of pairs of a query's line and a row."""
 
 
 Library = Callable[[Vectors], Matrix]  # takes unit rows float32 [n, d]
@@ -51,6 +60,8 @@ Library = Callable[[Vectors], Matrix]  # takes unit rows float32 [n, d]
 
 class NumpyMatrix:
     """A `Matrix` that NumPy multiplies with."""
+
+    error_scale = 1.0
 
     def __init__(self, vectors: Vectors, block: int = BLOCK) -> None:
         self.vectors = vectors
@@ -79,12 +90,12 @@ class TorchMatrix(NumpyMatrix):
         return TorchProducts(self.on_device, self.block, queries)
 
 
-class NumpyProducts:
-    """`Products` of vectors [n, d] and queries [Q, d] by NumPy."""
+class BlockProducts:
+    """`Products` of so many rows and queries [Q, d], written block by block into one array."""
 
-    def __init__(self, vectors: Vectors, block: int, queries: Vectors) -> None:
+    def __init__(self, rows: int, block: int, queries: Vectors) -> None:
         self.queries = queries
-        self.vectors = vectors
+        self.rows = rows
         self.block = block
         self.scores = np.empty((len(queries), block), dtype=np.float32)
         self.is_hit = np.empty((len(queries), block), dtype=np.bool_)
@@ -106,7 +117,7 @@ class NumpyProducts:
 
     def _multiply(self, start: int, stop: int) -> Floats:
         if self.bounds != (start, stop):
-            width = min(stop, len(self.vectors)) - start
+            width = min(stop, self.rows) - start
             is_whole = width == self.block
             self.made = (
                 self.scores if is_whole else np.empty((len(self.queries), width), np.float32)
@@ -117,6 +128,17 @@ class NumpyProducts:
 
     def _write(self, out: Floats, start: int, stop: int) -> None:
         """Write the products with the rows from `start` to `stop` into `out`."""
+        raise NotImplementedError
+
+
+class NumpyProducts(BlockProducts):
+    """`Products` of vectors [n, d] and queries [Q, d] by NumPy."""
+
+    def __init__(self, vectors: Vectors, block: int, queries: Vectors) -> None:
+        super().__init__(len(vectors), block, queries)
+        self.vectors = vectors
+
+    def _write(self, out: Floats, start: int, stop: int) -> None:
         np.matmul(self.queries, self.vectors[start:stop].T, out=out)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.search.float64_scores import Numbers, Scores, Vectors, error_bound
-from medembed.search.multiply import Floats, Matrix
+from medembed.search.multiply import Floats, Matrix, Scoring
 
 _SLACK = 128  # places beyond 2 k for each query
 _CROWDED_AT_ONCE = 256
@@ -43,7 +43,7 @@ def best_rows(
     """
     if not len(matrix):
         return Best(np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf))
-    bound = error_bound(queries.shape[1] + _ROUNDINGS)
+    bound = matrix.error_scale * error_bound(queries.shape[1] + _ROUNDINGS)
     nominees = Nominees(
         len(queries), k, 2 * bound, document, np.maximum(_below(worst, bound), _LOWEST)
     )
@@ -201,7 +201,7 @@ def _search_crowded(
     queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, floor: Floats
 ) -> Best:
     """Do what `best_rows` does, but score each row above the floor at once, to raise it."""
-    bound = error_bound(queries.shape[1] + _ROUNDINGS)
+    bound = matrix.error_scale * error_bound(queries.shape[1] + _ROUNDINGS)
     products = matrix.products(queries)
     rows = np.full((len(queries), k), -1)
     scores = np.full((len(queries), k), -np.inf)
@@ -217,7 +217,7 @@ def _search_crowded(
 
 def best_of(
     queries: Vectors,
-    matrix: Matrix,
+    matrix: Scoring,
     lines: Numbers,
     rows: Numbers,
     k: int,

@@ -86,6 +86,12 @@ def describe_way(way: Way, index_kind: str, rows_without_index: int) -> str:
             kind=index_kind,
             rows=rows_without_index,
         )
+    if way.funnel is not None and way.funnel.first_codes:
+        return tr(
+            "{candidates:,} candidates by {first_codes} codes of {first_dimensions} dimensions, "
+            "ranked by {dimensions}",
+            **asdict(way.funnel),
+        )
     if way.funnel is not None:
         return tr(
             "{candidates:,} candidates by {first_dimensions} dimensions, ranked by {dimensions}",

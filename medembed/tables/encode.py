@@ -36,9 +36,9 @@ class EncodeConfig(Config):
     )
     storage: Storage | None = Field(
         default=None,
-        description="numbers that a new table keeps: float32, float16 (half the space), or int8 "
-        "(a quarter; ranges are measured once and stored); null: as the table is, float32 for a "
-        "new one",
+        description="numbers that a new table keeps: float32, float16 (half the space), int8 (a "
+        "quarter; ranges are measured once and stored), or binary (1/32: a bit for each "
+        "dimension); null: as the table is, float32 for a new one",
     )
     dimensions: int | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from typing import Any, Self
 
 import pyarrow as pa
@@ -16,13 +17,16 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.open_table import open_table_of
+from medembed.encoding.rows import check_codes, read_rows
 from medembed.encoding.table import Table, TableInfo, read_shard, with_rows
 from medembed.encoding.texts import encode_queries
 from medembed.language import tr
 from medembed.matryoshka import truncate
+from medembed.quantize import Codes
 from medembed.registry.config import RegistryConfig
 from medembed.search.find import MeasuredRanking, SearchedTable, Way, check_way, find_documents
-from medembed.search.funnel import Funnel
+from medembed.search.funnel import CANDIDATES, Funnel
+from medembed.search.in_memory import Coded, RowsInMemory
 from medembed.search.results import (
     describe_quality,
     describe_way,
@@ -60,7 +64,15 @@ class TableSearchConfig(Config):
         description="switches the funnel on: dimensions that nominate candidates; null: exact "
         "search",
     )
-    candidates: int = Field(default=200, ge=1, description="candidates of each query in the funnel")
+    first_codes: Codes | None = Field(
+        default=None,
+        description="switches the funnel on: candidates are nominated by codes, held in memory: "
+        "binary, a bit for each dimension, or int8, a byte; the table's vectors rank them. null: "
+        "by vectors",
+    )
+    candidates: int = Field(
+        default=CANDIDATES, ge=1, description="candidates of each query in the funnel"
+    )
     use_index: bool = Field(
         default=False, description="search by the table's vector index (medembed table index)"
     )
@@ -94,17 +106,21 @@ class TableSearchConfig(Config):
             raise ValueError(tr("expected one of query=... and queries=<file>"))
         if self.show_text and self.data is None:
             raise ValueError(tr("show_text: the texts lie in the data set; give data=<data set>"))
-        if self.use_index and self.first_dimensions is not None:
+        is_funnel = self.first_dimensions is not None or self.first_codes is not None
+        if self.use_index and is_funnel:
             raise ValueError(
-                tr("use_index: found first_dimensions=... too; choose the index or the funnel")
+                tr(
+                    "use_index: found first_dimensions=... or first_codes=... too; choose the "
+                    "index or the funnel"
+                )
             )
         if not self.use_index and (self.probes is not None or self.refine != REFINE):
             raise ValueError(tr("probes, refine: only an index has them; give use_index=true"))
-        if self.measure and self.first_dimensions is None and not self.use_index:
+        if self.measure and not is_funnel and not self.use_index:
             raise ValueError(
                 tr(
-                    "measure: nothing to compare with exact search; give first_dimensions=... or "
-                    "use_index=true"
+                    "measure: nothing to compare with exact search; give first_dimensions=..., "
+                    "first_codes=... or use_index=true"
                 )
             )
         return self
@@ -118,6 +134,7 @@ def search_table(config: TableSearchConfig) -> dict[str, Any]:
     encoder = model_fingerprint(fetch_model(config.model))
     table = open_table_of(storage.absolute(config.table), encoder)
     way = choose_way(config, table.info)
+    check_codes(table, config.first_codes)
     index = check_index(table) if config.use_index else None
     measured = _find(config, table, way, list(questions.values()))
     results = to_table(list(questions), measured.ranking)
@@ -151,8 +168,9 @@ def choose_way(config: TableSearchConfig, info: TableInfo) -> Way:
     """Return the way that is asked for. Raises ModelError or ConfigError if the table has none."""
     dimensions = config.dimensions or info.width
     funnel = None
-    if config.first_dimensions is not None:
-        funnel = Funnel(config.first_dimensions, dimensions, config.candidates)
+    if config.first_dimensions is not None or config.first_codes is not None:
+        first = config.first_dimensions or dimensions
+        funnel = Funnel(first, dimensions, config.candidates, config.first_codes)
     way = Way(dimensions, funnel, by_index=config.use_index)
     check_way(way, config.k, info.width, info.dimensions)
     return way
@@ -164,13 +182,25 @@ def _find(
     nearest = OpenIndex(table, config.probes, config.refine) if config.use_index else None
     vectors = encode_queries(queries, config.model, config.encoding)
     return find_documents(
-        SearchedTable(with_rows(table.shards()), read_shard, nearest),
+        SearchedTable(
+            with_rows(table.shards()),
+            read_shard,
+            nearest,
+            cache(partial(hold_rows, table, config.first_codes)),
+        ),
         truncate(vectors, table.info.width),
         config.k,
         way,
         workers=config.encoding.most_workers,
         measure=config.measure,
     )
+
+
+def hold_rows(table: Table, codes: Codes | None) -> RowsInMemory:
+    """Return the table's rows as codes in memory, with what fetches its vectors."""
+    rows = read_rows(table, codes)
+    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes and rows.ranges else None
+    return RowsInMemory(rows.ids, rows.parts, table.info.width, coded=coded)
 
 
 def _how(way: Way, table: Table, index: VectorIndex | None) -> str:

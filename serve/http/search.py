@@ -75,6 +75,7 @@ async def search(request: Request) -> Response:
         k=call.k,
         dimensions=call.dimensions,
         first_dimensions=call.first_dimensions,
+        first_codes=call.first_codes,
         rerank=body.rerank,
     )
     result: SearchResult = await route.ask_model(request, request.app.state.replica.search, call)

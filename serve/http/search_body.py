@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from medembed.quantize import Codes
 from medembed.search.float64_scores import unit_rows
+from medembed.search.funnel import CANDIDATES
 from serve.config import LimitsConfig
 from serve.errors import RequestError, bad_field
 from serve.http import route
-from serve.replica.search import CANDIDATES, SearchCall
+from serve.replica.search import SearchCall
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
@@ -70,6 +72,11 @@ class SearchRequest(route.Body):
         description="switches the funnel on: dimensions that nominate candidates; null: exact "
         "search",
     )
+    first_codes: Codes | None = Field(
+        default=None,
+        description="switches the funnel on: the codes that nominate candidates, binary or, where "
+        "the server holds them, int8; null: what the server holds",
+    )
     candidates: _Dimensions | None = Field(
         default=None,
         description=f"of the funnel; null: {CANDIDATES}, or k if that is more; "
@@ -101,8 +108,11 @@ class SearchRequest(route.Body):
 def to_call(request: SearchRequest, limits: LimitsConfig) -> SearchCall:
     """Return what a replica is asked. Raises RequestError for what the limits do not allow."""
     queries = _read_queries(request, limits)
-    if request.candidates is not None and request.first_dimensions is None:
-        raise bad_field("candidates", "only the funnel has them; give first_dimensions too.")
+    is_funnel = request.first_dimensions is not None or request.first_codes is not None
+    if request.candidates is not None and not is_funnel:
+        raise bad_field(
+            "candidates", "only the funnel has them; give first_dimensions or first_codes too."
+        )
     if request.input_type is not None and request.query is None:
         raise bad_field("input_type", "an embedding has no prompt; leave it out.")
     k = request.k_or_default(limits)
@@ -122,6 +132,7 @@ def to_call(request: SearchRequest, limits: LimitsConfig) -> SearchCall:
         max_tokens=limits.max_tokens,
         dimensions=request.dimensions,
         first_dimensions=request.first_dimensions,
+        first_codes=request.first_codes,
         candidates=request.candidates or min(max(CANDIDATES, k), limits.max_candidates),
         model=request.model,
         expected_fingerprint=request.expected_fingerprint,

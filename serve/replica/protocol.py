@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.matryoshka import check_trained
+from medembed.quantize import Codes
 from serve.errors import RequestError, bad_field
 
 OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]
@@ -26,13 +27,19 @@ _LATE = 1.2  # of the time-out: the first parts of a request may have waited for
 
 
 class TableFacts(TypedDict):
-    """The table that is searched: its version, its model, and the fields of the documents found."""
+    """The table that is searched: its version, its model, and the fields of the documents found.
+
+    `storage` are the numbers that it keeps, `codes` those of the first pass where replicas hold
+    codes instead.
+    """
 
     version: int
     rows: int
     fingerprint: str
     width: int
     by: str
+    storage: str
+    codes: Codes | None
     fields: list[str]
 
 

@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from medembed.encoding.reading import Role
 from medembed.errors import MedEmbedError, ModelError
 from medembed.matryoshka import check_trained, truncate
-from medembed.search.funnel import Funnel
+from medembed.quantize import Codes
+from medembed.search.funnel import CANDIDATES, Funnel
 from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import index_search
 from medembed.search.ranking import Ranking
@@ -32,7 +33,6 @@ from serve.replica.protocol import (
 from serve.replica.served_model import ServedModel
 from serve.replica.table import SearchTable
 
-CANDIDATES = 200  # of the funnel, unless a request says otherwise
 Embed = Callable[[EmbedCall], Awaitable[Embedded | Refused]]
 
 
@@ -51,6 +51,7 @@ class SearchCall:
     max_tokens: int | None = None
     dimensions: int | None = None
     first_dimensions: int | None = None
+    first_codes: Codes | None = None
     candidates: int = CANDIDATES
     model: str | None = None
     expected_fingerprint: str | None = None
@@ -190,10 +191,14 @@ def plan_search(call: SearchCall, model: Model) -> SearchPlan:
     _check_dimensions("dimensions", dimensions, table, model)
     if table["by"] == "index":
         _check_index(call, dimensions, table)
-    if call.first_dimensions is None:
+    _check_codes(call.first_codes, table)
+    codes = call.first_codes or table["codes"]
+    first = call.first_dimensions
+    if first is None and codes is None:
         return SearchPlan(dimensions, None)
-    _check_dimensions("first_dimensions", call.first_dimensions, table, model)
-    funnel = Funnel(call.first_dimensions, dimensions, call.candidates)
+    if first is not None:
+        _check_dimensions("first_dimensions", first, table, model)
+    funnel = Funnel(first or dimensions, dimensions, call.candidates, codes)
     try:
         funnel.check(call.k, table["width"])
     except MedEmbedError as error:
@@ -202,12 +207,25 @@ def plan_search(call: SearchCall, model: Model) -> SearchPlan:
 
 
 def _check_index(call: SearchCall, dimensions: int, table: TableFacts) -> None:
-    is_funnel = call.first_dimensions is not None
-    if is_funnel or dimensions < table["width"]:
+    given: dict[str, object] = {
+        "first_dimensions": call.first_dimensions,
+        "first_codes": call.first_codes,
+        "dimensions": dimensions if dimensions < table["width"] else None,
+    }
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
         raise bad_field(
-            "first_dimensions" if is_funnel else "dimensions",
+            wrong[0],
             f"this server searches by an index, which has all {table['width']} dimensions; leave "
             "them out.",
+        )
+
+
+def _check_codes(codes: Codes | None, table: TableFacts) -> None:
+    held = table["codes"] or table["storage"]
+    if codes == "int8" and held != "int8":
+        raise bad_field(
+            "first_codes", f"this server holds {held}, no int8; choose binary, or leave it out."
         )
 
 

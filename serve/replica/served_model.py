@@ -14,7 +14,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import read_card
 from medembed.encoding.open_table import open_table_of
-from medembed.encoding.quantize import Ranges
+from medembed.quantize import Ranges
 from serve.replica.protocol import Model, Training
 from serve.replica.table import SearchConfig, SearchTable, load_search
 
@@ -66,7 +66,8 @@ def load_served(settings: ModelSettings, encoding: EncodingConfig) -> ServedMode
     searched: SearchTable | None = None
     if settings.table is not None:
         table = open_table_of(settings.table, encoder.fingerprint, settings.table_version)
-        ranges = table.codec().ranges
+        codec = table.codec()
+        ranges = codec.ranges if codec.storage == "int8" else None
         if settings.search.enabled:
             searched = load_search(table, settings.search, encoder.dimensions)
     encoder.encode(["warm up"], "query")

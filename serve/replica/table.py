@@ -14,11 +14,13 @@ from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.config import Config, InputUri
 from medembed.encoding.index import OpenIndex, check_index
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.rows import check_codes, read_rows
+from medembed.encoding.table import Table
 from medembed.errors import ConfigError, DataError, StorageError
 from medembed.language import tr
 from medembed.lineage import DatasetManifest
-from medembed.search.in_memory import RowsInMemory
+from medembed.quantize import Codes
+from medembed.search.in_memory import Coded, RowsInMemory
 from serve.replica.protocol import TableFacts
 
 DocumentField = Literal["text", "language", "label", "split", "content_hash"]
@@ -35,8 +37,14 @@ class SearchConfig(Config):
     by: Literal["memory", "index"] = Field(
         default="memory",
         description="memory: exactly, at any dimensions and by a funnel; each replica holds the "
-        "table as float32, 1.5 GB for a million rows of 384 dimensions. index: by the table's "
-        "vector index, at full width alone",
+        "table's vectors, 1.5 GB of float32 for a million rows of 384 dimensions. index: by the "
+        "table's vector index, at full width alone",
+    )
+    codes: Codes | None = Field(
+        default=None,
+        description="of by=memory: hold codes of the vectors instead: int8 (1/4 of float32) or "
+        "binary (1/32). Each search is a funnel then: codes nominate candidates, which rank by "
+        "the table's vectors, read from storage. null: hold what the table keeps",
     )
     max_rows: int = Field(
         default=1_000_000, ge=1, description="rows that a replica may hold; no start with more"
@@ -97,6 +105,7 @@ class SearchTable:
     table: Table
     rows: RowsInMemory | OpenIndex
     documents: Documents | None
+    codes: Codes | None = None  # those that replace the table's vectors in memory
 
     def facts(self) -> TableFacts:
         """Return the table as clients see it."""
@@ -106,6 +115,8 @@ class SearchTable:
             fingerprint=self.table.info.encoder,
             width=self.table.info.width,
             by="memory" if isinstance(self.rows, RowsInMemory) else "index",
+            storage=self.table.info.storage,
+            codes=self.codes,
             fields=self.documents.names if self.documents else [],
         )
 
@@ -125,6 +136,12 @@ def check_search(table: Table, config: SearchConfig) -> None:
     """Raise StorageError or ConfigError for what cannot be searched, before anything is loaded."""
     if config.by == "index":
         check_index(table)
+        if config.codes is not None:
+            raise ConfigError(
+                "search.codes: found {codes}, but search.by=index holds no rows; leave one out.",
+                codes=config.codes,
+            )
+    check_codes(table, config.codes)
     if table.rows > config.max_rows and (config.by == "memory" or config.documents):
         what = tr("vectors") if config.by == "memory" else tr("documents")
         raise ConfigError(
@@ -161,29 +178,34 @@ def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = 
     """
     check_search(table, config)
     rows: RowsInMemory | OpenIndex
+    codes: Codes | None = None
     table_ids: list[str] = []
     if config.by == "index":
         rows = OpenIndex(table)
         # One search reads the index now, rather than while the first caller waits.
         rows(np.eye(1, table.info.width, dtype=np.float32), 1)
     else:
-        rows = load_rows(table, [size for size in dimensions if size <= table.info.width])
+        sizes = [size for size in dimensions if size <= table.info.width]
+        rows = load_rows(table, sizes, config.codes)
         table_ids = rows.rows.ids.tolist()
+        codes = config.codes if rows.fetch else None
     if config.documents is None:
-        return SearchTable(table, rows, None)
+        return SearchTable(table, rows, None, codes)
     uri = storage.absolute(config.documents)
-    return SearchTable(table, rows, Documents(uri, config.fields, table_ids))
+    return SearchTable(table, rows, Documents(uri, config.fields, table_ids), codes)
 
 
-def load_rows(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
-    """Load all rows of this version into memory. Raises DataError for vectors not finite."""
-    ids: list[str] = []
-    fragments = table.keys()
-    for keys in fragments:
-        ids += keys.ids.to_pylist()
-    vectors = (read_shard(shard)[1] for shard in table.shards())
+def load_rows(
+    table: Table, dimensions: Sequence[int] = (), codes: Codes | None = None
+) -> RowsInMemory:
+    """Load all rows of this version into memory, as the table keeps them or as codes.
+
+    Raises DataError or ModelError for vectors not finite.
+    """
+    rows = read_rows(table, codes)
+    coded = Coded(rows.codes, rows.ranges, rows.fetch) if rows.codes and rows.ranges else None
     try:
-        return RowsInMemory(ids, vectors, table.info.width, dimensions)
+        return RowsInMemory(rows.ids, rows.parts, table.info.width, dimensions, coded)
     except DataError as error:
         raise DataError(
             "{table} version {version}: {error}",

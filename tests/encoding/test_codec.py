@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from medembed.bits import measure_bits, to_bits
 from medembed.encoding.codec import Codec, Storage
-from medembed.encoding.quantize import calibrate, to_int8
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
+from medembed.quantize import Ranges, calibrate, to_int8
 
 VECTORS = truncate(np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32), 24)
 RANGES = calibrate(VECTORS)
@@ -15,16 +16,20 @@ RANGES = calibrate(VECTORS)
 
 @pytest.mark.parametrize("width", [24, 8])
 @pytest.mark.parametrize(
-    ("storage", "lowest_cosine"), [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995)]
+    ("storage", "lowest_cosine"),
+    [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995), ("binary", 0.5)],
 )
 def test_what_is_read_are_unit_rows_near_the_truncated_vectors(
     storage: Storage, lowest_cosine: float, width: int
 ):
-    codec = Codec(width, storage, RANGES if storage == "int8" else None)
+    levels = measure_bits([truncate(VECTORS, width)])
+    ranges: dict[Storage, Ranges] = {"int8": RANGES, "binary": levels}
+    codec = Codec(width, storage, ranges.get(storage))
     column = codec.write(VECTORS)
-    assert column.type == pa.list_(
-        {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[storage], width
-    )
+    if storage == "binary":
+        assert column.type == pa.list_(pa.uint8(), width // 8)
+    else:
+        assert column.type == pa.list_(getattr(pa, storage)(), width)
     read = codec.read(pa.chunked_array([column[:20], column[20:]]))
     assert read.dtype == np.float32
     assert np.abs(np.linalg.norm(read, axis=1) - 1).max() < 1e-6
@@ -39,6 +44,17 @@ def test_float32_is_kept_bit_for_bit():
 def test_int8_keeps_the_codes_of_full_vectors_so_that_their_prefix_is_the_prefixs():
     column = Codec(8, "int8", RANGES).write(VECTORS)
     assert np.array_equal(np.array(column.to_pylist()), to_int8(VECTORS, RANGES)[:, :8])
+
+
+def test_bits_are_those_of_the_vectors_once_they_are_cut_as_queries_are():
+    cut = truncate(VECTORS, 16)
+    levels = measure_bits([cut])
+    column = Codec(16, "binary", levels).write(VECTORS)
+    assert np.array_equal(np.array(column.to_pylist()), to_bits(cut, levels))
+    with pytest.raises(
+        ModelError, match="found 12, but bits are kept in whole bytes; choose a mul"
+    ):
+        Codec(12, "binary", measure_bits([truncate(VECTORS, 12)])).write(VECTORS)
 
 
 def test_vectors_narrower_than_the_table_are_refused():

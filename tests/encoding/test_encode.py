@@ -9,14 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from medembed.bits import from_bits, to_bits
 from medembed.data.dataset import Dataset, to_table
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import update_table
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.erase import erase_rows
 from medembed.encoding.table import Table, find_table, read_shard
 from medembed.encoding.texts import encode_queries
+from medembed.encoding.verify import verify
 from medembed.encoding.worker import EncodeRows
-from medembed.errors import DataError, StorageError
+from medembed.errors import DataError, ModelError, StorageError
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
 from tests.inline_spread import alone
@@ -190,6 +193,36 @@ def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_
     expected = truncate(Encoder.load(model, CONFIG).encode(list(new.values())), 8)
     assert (second.table.lookup(list(new)) * expected).sum(axis=1).min() > 0.995
     assert len(second.table.shards()) == 4
+
+
+@pytest.mark.usefixtures("no_actors")
+def test_a_table_of_bits_takes_texts_later_verifies_loses_what_is_erased_and_needs_whole_bytes(
+    encoder_folder: Path, tmp_path: Path
+):
+    place, model = str(tmp_path / "t.lance"), str(encoder_folder)
+    with pytest.raises(ModelError, match="found 12, but bits are kept in whole bytes"):
+        update_table([], "one", model, place, CONFIG, storage_type="binary", dimensions=12)
+    assert not Path(place).exists()
+    old = {f"d{n}": f"heart pain {n}" for n in range(30)}
+    new = old | {"e0": "skin rash 31", "e1": "heart pain 7"}
+    with alone():
+        files = [write_corpus_file(tmp_path / "a", old)]
+        update_table(files, "one", model, place, CONFIG, storage_type="binary", dimensions=16)
+        files = [write_corpus_file(tmp_path / "b", new)]
+        table = update_table(files, "two", model, place, CONFIG).table
+        verified = verify(table, files, model, CONFIG)
+    assert (verified.rows, table.info.width) == (32, 16)
+    assert verified.lowest_cosine > 0.8, "at most one of 16 bits is another"
+    vectors = Encoder.load(model, CONFIG).encode(list(new.values()))
+    levels = table.codec().ranges
+    assert levels.count == 30, "those of the first texts"
+    bits = from_bits(to_bits(truncate(vectors, 16), levels), levels)
+    assert (table.lookup(list(new)) * bits).sum(axis=1).min() > 0.8
+    left = [name for name in new if name != "d3"]
+    before = table.lookup(left)
+    last = erase_rows(place, {"d3"}, lambda _: None)
+    assert "d3" not in last.find(new)
+    assert np.array_equal(last.lookup(left), before)
 
 
 def test_queries_come_back_in_order_behind_their_prompt(

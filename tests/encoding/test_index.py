@@ -181,6 +181,8 @@ def test_half_precision_is_indexed_and_codes_are_refused(tmp_path: Path):
         ConfigError, match=r"needs float32 or float16 vectors, found int8; encode into"
     ):
         build_index(recode(table, pa.int8()))
+    with pytest.raises(ConfigError, match="vectors, found binary; encode into"):
+        build_index(recode(table, pa.uint8()))
 
 
 @pytest.mark.parametrize(

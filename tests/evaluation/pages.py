@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from medembed.evaluation.compare import Difference, compare_all
 from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.footprint import Footprint, Footprints
 from medembed.evaluation.inspection import Inspection, Truncation
 from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.recommend import recommend
@@ -17,6 +18,18 @@ from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored,
 WIDTHS = (384, 256, 128, 64, 32)
 CONFIG = EvaluationConfig(bootstrap_samples=200)
 Floats = npt.NDArray[np.float64]
+FOOTPRINTS = Footprints(
+    "ndcg@10",
+    300,
+    16_449,
+    (
+        Footprint(384, "float32", 0.600, 1.0, 0.0, 0.0, 2.0),
+        Footprint(384, "binary", 0.580, 0.9667, -0.03, -0.01, 0.41),
+        Footprint(128, "int8", 0.595, 0.9917, -0.01, 0.0, 0.4),
+        Footprint(128, "binary+int8", 0.5945, 0.9908, -0.01, 0.0, 0.3),
+        Footprint(64, "int8", 0.594, 0.9899, -0.02, 0.0, 0.2),
+    ),
+)
 
 
 def make_units(count: int, groups: int) -> Units:
@@ -136,6 +149,7 @@ def make_page(
         compare_all([old, bm25], model, CONFIG),
         inspections={model.name: make_inspection(0.1), old.name: make_inspection(0.75, cut=0.3)},
         recommendation=recommend(model, CONFIG),
+        footprints=FOOTPRINTS,
         facts=[
             ("data set", "workspace/data/medline-questions 3f2a9c"),
             ("encoder", "f00d <b>x</b>"),

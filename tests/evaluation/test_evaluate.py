@@ -19,6 +19,7 @@ from medembed.errors import DataError
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.evaluate import BM25, Request, evaluate, evaluate_bm25
 from medembed.evaluation.files import read_evaluation
+from medembed.evaluation.footprint import measure_footprints
 from medembed.evaluation.metrics import METRICS, Values
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation
@@ -223,6 +224,38 @@ def test_a_run_that_dies_after_its_search_does_not_search_again(
         again.queries.values[8]["ndcg@10"].tolist() == result.queries.values[8]["ndcg@10"].tolist()
     )
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_each_type_of_numbers_is_measured_on_the_same_queries(
+    measured, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, table, result, _ = measured
+    config = EvaluationConfig(dimensions=DIMENSIONS, bootstrap_samples=100)
+    with alone():
+        footprints = measure_footprints(dataset, table, str(encoder_folder), config, ENCODING)
+        monkeypatch.setattr("medembed.evaluation.footprint._MOST_ROWS", 59)
+        nothing = measure_footprints(dataset, table, str(encoder_folder), config, ENCODING)
+    assert nothing is None
+    assert (footprints.objective, footprints.queries, footprints.rows) == ("ndcg@10", 22, 60)
+    sizes = [(each.dimension, each.numbers, each.size_bytes) for each in footprints.options]
+    assert sizes == [
+        (32, "float32", 128),
+        (32, "int8", 32),
+        (32, "binary", 4),
+        (32, "binary+int8", 36),
+        (8, "float32", 32),
+        (8, "int8", 8),
+        (8, "binary", 1),
+        (8, "binary+int8", 9),
+    ]
+    quality = {(each.dimension, each.numbers): each.quality for each in footprints.options}
+    for dimension in DIMENSIONS:
+        exact = result.metrics[dimension]["ndcg@10"]
+        assert quality[dimension, "float32"] == pytest.approx(exact)
+        # all documents are candidates
+        assert quality[dimension, "binary+int8"] == quality[dimension, "int8"]
+        assert quality[dimension, "int8"] == pytest.approx(exact, abs=0.05)
+    assert all(each.milliseconds > 0 for each in footprints.options)
 
 
 def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp_path: Path):

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from medembed.evaluation.footprint_words import describe_smallest
 from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import LISTED, Page, find_gains
@@ -208,3 +209,11 @@ def test_the_dimension_for_each_use_stands_in_the_report_with_its_reason():
     for choice in PAGE.recommendation.choices:
         assert f'<th scope="row">{choice.use}</th><td>{choice.option.dimension}</td>' in HTML
         assert f"<li>{choice.use}: {choice.reason}</li>" in HTML
+
+
+def test_each_type_of_numbers_stands_in_the_report_with_its_bytes_and_time():
+    assert "<h2>Which type of numbers?</h2>" in HTML
+    assert "<td>bits, then int8</td><td>144</td><td>0.595</td><td>99%</td>" in HTML
+    assert PAGE.footprints is not None
+    for smallest in PAGE.footprints.smallest:
+        assert f"<li>{describe_smallest(smallest, 'ndcg@10')}</li>" in HTML

@@ -12,6 +12,7 @@ from babel.messages.mofile import write_mo
 from matplotlib.text import Text
 
 from medembed import language
+from medembed.evaluation.footprint_words import format_footprints
 from medembed.evaluation.must_rank import CaseOutcome
 from medembed.evaluation.recommend import format_recommendation
 from medembed.evaluation.report.headline import headlines, warnings
@@ -33,6 +34,7 @@ from tests.messages import extract, parts
 NAMES = ("clinic-minilm-v3", "all-MiniLM-L6-v2", "BM25", "new", "base", "NDCG", "recall", "MRR")
 # of slices and queries; the rest is a column's name, and one that is shorter on a phone
 NAMES += ("fr", "en", "lay", "clinical", "rare", "query", "id", "dim", "ension")
+NAMES += ("float32", "int8")
 
 
 @pytest.fixture
@@ -113,7 +115,8 @@ def show_terminal(page: Page) -> list[str]:
     lines = [*format_metrics(page.model), *headlines(page), *warnings(page)]
     for comparison in page.comparisons:
         lines += [format_table(comparison), format_slices(comparison)]
-    return lines + format_retention(page.retention) + format_recommendation(page.recommendation)
+    lines += format_retention(page.retention) + format_recommendation(page.recommendation)
+    return lines + format_footprints(page.footprints)
 
 
 @pytest.mark.parametrize("show", [show_page, show_figures, show_terminal])

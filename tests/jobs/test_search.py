@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.search import SearchJob, run
+from medembed.bits import from_bits, measure_bits, to_bits
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -121,6 +122,42 @@ def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(sea
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "no_actors")
+@pytest.mark.parametrize("codes", ["binary", "int8"])
+def test_codes_of_all_documents_find_what_exact_search_finds_and_say_so(
+    searched: Searched, codes: str
+):
+    more = {"first_codes": codes, "first_dimensions": 16, "candidates": 40, "measure": True}
+    summary = run(searched.job.model_copy(update=more))
+    assert printed(summary["lines"]) == [name for names in searched.exact(WIDTH) for name in names]
+    said = f"40 candidates by {codes} codes of 16 dimensions, ranked by 32"
+    assert said in summary["lines"][0]
+    assert summary["quality"]["recall"] == 1
+    assert summary["funnel"]["first_codes"] == codes
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local", "no_actors")
+def test_a_table_of_bits_is_searched_by_its_bits_and_has_nothing_finer(
+    searched: Searched, tmp_path: Path
+):
+    place = tmp_path / f"{searched.fingerprint}.lance"
+    table = write_table(
+        place, searched.dataset, searched.vectors, encoder=searched.fingerprint, storage="binary"
+    )
+    job = searched.job.model_copy(update={"table": table.uri})
+    levels = measure_bits([searched.vectors])
+    kept = from_bits(to_bits(searched.vectors, levels), levels)
+    exact = top_k(searched.queries, list(TEXTS), kept, 4, by_document=True).row_ids
+    names = [name for line in exact.tolist() for name in line]
+    assert printed(run(job)["lines"]) == names
+    by_bits = job.model_copy(update={"first_codes": "binary", "candidates": 40})
+    assert printed(run(by_bits)["lines"]) == names
+    with pytest.raises(ConfigError, match="keeps bits, of which no int8 codes can be made"):
+        run(job.model_copy(update={"first_codes": "int8"}))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_so(
     searched: Searched, tmp_path: Path
 ):
@@ -178,7 +215,9 @@ def test_dimensions_that_the_model_lacks_are_named(searched: Searched):
         ((), "expected one of query=... and queries=<file>"),
         (("query=a", "queries=q.txt"), "expected one of query=... and queries=<file>"),
         (("query=a", "show_text=true"), "give data=<data set>"),
-        (("query=a", "measure=true"), "give first_dimensions=..."),
+        (("query=a", "measure=true"), "give first_dimensions=..., first_codes=... or"),
+        (("query=a", "use_index=true", "first_codes=int8"), "choose the index or the funnel"),
+        (("query=a", "first_codes=bits"), "first_codes: Input should be 'int8' or 'binary'"),
         (("query=a", "use_index=true", "first_dimensions=8"), "choose the index or the funnel"),
         (("query=a", "probes=4"), "probes, refine: only an index has them; give use_index=true"),
         (("query=a", "k=0"), "k: Input should be greater than or equal to 1"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from medembed.bits import centre_of, measure_bits
 from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search.float64_scores import unit_rows
@@ -115,6 +116,39 @@ def funnel_by_hand(
     for query, candidates in zip(queries, nominated, strict=True):
         owners = {owner for owner, _, _ in candidates}
         rows = [row for row, name in enumerate(ids) if document_of(name) in owners]
+        names = [ids[row] for row in rows]
+        dimensions = funnel.dimensions
+        lines += by_hand(
+            query[None], names, vectors[rows], k, by_document=True, dimensions=dimensions
+        )
+    return lines
+
+
+def codes_by_hand(
+    queries: Vectors,
+    ids: list[str],
+    vectors: Vectors,
+    k: int,
+    funnel: Funnel,
+    among: list[str] | None = None,
+) -> Lines:
+    """Return every query's k best among all rows of the documents whose bits are nearest, of all
+    or of some ids; a bit says whether a value is above the mean of all rows, and ties go to smaller
+    ids.
+    """
+    first = funnel.first_dimensions
+    mean = centre_of(measure_bits([vectors]))[:first]
+    chosen = [row for row, name in enumerate(ids) if among is None or name in among]
+    lines: Lines = []
+    for query in queries:
+        distances: dict[str, int] = {}
+        for row in chosen:
+            owner = document_of(ids[row])
+            differing = sum((vectors[row][:first] > mean) != (query[:first] > mean))
+            distances[owner] = min(int(differing), distances.get(owner, first))
+        order = sorted((distance, owner) for owner, distance in distances.items())
+        owners = {owner for _, owner in order[: funnel.candidates]}
+        rows = [row for row in chosen if document_of(ids[row]) in owners]
         names = [ids[row] for row in rows]
         dimensions = funnel.dimensions
         lines += by_hand(

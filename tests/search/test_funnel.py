@@ -50,6 +50,11 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
     [
         (Funnel(32, 64), ModelError, "found \\[32, 64\\], but the model has 16"),
         (Funnel(8, 8), ConfigError, "first_dimensions: found 8, expected fewer than the 8"),
+        (
+            Funnel(16, 8, 200, "binary"),
+            ConfigError,
+            "found 16, expected no more than the 8 that rank",
+        ),
         (Funnel(4, 16, 9), ConfigError, "candidates: found 9, expected at least the k=10"),
     ],
 )

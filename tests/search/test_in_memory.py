@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medembed.bits import from_bits, measure_bits, to_bits
 from medembed.errors import ConfigError, DataError, ModelError
 from medembed.matryoshka import truncate
+from medembed.quantize import calibrate, from_int8, to_int8
 from medembed.search.funnel import Funnel
-from medembed.search.in_memory import RowsInMemory
-from tests.search.by_hand import Vectors, by_hand, draw, draw_corpus, funnel_by_hand, listed
+from medembed.search.in_memory import Coded, RowsInMemory
+from tests.search.by_hand import (
+    Vectors,
+    by_hand,
+    codes_by_hand,
+    draw,
+    draw_corpus,
+    funnel_by_hand,
+    listed,
+)
 
 WIDTH = 16
 
@@ -69,6 +79,81 @@ def test_a_funnel_ranks_all_rows_of_its_candidates_by_more_dimensions(
     assert listed(ranking) == funnel_by_hand(queries, ids, vectors, k, funnel)
 
 
+def decoded(vectors: Vectors, codes: str) -> Vectors:
+    """Return what codes of these vectors stand for."""
+    if codes == "binary":
+        levels = measure_bits([vectors])
+        return from_bits(to_bits(vectors, levels), levels)
+    ranges = calibrate(np.concatenate([vectors, -vectors]))
+    return from_int8(to_int8(vectors, ranges), ranges)
+
+
+def hold_codes(ids: list[str], vectors: Vectors, codes: str, *, fetches: bool) -> RowsInMemory:
+    """Hold codes; `fetches`: the vectors rank, by the numbers of their rows."""
+    if codes == "binary":
+        ranges = measure_bits([vectors])
+        numbers = to_bits(vectors, ranges)
+    else:
+        ranges = calibrate(np.concatenate([vectors, -vectors]))
+        numbers = to_int8(vectors, ranges)
+    coded = Coded(codes, ranges, vectors.__getitem__ if fetches else None)
+    return RowsInMemory(ids, np.array_split(numbers, 3), WIDTH, (8,), coded)
+
+
+@settings(max_examples=50)
+@given(ROWS, K, st.integers(1, WIDTH), st.booleans(), st.sampled_from(["int8", "binary"]), SEEDS)
+def test_codes_are_ranked_as_the_vectors_that_they_stand_for(
+    rows: int, k: int, dimensions: int, chunks: bool, codes: str, seed: int
+):
+    ids, vectors, queries = make(rows, seed, chunks=chunks)
+    held = hold_codes(ids, vectors, codes, fetches=False)
+    best = by_hand(
+        queries, ids, decoded(vectors, codes), k, by_document=True, dimensions=dimensions
+    )
+    assert listed(held.search(queries, k, dimensions)) == best
+
+
+@settings(max_examples=50)
+@given(ROWS, st.integers(1, 5), st.booleans(), st.sampled_from([8, 16]), st.floats(0, 1), SEEDS)
+def test_bits_nominate_the_nearest_and_what_is_finest_ranks_them(
+    rows: int, k: int, chunks: bool, first: int, share: float, seed: int
+):
+    ids, vectors, queries = make(rows, seed, chunks=chunks)
+    funnel = Funnel(first, WIDTH, candidates=6, first_codes="binary")
+    best = codes_by_hand(queries, ids, vectors, k, funnel)
+    assert listed(hold(ids, vectors).funnel(queries, k, funnel)) == best
+    fetching = hold_codes(ids, vectors, "binary", fetches=True)
+    assert listed(fetching.funnel(queries, k, funnel)) == best
+    codes = hold_codes(ids, vectors, "int8", fetches=False)
+    best = codes_by_hand(queries, ids, decoded(vectors, "int8"), k, funnel)
+    assert listed(codes.funnel(queries, k, funnel)) == best
+    alone = hold_codes(ids, vectors, "binary", fetches=False)
+    everything = Funnel(first, WIDTH, candidates=rows + k, first_codes="binary")
+    best = by_hand(queries, ids, decoded(vectors, "binary"), k, by_document=True)
+    assert listed(alone.funnel(queries, k, everything)) == best
+
+    chosen = np.random.default_rng(seed).random(rows) < share
+    among = np.isin(fetching.rows.ids, np.array(ids)[chosen])
+    names = np.array(ids)[chosen].tolist()
+    of_some = codes_by_hand(queries, ids, vectors, k, funnel, names)
+    assert listed(fetching.funnel(queries, k, funnel, among)) == of_some
+
+
+@given(ROWS, st.booleans(), SEEDS)
+def test_int8_codes_nominate_as_they_rank_and_the_vectors_rank(rows: int, chunks: bool, seed: int):
+    ids, vectors, queries = make(rows, seed, chunks=chunks)
+    held = hold_codes(ids, vectors, "int8", fetches=True)
+    funnel = Funnel(8, WIDTH, candidates=6, first_codes="int8")
+    lines = listed(held.funnel(queries, 4, funnel))
+    nominated = by_hand(queries, ids, decoded(vectors, "int8"), 6, by_document=True, dimensions=8)
+    for line, candidates in zip(lines, nominated, strict=True):
+        assert {owner for owner, _, _ in line} <= {owner for owner, _, _ in candidates}
+    everything = Funnel(8, WIDTH, candidates=rows + 4, first_codes="int8")
+    assert listed(held.funnel(queries, 4, everything)) == by_hand(
+        queries, ids, vectors, 4, by_document=True
+    )
+
+
 def test_a_row_is_found_alike_alone_and_in_company_and_from_many_threads():
     ids, vectors, _ = make(500, 1, chunks=False)
     held, answers = hold(ids, vectors), {}
@@ -105,6 +190,10 @@ def test_what_cannot_be_searched_is_said():
         RowsInMemory(ids, [vectors], WIDTH, dimensions=(WIDTH + 1,))
     with pytest.raises(ConfigError, match="candidates"):
         held.funnel(queries, 9, Funnel(4, 8, candidates=8))
+    with pytest.raises(ConfigError, match="first_codes: found int8, but no int8 codes are held"):
+        held.funnel(queries, 3, Funnel(8, 16, first_codes="int8"))
+    with pytest.raises(ModelError, match="first_dimensions: found 12, but bits are kept in whole"):
+        held.funnel(queries, 3, Funnel(12, 16, first_codes="binary"))
     vectors[3] = np.nan
     with pytest.raises(DataError, match="1 of 7 vectors hold NaN"):
         hold(ids, vectors)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
-from medembed.encoding.quantize import calibrate
+from medembed.quantize import calibrate
 from serve.config import LimitsConfig, ServeConfig
 from serve.http.api import HttpSettings, make_app
 from serve.http.keys import ValidKeys

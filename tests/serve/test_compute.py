@@ -12,8 +12,8 @@ import torch
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
-from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
+from medembed.quantize import to_uint8
 from serve.replica.compute import RequestPart, answer, compute_together, split
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.served_model import ServedModel

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from medembed.data.dataset import open_dataset
+from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table
 from medembed.encoding.index import build_index
 from medembed.encoding.table import find_table
-from medembed.errors import MedEmbedError
+from medembed.errors import ConfigError, MedEmbedError
+from medembed.search.corpus import top_k
 from serve.app import build
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.search import SearchCall, SearchResult, search
@@ -38,6 +40,73 @@ def test_an_index_searches_at_full_width_alone(
     refused(indexed, 400, "dimensions", query="SECRET", dimensions=8)
     refused(indexed, 400, "filter", query="SECRET", filter={"language": "en"})
     refused(indexed, 400, "first_dimensions", query="SECRET", first_dimensions=8)
+    refused(indexed, 400, "first_codes", query="SECRET", first_codes="binary")
+    with pytest.raises(ConfigError, match="search.codes: found binary, but search.by=index holds"):
+        load(trained_folder, table=table.uri, search=settings | {"codes": "binary"})
+
+
+@pytest.mark.parametrize("codes", ["binary", "int8"])
+def test_a_replica_may_hold_codes_alone_and_ranks_by_the_tables_vectors(
+    trained_folder: Path,
+    searched: ServedModel,
+    table: Path,
+    documents: Path,
+    codes: str,
+    client_of: Client,
+):
+    settings = {"codes": codes, "documents": str(documents), "fields": ["language"]}
+    served = load(trained_folder, table=str(table), search=settings)
+    assert (served.model["table"]["codes"], served.model["table"]["storage"]) == (codes, "float32")
+    coded, plain = client_of(Replica(served)), client_of(Replica(searched))
+    asked = {"query": [QUESTION, "skin"], "k": 5}
+    exact = [ids(line) for line in ask(plain, **asked)["data"]]
+    assert [ids(line) for line in ask(coded, **asked)["data"]] == exact, "200 are all documents"
+    few = asked | {"first_codes": "binary", "first_dimensions": 8, "candidates": 6}
+    found = [ids(line) for line in ask(coded, **few)["data"]]
+    if codes == "binary":
+        assert found == [ids(line) for line in ask(plain, **few)["data"]]
+    assert found != exact, "by one byte"
+    english = ask(coded, **asked, filter={"language": "en"})["data"]
+    assert [ids(line) for line in english] == exact
+    assert ask(coded, **asked, filter={"language": "fr"})["data"][0]["data"] == []
+    refused(plain, 400, "first_codes", query="SECRET", first_codes="int8")
+    refused(plain, 400, "first_codes", query="SECRET", first_codes="bits")
+    refused(plain, 400, "candidates", query="SECRET", first_codes="binary", candidates=3)
+    if codes == "binary":
+        refused(coded, 400, "first_codes", query="SECRET", first_codes="int8")
+
+
+@pytest.mark.parametrize("storage", ["int8", "binary"])
+def test_a_table_of_codes_is_searched_as_it_is_kept(
+    trained_folder: Path,
+    searched: ServedModel,
+    documents: Path,
+    tmp_path: Path,
+    storage: Storage,
+    client_of: Client,
+):
+    vectors = searched.encoder.encode([*ROWS.values()])
+    corpus = open_dataset(str(documents))
+    fingerprint = searched.encoder.fingerprint
+    table = write_table(tmp_path / "t", corpus, vectors, encoder=fingerprint, storage=storage)
+    served = load(trained_folder, table=table.uri)
+    assert (served.model["table"]["codes"], served.model["table"]["storage"]) == (None, storage)
+    client = client_of(Replica(served))
+    query = searched.encoder.encode([QUESTION], "query")
+    for dimensions in (8, 32):
+        kept = table.lookup([*ROWS])
+        best = top_k(query, [*ROWS], kept, 5, dimensions, by_document=True)
+        answer = ask(client, query=QUESTION, k=5, dimensions=dimensions)
+        assert ids(answer) == best.ids[0].tolist()
+        by_bits = {"first_codes": "binary", "dimensions": dimensions}
+        assert ids(ask(client, query=QUESTION, k=5, **by_bits)) == ids(answer)
+    if storage == "binary":
+        refused(client, 400, "first_codes", query="SECRET", first_codes="int8")
+        with pytest.raises(ConfigError, match="keeps bits, of which no int8 codes can be made"):
+            load(trained_folder, table=table.uri, search={"codes": "int8"})
+    else:
+        asked = {"query": QUESTION, "k": 5, "first_codes": "int8"}
+        assert ids(ask(client, **asked)) == ids(ask(client, query=QUESTION, k=5))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +115,8 @@ def test_an_index_searches_at_full_width_alone(
         ({"table": "nowhere"}, "no embedding table there"),
         ({"search.max_rows": 9}, "medembed table index"),
         ({"search.by": "index"}, "no vector index"),
+        ({"search.by": "index", "search.codes": "int8"}, "no vector index"),
+        ({"search.codes": "bits"}, "'int8' or 'binary'"),
         ({"search.by": "memori"}, "'memory' or 'index'"),
         ({"search.documents": "nowhere"}, "no manifest.json there"),
         ({"search.fields": ["texts"]}, "search.fields"),

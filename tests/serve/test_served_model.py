@@ -13,10 +13,10 @@ from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import CARD, save_card
-from medembed.encoding.quantize import calibrate
 from medembed.encoding.table import TableInfo
 from medembed.errors import ModelError, StorageError
 from medembed.lineage import CheckpointManifest, Origin, Source
+from medembed.quantize import calibrate
 from serve.config import ServeConfig
 from serve.replica.served_model import ServedModel, choose_backend_later, read_training
 from serve.resolve import resolve

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from medembed.evaluation.compare import Comparison
+from medembed.evaluation.footprint import Footprints
 from medembed.evaluation.inspection import Inspection
 from medembed.evaluation.metrics import Values, principal_metrics
 from medembed.evaluation.recommend import Recommendation
@@ -36,6 +37,7 @@ class Page:
     texts: Mapping[str, str] = field(default_factory=dict)
     recommendation: Recommendation | None = None
     retention: Retention | None = None
+    footprints: Footprints | None = None
 
     @property
     def model(self) -> Evaluation:

@@ -1,11 +1,17 @@
 """Render a page as one self-contained HTML file to show in a meeting."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from medembed.evaluation.bootstrap import FEWEST_GROUPS
+from medembed.evaluation.footprint_words import (
+    describe_measured,
+    describe_smallest,
+    milliseconds_label,
+    numbers_label,
+)
 from medembed.evaluation.recommend import share
 from medembed.evaluation.report.headline import headlines, warnings
 from medembed.evaluation.report.page import Page, find_gains, slice_counts
@@ -47,24 +53,7 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_callables(tr, tr_count, newstyle=False)
-    environment.filters |= {
-        "label": label,
-        "number": number,
-        "interval": interval,
-        "verdict": verdict,
-        "listed": listed,
-        "thousands": thousands,
-        "groups": count_groups,
-        "units_in_groups": units_in_groups,
-        "title": title_of,
-        "slice": slice_label,
-        "set": set_label,
-        "model": model_label,
-        "at": at_dimensions,
-        "share": share,
-        "shown": _show_unit,
-        "kept": retention_headline,
-    }
+    environment.filters |= _FILTERS
     images = {}
     for name, png in plots.items():
         images[name] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
@@ -87,3 +76,27 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
 def _show_unit(unit: str) -> str:
     """Write the id of a query, or of a query and a document, as a page names it."""
     return "\t".join(show_id(name) for name in unit.split("\t"))
+
+
+_FILTERS: dict[str, Callable[..., str]] = {
+    "label": label,
+    "number": number,
+    "interval": interval,
+    "verdict": verdict,
+    "listed": listed,
+    "thousands": thousands,
+    "groups": count_groups,
+    "units_in_groups": units_in_groups,
+    "title": title_of,
+    "slice": slice_label,
+    "set": set_label,
+    "model": model_label,
+    "at": at_dimensions,
+    "share": share,
+    "shown": _show_unit,
+    "kept": retention_headline,
+    "numbers": numbers_label,
+    "milliseconds": milliseconds_label,
+    "smallest": describe_smallest,
+    "measured": describe_measured,
+}

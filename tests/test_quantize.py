@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from medembed.encoding.quantize import (
+from medembed.errors import ModelError
+from medembed.matryoshka import truncate
+from medembed.quantize import (
     Ranges,
     calibrate,
     from_int8,
@@ -15,8 +17,6 @@ from medembed.encoding.quantize import (
     to_ubinary,
     to_uint8,
 )
-from medembed.errors import ModelError
-from medembed.matryoshka import truncate
 
 
 def draw(rows: int, width: int = 24, seed: int = 0) -> np.ndarray:
@@ -165,3 +165,10 @@ def test_bits_are_signs_first_dimension_highest_and_a_last_byte_is_filled_with_z
 
 def _bounds(ranges: Ranges) -> np.ndarray:
     return np.stack([ranges.low, ranges.high])
+
+
+def test_ranges_of_parts_are_those_of_all_and_code_0_stands_for_their_middle():
+    joined = calibrate(VECTORS[:20]).join(calibrate(VECTORS[20:]))
+    assert (joined.fingerprint, joined.count) == (RANGES.fingerprint, RANGES.count)
+    (decoded,) = from_int8(np.zeros((1, 24), np.int8), RANGES)
+    assert np.allclose(decoded, truncate(RANGES.middle[None], 24)[0], atol=1e-6)
