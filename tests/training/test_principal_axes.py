@@ -102,7 +102,9 @@ def test_a_model_keeps_its_axes_where_the_config_a_teacher_or_an_earlier_trainin
     model, config = str(encoder_folder), TrainingConfig()
     assert turns(model, config)
     assert not turns(model, config.model_copy(update={"principal_axes": False}))
-    assert not turns(model, config.model_copy(update={"loss": LossConfig(name="mse", guide=model)}))
+    assert not turns(
+        model, config.model_copy(update={"loss": LossConfig(name="distill", guide=model)})
+    )
     trained = shutil.copytree(encoder_folder, tmp_path / "trained")
     (trained / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
     assert not turns(str(trained), config)

@@ -114,6 +114,8 @@ def build_trainer(
         model=model,
         args=training_arguments(config, plan.done + plan.steps, scratch, student.encoder, roles),
         train_dataset=RowDataset.from_dict(columns),
-        loss=make_loss(config, model, texts.known or columns["label"], texts.documents),
+        loss=make_loss(
+            config, model, texts.known or columns["label"], texts.documents, texts.vectors
+        ),
         callbacks=[callback],
     )
