@@ -22,6 +22,7 @@ _RIGHT = 10  # documents that count as right
 _SHARE = 5  # of so many texts one is held out
 _MOST = 1200  # texts that are held out: a quarter asked on dev, a quarter on test
 _FEWEST = 24
+_LEARNED = (None, "train")
 
 
 Row = tuple[str, str]  # id and text of a corpus row
@@ -35,12 +36,12 @@ class Samples(NamedTuple):
 
 
 def hold_out(dataset: Dataset) -> tuple[Row, ...]:
-    """Return the rows that are not learned, in the order of a hash of ids.
+    """Return the rows that are not learned, by a hash of ids; first those of dev and test, if
+    documents are split.
 
     Raises DataError for a corpus with too few.
     """
-    corpus = dataset.corpus().select(["document_id", "text", "split"]).to_pylist()
-    rows = [(row["document_id"], row["text"]) for row in corpus if row["split"] in (None, "train")]
+    rows = dataset.corpus().select(["document_id", "text", "split"]).to_pylist()
     count = min(_MOST, len(rows) // _SHARE)
     if count < _FEWEST:
         raise DataError(
@@ -51,8 +52,10 @@ def hold_out(dataset: Dataset) -> tuple[Row, ...]:
             fewest=_FEWEST * _SHARE,
             share=_SHARE,
         )
-    rows.sort(key=lambda row: content_hash(row[0]))
-    return tuple(rows[:count])
+    rows.sort(key=lambda row: (row["split"] in _LEARNED, content_hash(row["document_id"])))
+    held = [(row["document_id"], row["text"]) for row in rows[:count]]
+    # those who ask and those who answer are of all splits alike
+    return tuple(sorted(held, key=lambda row: content_hash(row[0])))
 
 
 def judge(held: Sequence[Row], table: Table, teacher: str, encoding: EncodingConfig) -> Samples:

@@ -95,7 +95,7 @@ class TargetsConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not (self.embeddings or self.similarities or self.margins):
-            raise ValueError(tr("targets: all weights are 0; give one a weight above 0"))
+            raise ValueError(tr("all weights are 0; give one a weight above 0"))
         return self
 
 

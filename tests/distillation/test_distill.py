@@ -160,7 +160,7 @@ def test_a_student_is_written_as_it_was_named():
         ("wider", "pairs", "has 40 dimensions, its teacher only 32"),
         ("cross-encoder", "pairs", "it is a CrossEncoder; expected a SentenceTransformer"),
         ("layers:7", "pairs", "found layers:7, but teacher .* has 2 layers"),
-        ("layers:1", "few", "found 40 texts, and no judged queries of dev and test, expected 120"),
+        ("layers:1", "few", "found 40 texts, and no judged queries of dev and test, expected 120 "),
         ("layers:1", "absent", "expected a finished data set"),
     ],
 )

@@ -59,7 +59,9 @@ def make_teacher(kind: str, tiny: Path, folder: Path) -> SentenceTransformer:
     sizes = {"hidden_size": WIDTH, "num_hidden_layers": 4, "num_attention_heads": 2}
     own = {"hidden_dim": 64} if kind == "DistilBERT" else {"intermediate_size": 64}
     torch.manual_seed(0)
-    config = config_class(vocab_size=200, max_position_embeddings=64, **sizes, **own)
+    config = config_class(
+        vocab_size=200, max_position_embeddings=64, pad_token_id=0, **sizes, **own
+    )
     raw = folder.with_name("raw")
     model_class(config).save_pretrained(raw)
     AutoTokenizer.from_pretrained(tiny).save_pretrained(raw)

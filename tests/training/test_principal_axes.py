@@ -23,6 +23,7 @@ from medembed.training.model.principal_axes import (
     principal_axes,
     read_start,
     turn,
+    turn_to_axes,
     turns,
     write_start,
 )
@@ -122,7 +123,8 @@ def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(
     config = TrainingConfig(
         dimensions=(WIDTH, 8), select_dimension=8, prompts=PromptsConfig(query="ask: ")
     )
-    write_start(str(encoder_folder), vectors, None, config, place_start(run, "1"))
+    turned = turn_to_axes(vectors, config.dimensions)
+    write_start(str(encoder_folder), turned, None, config, place_start(run, "1"))
     assert find_start(run) == f"{run}/start-1"
     start = read_start(run)
     assert start is not None

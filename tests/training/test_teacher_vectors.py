@@ -7,7 +7,6 @@ import torch
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import save_card
 from medembed.errors import ModelError
@@ -19,6 +18,7 @@ from medembed.training.lesson import Lesson
 from medembed.training.loss_config import LossConfig
 from medembed.training.rows.columns import taught_texts
 from medembed.training.rows.teacher_vectors import encode_by_role, read_lesson
+from tests.tables import write_corpus, write_table
 from tests.tiny import WIDTH
 from tests.training.test_columns import CORPUS_ROWS, JUDGED, write
 
@@ -62,26 +62,22 @@ def test_targets_are_a_teachers_vectors_turned_to_their_principal_axes(
     assert (np.diff(held) < 1e-6).all(), "the first dimensions hold the most"
 
 
-@pytest.mark.usefixtures("no_actors")
-def test_documents_that_are_learned_are_read_from_the_table_and_queries_encoded(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path
+def test_documents_that_are_learned_are_read_from_the_table_of_a_teacher_with_trained_prefixes(
+    encoder_folder: Path, tmp_path: Path
 ):
     trained = tmp_path / "trained"
     shutil.copytree(encoder_folder, trained)
     save_card(trained, CheckpointManifest(dimensions=(WIDTH, 8)))
-    table = encode_corpus(
-        [(f"{dataset.uri}/corpus/part-00000.parquet", 6)],
-        "f",
-        str(encoder_folder),
-        str(tmp_path / "table.lance"),
-        EncodingConfig(),
-    )
+    corpus = write_corpus(tmp_path / "data", [{"document_id": name} for name in "abcd"], 2)
+    vectors = np.random.default_rng(0).normal(size=(4, WIDTH)).astype(np.float32)
+    table = write_table(tmp_path / "table.lance", corpus, vectors)
     lesson = Lesson(table, Sample((), (), {}, ()), frozenset({"b"}), Source(""))
-    texts, targets = read_lesson(dataset.uri, config(trained), lesson, CPU)
-    assert [text.text for text in texts] == ["A0", "A1", "C", "N", "text of q1", "text of q2"]
-    teacher = Encoder.load(str(trained), EncodingConfig())
-    expected = teacher.encode([text.text for text in texts])
-    assert np.abs(targets - expected).max() < 1e-6, "a trained teacher's prefixes are the targets"
+    texts, targets = read_lesson(corpus.uri, config(trained), lesson, CPU)
+    assert [text.text for text in texts] == ["a", "c", "d"]
+    assert (targets == vectors[[0, 2, 3]]).all()
+    more = write_corpus(tmp_path / "more", [{"document_id": name} for name in "abcde"], 5)
+    with pytest.raises(AllRefused, match="1 documents are not in the table, e.g. id 'e'"):
+        read_lesson(more.uri, config(trained), lesson, CPU)
 
 
 def test_a_teacher_that_is_narrower_than_what_is_trained_is_refused(

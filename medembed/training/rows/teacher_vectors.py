@@ -11,8 +11,9 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import ROLES, Role
 from medembed.encoding.table import Table, read_shard
-from medembed.errors import ModelError
+from medembed.errors import ModelError, StorageError
 from medembed.evaluation.sample import Encode, Vectors
+from medembed.privacy import show_id
 from medembed.training.collective import agreed, encode_in_shares, from_rank_zero
 from medembed.training.config import TrainingConfig
 from medembed.training.lesson import Lesson
@@ -102,14 +103,22 @@ def encode_by_role(texts: Sequence[TaughtText], encode: Encode) -> Vectors:
 def read_documents(table: Table, texts: Sequence[TaughtText], into: Vectors) -> None:
     """Write the table's vectors of the documents among the texts to their rows of `into`.
 
-    The table, which has them all, is read once, a shard at a time.
+    The table is read once, a shard at a time. Raises StorageError if it lacks one.
     """
     lines = {text.id: line for line, text in enumerate(texts) if text.role == "document"}
     for shard in table.shards():
         ids, embeddings = read_shard(shard)
         for row, name in enumerate(ids):
-            if name in lines:
-                into[lines[name]] = embeddings[row]
+            line = lines.pop(name, None)
+            if line is not None:
+                into[line] = embeddings[row]
+    if lines:
+        raise StorageError(
+            "{uri}: {count} documents are not in the table, e.g. id {example!r}.",
+            uri=table.uri,
+            count=len(lines),
+            example=show_id(min(lines)),
+        )
 
 
 def _turn(taught: Taught, device: torch.device) -> Taught:
