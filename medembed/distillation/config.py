@@ -67,7 +67,7 @@ class StudentTrainingConfig(TrainingConfig):
     learning_rate: float = Field(
         default=5e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
     )
-    epochs: float = Field(default=4.0, gt=0, description="passes over the texts")
+    epochs: float = Field(default=2.0, gt=0, description="passes over the texts")
     checkpoint_steps: int = Field(
         default=250, ge=1, description="steps between checkpoints, each measured on the dev sample"
     )

@@ -80,7 +80,7 @@ class TargetsConfig(Config):
         default=1.0, ge=0, description="distill: weight of the cosine distance of each vector"
     )
     similarities: float = Field(
-        default=1.0,
+        default=0.0,
         ge=0,
         description="distill: weight of what the student's ranking of the batch's texts, as "
         "probabilities by training.temperature, lacks of the teacher's (KL divergence)",

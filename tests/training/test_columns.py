@@ -162,7 +162,7 @@ def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path
         ),
         (["loss.targets.margins=1"], "targets: loss multiple_negatives takes none; only distill"),
         (
-            ["loss.name=distill", "loss.targets.embeddings=0", "loss.targets.similarities=0"],
+            ["loss.name=distill", "loss.targets.embeddings=0"],
             "loss.targets: all weights are 0",
         ),
         (["weights=[1,1,0,1,1]"], "weights: found .* expected numbers above 0"),
