@@ -66,9 +66,8 @@ def train(
     """Return the checkpoint with the best dev score at `output`; reuse it if nothing changed.
 
     `examples` may be None for a loss that reads the data set alone; `lesson` is a distillation's.
-    After a death, of a worker or of the driver, training goes on from the last checkpoint; its
-    state lies beside `output`. Raises WorkersLost, TrainingError if the loss was no number,
-    DataError if loss and data do not fit.
+    After a death, training goes on from the last checkpoint; its state lies beside `output`.
+    Raises WorkersLost, TrainingError if the loss was no number, DataError for data that do not fit.
     """
     from medembed.training.run.fit import begin, fit  # imports Ray
 
