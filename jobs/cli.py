@@ -24,6 +24,7 @@ JOBS = (
     "mine",
     "train",
     "tune",
+    "distill",
     "evaluate",
     "retrain",
     "promote",

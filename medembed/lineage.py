@@ -33,18 +33,19 @@ class Source:
 class Origin:
     """All that an output was made from; None: nothing of that kind, or nothing says so.
 
-    `parent` is the model that training began with. The `dataset` of a data set is the one that it
-    grew from.
+    `parent` is the model that training began with, `teacher` the one whose vectors it learned. The
+    `dataset` of a data set is the one that it grew from.
     """
 
     dataset: Source | None = None
     examples: Source | None = None
     table: Source | None = None
     parent: Source | None = None
+    teacher: Source | None = None
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Return {field: source} of all that is known but the parent."""
+        """Return {field: source} of all that is known but parent and teacher."""
         sources: dict[str, Source] = {}
         for role in ROLES:
             source = getattr(self, role)
@@ -58,7 +59,8 @@ class Origin:
         return [source.uri for source in self.sources.values() if source.uri]
 
 
-ROLES = tuple(entry.name for entry in fields(Origin) if entry.name != "parent")
+_MODELS = ("parent", "teacher")
+ROLES = tuple(entry.name for entry in fields(Origin) if entry.name not in _MODELS)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ class Lineage(Origin):
     None is no tag.
 
     What the model was made from says its origin, of which `table` is the embedding table of its
-    corpus; `base` is the encoder that mined. What it is: `encoder`, its fingerprint. How it was
-    made: by which `job`, into which folder `output`; by a search of `medembed tune` its folder
-    `search` and the `trial`.
+    corpus and `teacher` the model whose vectors it learned; `base` is the encoder that mined. What
+    it is: `encoder`, its fingerprint. How it was made: by which `job`, into which folder `output`;
+    by a search of `medembed tune` its folder `search` and the `trial`.
 
     Of a retraining: `attempt` names files and config, `compared_with` the champion's number or
     NONE, `increments` how often in a row it was trained on, `mined_by` an encoder, `decision` the

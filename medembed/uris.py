@@ -75,7 +75,9 @@ def _values(value: Any) -> Iterable[Any]:
 def _changed(value: Any, change: Change) -> Any:
     if isinstance(value, Mapping):
         return {name: change(uri) for name, uri in value.items()}
-    return tuple(map(change, value)) if isinstance(value, tuple) else value and change(value)
+    if isinstance(value, tuple):
+        return tuple(map(change, value))
+    return change(value) if value and isinstance(value, str) else value
 
 
 def _roles(field: FieldInfo) -> set[UriRole]:

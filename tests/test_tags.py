@@ -7,6 +7,7 @@ FULL = Lineage(
     dataset=Source("d1", "s3://a/data"),
     examples=Source("x1", "s3://a/examples"),
     parent=Source("e0"),
+    teacher=Source("t0"),
     table=Source("e1", "s3://a/table.lance", 7),
     output="s3://a",
     increments="2",

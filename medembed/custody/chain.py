@@ -38,7 +38,8 @@ class Link:
         origin = self.manifest.origin if self.manifest else Origin()
         sources: dict[str, Any] = origin.sources | lineage.sources
         parent = origin.parent or lineage.parent
-        return replace(lineage, encoder=self.encoder, parent=parent, **sources)
+        teacher = origin.teacher or lineage.teacher
+        return replace(lineage, encoder=self.encoder, parent=parent, teacher=teacher, **sources)
 
 
 class Chains:

@@ -63,12 +63,15 @@ class Learned:
 
 
 def find_family(encoders: Iterable[str], lineages: Sequence[Lineage]) -> set[str]:
-    """Return these encoders, and those that were trained from them, in any number of steps."""
+    """Return these encoders, and those that were trained from them or taught by them, in any number
+    of steps.
+    """
     family = set(encoders)
     size = 0
     while size < len(family):
         size = len(family)
         for lineage in lineages:
-            if lineage.encoder and lineage.parent and lineage.parent.fingerprint in family:
+            models = {model.fingerprint for model in (lineage.parent, lineage.teacher) if model}
+            if lineage.encoder and models & family:
                 family.add(lineage.encoder)
     return family

@@ -62,9 +62,16 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
             if run and lineage.job:
                 facts.append(tr("made by {job}", job=lineage.job))
             yield to_translate("run"), ", ".join(facts)
+            if lineage.teacher:
+                yield to_translate("teacher"), _name_teacher(lineage.teacher)
     if lineage.erased:
         erased = tr("{rows} that it was trained on; retrain or delete it", rows=lineage.erased)
         yield to_translate("erased"), erased
+
+
+def _name_teacher(teacher: Source) -> str:
+    place = teacher.uri or tr("place not recorded")
+    return tr("{uri}: {facts}", uri=place, facts=teacher.fingerprint)
 
 
 def _describe(kind: type[Manifest], source: Source, own: Sequence[str]) -> str:

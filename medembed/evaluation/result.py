@@ -26,6 +26,8 @@ _ROLES = (
     to_translate("champion"),
     to_translate("candidate"),
     to_translate("winner"),
+    to_translate("student"),
+    to_translate("teacher"),
 )
 
 

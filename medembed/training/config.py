@@ -78,7 +78,12 @@ class TrainingConfig(TrainingOptions):
     )
 
     @model_validator(mode="after")
-    def _check_dimensions(self) -> Self:
+    def _check(self) -> Self:
+        self._check_dimensions()
+        self._check_loss()
+        return self
+
+    def _check_dimensions(self) -> None:
         if (
             not self.dimensions
             or min(self.dimensions) < 1
@@ -110,11 +115,20 @@ class TrainingConfig(TrainingOptions):
                     dimensions=list(self.dimensions),
                 )
             )
+
+    def _check_loss(self) -> None:
         if self.batches == "language" and not self.loss.traits.ranks:
             raise ValueError(
                 tr(
                     "batches: found language, but loss {loss} compares no examples of a batch; "
                     "leave it out",
+                    loss=self.loss.name,
+                )
+            )
+        if self.loss.traits.is_taught and self.loss.guide is None:
+            raise ValueError(
+                tr(
+                    "loss.guide: missing; loss {loss} needs a model that teaches",
                     loss=self.loss.name,
                 )
             )
@@ -126,7 +140,6 @@ class TrainingConfig(TrainingOptions):
                     loss=self.loss.name,
                 )
             )
-        return self
 
     @property
     def weight_by_dimension(self) -> dict[int, float]:

@@ -13,7 +13,7 @@ from medembed.config import Config, ModelUri
 from medembed.language import tr
 
 LossName = Literal[
-    "multiple_negatives", "triplet", "contrastive", "cosine_similarity", "batch_hard", "mse"
+    "multiple_negatives", "triplet", "contrastive", "cosine_similarity", "batch_hard", "distill"
 ]
 
 
@@ -52,7 +52,7 @@ class LossTraits:
 
     @property
     def is_taught(self) -> bool:
-        """Return whether the model learns the guide's vectors, and so leaves its own space."""
+        """Return whether the model learns from the guide's vectors, and so leaves its own space."""
         return self.rows is Rows.TAUGHT_TEXTS
 
     def takes(self, option: str) -> bool:
@@ -69,8 +69,34 @@ TRAITS: dict[LossName, LossTraits] = {
     "batch_hard": LossTraits(Rows.CLASSED_TEXTS, margin=0.2),
     "contrastive": LossTraits(Rows.JUDGMENTS, margin=0.5),
     "cosine_similarity": LossTraits(Rows.SIMILARITIES),
-    "mse": LossTraits(Rows.TAUGHT_TEXTS, options=("guide",)),
+    "distill": LossTraits(Rows.TAUGHT_TEXTS, options=("guide", "targets")),
 }
+
+
+class TargetsConfig(Config):
+    """What a student learns from its teacher's vectors, each with a weight; 0: not that."""
+
+    embeddings: float = Field(
+        default=1.0, ge=0, description="distill: weight of the cosine distance of each vector"
+    )
+    similarities: float = Field(
+        default=0.0,
+        ge=0,
+        description="distill: weight of what the student's ranking of the batch's texts, as "
+        "probabilities by training.temperature, lacks of the teacher's (KL divergence)",
+    )
+    margins: float = Field(
+        default=0.0,
+        ge=0,
+        description="distill: weight of the squared error of the difference of two texts' cosines "
+        "to a third (margin MSE)",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.embeddings or self.similarities or self.margins):
+            raise ValueError(tr("all weights are 0; give one a weight above 0"))
+        return self
 
 
 class LossConfig(Config):
@@ -81,7 +107,7 @@ class LossConfig(Config):
         description="on examples: multiple_negatives (each positive against all other documents "
         "of the batch), triplet (positive before negative by a margin); on judged pairs: "
         "contrastive (0 or 1), cosine_similarity (scores); on texts: batch_hard (with classes), "
-        "mse (vectors of the guide)",
+        "distill (what the guide makes of them)",
     )
     symmetric: bool = Field(
         default=True,
@@ -103,7 +129,7 @@ class LossConfig(Config):
     guide: ModelUri | None = Field(
         default=None,
         description="model that tells which documents of a batch are false negatives "
-        "(multiple_negatives; null: only known positives are) or that teaches (mse): folder, "
+        "(multiple_negatives; null: only known positives are) or that teaches (distill): folder, "
         "s3://, gs://, package://, hf://organisation/name or models:/name@alias",
     )
     margin: float | None = Field(
@@ -113,6 +139,7 @@ class LossConfig(Config):
         description="cosine distance: by which a positive must be closer (triplet, batch_hard; "
         "null: 0.2), or from which negatives are far enough (contrastive; null: 0.5)",
     )
+    targets: TargetsConfig = TargetsConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -128,10 +155,6 @@ class LossConfig(Config):
                     loss=self.name,
                     takers=", ".join(takers),
                 )
-            )
-        if self.traits.is_taught and self.guide is None:
-            raise ValueError(
-                tr("guide: missing; loss {loss} needs a model that teaches", loss=self.name)
             )
         return self
 

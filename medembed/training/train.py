@@ -32,6 +32,7 @@ from medembed.mining.examples import Examples
 from medembed.progress import watch
 from medembed.schema import fingerprint
 from medembed.training.config import TrainingConfig
+from medembed.training.lesson import Lesson
 from medembed.training.model.adapters import check_adapter
 from medembed.training.model.principal_axes import find_start, read_start
 from medembed.training.model.vocabulary import plan_vocabulary
@@ -60,18 +61,19 @@ def train(
     config: TrainingConfig,
     trial: Trial | None = None,
     elsewhere: RetentionSamples | None = None,
+    lesson: Lesson | None = None,
 ) -> Checkpoint:
     """Return the checkpoint with the best dev score at `output`; reuse it if nothing changed.
 
-    `examples` may be None for a loss that reads the data set alone. After a death, of a worker or
-    of the driver, training goes on from the last checkpoint; its state lies beside `output`. Raises
-    WorkersLost, TrainingError if the loss was no number, DataError if loss and data do not fit.
+    `examples` may be None for a loss that reads the data set alone; `lesson` is a distillation's.
+    After a death, training goes on from the last checkpoint; its state lies beside `output`.
+    Raises WorkersLost, TrainingError if the loss was no number, DataError for data that do not fit.
     """
     from medembed.training.run.fit import begin, fit  # imports Ray
 
     examples = check_inputs(dataset, examples, model, config)
     rungs = trial.rungs if trial else None
-    inputs = fingerprint_inputs(dataset, examples, model, config, elsewhere, rungs)
+    inputs = fingerprint_inputs(dataset, examples, model, config, elsewhere, rungs, lesson)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run = storage.absolute(run_folder(output))
@@ -80,12 +82,12 @@ def train(
         remove_run(run)  # of a driver that died between the two
         return Checkpoint(output, finished)
     logs = f"{output.rstrip('/')}.logs"
-    examples_read = _check_start(dataset, examples, config, logs)
+    examples_read = _check_start(dataset, examples, config, logs, lesson)
     work = Work(
         model=model,
         dataset=dataset.uri,
         examples=examples.uri if examples else None,
-        dev=draw_dev_sample(dataset, config),
+        dev=lesson.dev if lesson else draw_dev_sample(dataset, config),
         elsewhere=elsewhere or RetentionSamples(),
         config=config,
         run=run,
@@ -94,23 +96,26 @@ def train(
         is_turned=inputs["turned"],
         vocabulary=plan_vocabulary(dataset, model, config),
         rungs=rungs,
+        lesson=lesson,
     )
     with watch(examples_read, to_translate("train"), to_translate("examples")) as progress:
         fitted = fit(replace(work, progress=progress), trial)
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
-        checkpoint = publish(Path(folder), output, key, manifest, config)
+    checkpoint = _publish(output, key, work, inputs, dataset, examples, fitted)
     remove_run(run)
     return checkpoint
 
 
 def _check_start(
-    dataset: Dataset, examples: Examples | None, config: TrainingConfig, logs: str
+    dataset: Dataset,
+    examples: Examples | None,
+    config: TrainingConfig,
+    logs: str,
+    lesson: Lesson | None,
 ) -> int:
     """Check packages and rows before any worker starts; return how many examples are read."""
     check_adapter(config.adapter, config.use_gpu)
     check_reporting(config.report_to, logs)
-    return count_examples_read(dataset, examples, config)
+    return count_examples_read(dataset, examples, config, lesson.left_out if lesson else ())
 
 
 def _average(trained: Path, share: float, work: Work) -> None:
@@ -121,6 +126,21 @@ def _average(trained: Path, share: float, work: Work) -> None:
         start = fetch_model(find_start(work.run) or work.model)
         encoding = EncodingConfig(cpus_per_worker=work.config.cpus_per_worker)
         average_folder(start, trained, share, encoding)
+
+
+def _publish(
+    output: str,
+    key: str,
+    work: Work,
+    inputs: dict[str, Any],
+    dataset: Dataset,
+    examples: Examples | None,
+    fitted: "Fitted",
+) -> Checkpoint:
+    """Write the best checkpoint with its cards to the output."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
+        return publish(Path(folder), output, key, manifest, work.config)
 
 
 def _finish(
@@ -135,11 +155,14 @@ def _finish(
     config = work.config
     download_model(fitted.checkpoint, folder)
     _average(folder, fitted.metrics[SHARE], work)
-    # Sources without URIs, but for the parent's: cards travel with models.
+    # Sources without URIs, but for those of models: cards travel with models.
     origin = Origin(
         Source(dataset.fingerprint),
         Source(examples.fingerprint) if examples else None,
-        parent=Source(inputs["model"], work.model),
+        parent=work.lesson.parent if work.lesson else Source(inputs["model"], work.model),
+        teacher=Source(inputs["guide"], config.loss.guide)
+        if config.loss.traits.is_taught
+        else None,
     )
     manifest = CheckpointManifest(
         origin=origin,

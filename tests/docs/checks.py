@@ -71,7 +71,9 @@ def check_benchmark(world: World, text: str) -> None:
     """Check that the module exists and has the options."""
     name = re.findall(r"benchmarks\.(\w+)", text)[0]
     source = (ROOT / f"benchmarks/{name}.py").read_text()
-    unknown = [option for option in re.findall(r"(--[a-z0-9-]+)", text) if f'"{option}"' not in source]
+    unknown = [
+        option for option in re.findall(r"(--[a-z0-9-]+)", text) if f'"{option}"' not in source
+    ]
     if unknown:
         raise Fault(f"no option {', '.join(unknown)}")
 

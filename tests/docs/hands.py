@@ -192,7 +192,7 @@ KINDS = (
     ),
     Kind(r"medembed retrain .*watch=true", checks.check_config, "it looks until it is interrupted"),
     Kind(
-        r"medembed (finetune|preflight|train|retrain) jobs/\w+\.yaml( (source|serving)\S+)*$",
+        r"medembed (finetune|preflight|train|distill|retrain) jobs/\w+\.yaml( (source|serving)\S+)*$",
         checks.check_config,
         "a page runs the same job",
     ),

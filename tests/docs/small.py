@@ -21,6 +21,7 @@ SUBSTITUTIONS = {
     "[:, :64]": "[:, :8]",
     "[32, 64, 128]": "[8, 16]",
     "pairs: 2400": "pairs: 64",
+    "layers:3": "layers:1",
     "trials: 12": "trials: 2",
     "version=3": "version=1",
     # a page has made that
@@ -100,6 +101,16 @@ SMALL: dict[str, dict[str, str]] = {
         **_MINING,
         "evaluation.bootstrap_samples": "200",
         "gate.tolerance": "0.5",
+    },
+    "distill": {
+        "training.batch_size": "8",
+        "training.epochs": "1",
+        "training.cpus_per_worker": "1",
+        "training.dev_queries": "20",
+        "training.dev_documents": "40",
+        "evaluation.bootstrap_samples": "200",
+        "encoding.backend": "torch",
+        "keep": "0",
     },
     "evaluate": {**_EVALUATION, **_RETENTION},
     # A second model replaces the first one, so that there is one to roll back to.

@@ -24,6 +24,7 @@ NAMED = {
         "data=d",
         "output=o",
     ),
+    "distill": ("student", "teacher={good}", "data=d"),
     "evaluate": ("baseline", "model={good}", "data=d", "output=o"),
     "search": ("model", "table=t", "query=q"),
     "preflight": ("model", "data=d"),

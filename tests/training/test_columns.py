@@ -152,13 +152,18 @@ def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        (["loss.name=mse"], "guide: missing; loss mse needs"),
+        (["loss.name=distill"], "guide: missing; loss distill needs"),
         (["loss.margin=0.5"], "margin: loss multiple_negatives takes none; only triplet"),
         (["loss.name=triplet", "loss.mini_batch_size=2"], "mini_batch_size: loss triplet takes"),
         (["loss.name=infonce"], "loss.name"),
         (
             ["loss.name=batch_hard", "batch_size=5"],
             "batch_size: found 5, but loss batch_hard needs an even one",
+        ),
+        (["loss.targets.margins=1"], "targets: loss multiple_negatives takes none; only distill"),
+        (
+            ["loss.name=distill", "loss.targets.embeddings=0"],
+            "loss.targets: all weights are 0",
         ),
         (["weights=[1,1,0,1,1]"], "weights: found .* expected numbers above 0"),
     ],

@@ -81,8 +81,8 @@ def test_what_training_computes_is_what_stock_encodes(encoder_folder: Path, tmp_
         ("router", {"loss": {"guide": "g"}}, "loss.guide: .* has a Router"),
         (
             "pooling mean without the prompt",
-            {"loss": {"name": "mse", "guide": "g"}},
-            "mse: .* a Pooling without the",
+            {"loss": {"name": "distill", "guide": "g"}},
+            "distill: .* a Pooling without the",
         ),
     ],
 )

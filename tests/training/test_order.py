@@ -16,6 +16,7 @@ from medembed.training.rows.order import (
     StepPlan,
     Stream,
     count_paired,
+    group_by_length,
     keep_together,
     pair_by_class,
 )
@@ -188,3 +189,15 @@ def test_batches_by_language_are_those_of_one_plan_whatever_the_workers_and_go_o
     done = TrainingState(workers, step=1, position=Position(0, 4 * workers))
     left = list(Batches(plan_run(texts, config, done, workers), 4))
     assert left == batches[workers:]
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=90), st.integers(1, 6), st.integers(0, 9))
+def test_texts_of_like_length_come_together_each_once(lengths: list[int], rows: int, seed: int):
+    order = group_by_length(lengths, rows, np.random.default_rng(seed)).tolist()
+    assert sorted(order) == list(range(len(lengths)))
+    window = lengths[: 16 * rows]
+    whole = len(window) - len(window) % rows
+    order = group_by_length(window[:whole], rows, np.random.default_rng(seed)).tolist()
+    runs = [sorted(window[row] for row in order[at : at + rows]) for at in range(0, whole, rows)]
+    ascending = sorted(window[:whole])
+    assert sorted(runs) == [ascending[at : at + rows] for at in range(0, whole, rows)]

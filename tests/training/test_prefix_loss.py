@@ -1,6 +1,7 @@
 """Each loss that does not rank equals its definition, summed over unit prefixes by weight."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ WEIGHTS = (1.0, 2.0, 0.5)
 SCORES = torch.tensor([0.9, 0.1, 0.5, 0.5, 0.0, 1.0])
 BINARY = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
 CLASSES = torch.tensor([0, 1, 0, 2, 1, 2])
-TEACHER = torch.randn(6, 15, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+TEACHER = torch.randn(6, 15, generator=torch.Generator().manual_seed(4))
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
@@ -50,8 +51,21 @@ def batch_hard(columns: list[Tensor], labels: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def mse(columns: list[Tensor], labels: Tensor) -> Tensor:
-    return ((columns[0] - F.normalize(labels[:, : columns[0].shape[1]], dim=1)) ** 2).mean()
+def distill(columns: list[Tensor], labels: Tensor) -> Tensor:
+    """Sum the three targets text by text, each with the other texts of the batch."""
+    (own,) = columns
+    given = F.normalize(TEACHER[labels][:, : own.shape[1]].double(), dim=1)
+    total = torch.zeros(())
+    for row in range(len(own)):
+        others = [number for number in range(len(own)) if number != row]
+        ranked = (given[others] @ given[row] / 0.1).softmax(0)
+        learnt = (own[others] @ own[row] / 0.1).softmax(0)
+        errors = own[others] @ own[row] - given[others] @ given[row]
+        margins = [(one - other) ** 2 for one in errors for other in errors]
+        total = total + 2 * distance(own[row], given[row])
+        total = total + 0.5 * (ranked * (ranked / learnt).log()).sum()
+        total = total + 3 * torch.stack(margins).mean()
+    return total / len(own)
 
 
 CASES: list[tuple[Callable[[list[Tensor], Tensor], Tensor], int, Tensor]] = [
@@ -59,7 +73,7 @@ CASES: list[tuple[Callable[[list[Tensor], Tensor], Tensor], int, Tensor]] = [
     (contrastive, 2, BINARY),
     (cosine_similarity, 2, SCORES),
     (batch_hard, 1, CLASSES),
-    (mse, 1, TEACHER),
+    (distill, 1, torch.tensor([4, 0, 5, 2, 1, 3])),
 ]
 
 
@@ -70,17 +84,21 @@ def test_value_and_gradient_equal_the_definition_over_all_dimensions(
     definition: Callable[[list[Tensor], Tensor], Tensor], columns: int, labels: Tensor
 ):
     name = definition.__name__
-    guide = "folder" if name == "mse" else None
+    options: dict[str, Any] = {}
+    if name == "distill":
+        targets = {"embeddings": 2, "similarities": 0.5, "margins": 3}
+        options = {"guide": "folder", "targets": targets}
     config = TrainingConfig(
         dimensions=DIMENSIONS,
         weights=WEIGHTS,
         select_dimension=4,
-        loss=LossConfig(name=name, guide=guide),
+        temperature=0.1,
+        loss=LossConfig.model_validate({"name": name, **options}),
     )
     generator = torch.Generator().manual_seed(8)
     texts = [torch.randn(6, 12, generator=generator, dtype=torch.float64) for _ in range(columns)]
     model = Linear()
-    loss = make_loss(config, model)
+    loss = make_loss(config, model, vectors=TEACHER.numpy())
     value = loss([{"x": column} for column in texts], labels)
     expected = torch.zeros(())
     for dimension, weight in zip(DIMENSIONS, WEIGHTS, strict=True):

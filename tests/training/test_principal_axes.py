@@ -23,6 +23,7 @@ from medembed.training.model.principal_axes import (
     principal_axes,
     read_start,
     turn,
+    turn_to_axes,
     turns,
     write_start,
 )
@@ -102,7 +103,9 @@ def test_a_model_keeps_its_axes_where_the_config_a_teacher_or_an_earlier_trainin
     model, config = str(encoder_folder), TrainingConfig()
     assert turns(model, config)
     assert not turns(model, config.model_copy(update={"principal_axes": False}))
-    assert not turns(model, config.model_copy(update={"loss": LossConfig(name="mse", guide=model)}))
+    assert not turns(
+        model, config.model_copy(update={"loss": LossConfig(name="distill", guide=model)})
+    )
     trained = shutil.copytree(encoder_folder, tmp_path / "trained")
     (trained / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
     assert not turns(str(trained), config)
@@ -120,7 +123,8 @@ def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(
     config = TrainingConfig(
         dimensions=(WIDTH, 8), select_dimension=8, prompts=PromptsConfig(query="ask: ")
     )
-    write_start(str(encoder_folder), vectors, None, config, place_start(run, "1"))
+    turned = turn_to_axes(vectors, config.dimensions)
+    write_start(str(encoder_folder), turned, None, config, place_start(run, "1"))
     assert find_start(run) == f"{run}/start-1"
     start = read_start(run)
     assert start is not None

@@ -118,7 +118,7 @@ def test_what_surely_loses_elsewhere_stands_behind_all_that_does_not_and_the_tol
         ({"average": 0.7}, (0.7,)),
         ({"loss": {"hold": 0}}, (0.5, 1.0)),
         ({"loss": {"name": "triplet"}}, (0.5, 1.0)),
-        ({"loss": {"name": "mse", "guide": "teacher"}}, (1.0,)),  # the start is of another space
+        ({"loss": {"name": "distill", "guide": "t"}}, (1.0,)),  # the start is of another space
     ],
 )
 def test_the_average_and_what_was_trained_are_measured_unless_the_config_says_which(

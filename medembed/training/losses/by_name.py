@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from sentence_transformers.sentence_transformer import losses as stock
 from torch import nn
@@ -13,9 +15,10 @@ from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import ROLES
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
+from medembed.training.losses.distill import distill
 from medembed.training.losses.guide import Guide
 from medembed.training.losses.hold import Hold
-from medembed.training.losses.prefix_loss import EmbeddingLoss, MatryoshkaPrefixLoss, mse
+from medembed.training.losses.prefix_loss import EmbeddingLoss, MatryoshkaPrefixLoss
 from medembed.training.losses.ranking_loss import MatryoshkaRankingLoss
 from medembed.training.model.precision import choose_precision, find_device
 
@@ -25,16 +28,21 @@ def make_loss(
     model: Any,
     known: Sequence[Sequence[int]] | None = None,
     documents: Sequence[str] = (),
+    vectors: npt.NDArray[np.float32] | None = None,
 ) -> nn.Module:
     """Return the loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
 
     Its `by_dimension` is the last loss of each dimension. `known` begins with (query id, document
     id) in each entry, as `known_pairs` gives them: every positive that the ranking loss must not
     take for a negative; None: it knows those of the batch. `documents` are those that `loss.hold`
-    joins; the model still has the weights of the start, of which the loss keeps a copy. Raises
-    ModelError if a guide does not load.
+    joins; the model still has the weights of the start, of which the loss keeps a copy. `vectors`
+    are what a teacher gives the texts. Raises ModelError if a guide does not load.
     """
     weights = config.weight_by_dimension
+    if config.loss.traits.is_taught:
+        assert vectors is not None, "a taught model's texts come with vectors"
+        learnt = distill(vectors, config.loss.targets, config.temperature)
+        return MatryoshkaPrefixLoss(model, learnt, weights)
     if config.loss.name != "multiple_negatives":
         return MatryoshkaPrefixLoss(model, _loss_of_embeddings(config.loss, model), weights)
 
@@ -64,8 +72,6 @@ def _loss_of_embeddings(config: LossConfig, model: Any) -> EmbeddingLoss:
         case "batch_hard":
             cosine_distance = stock.BatchHardTripletLossDistanceFunction.cosine_distance
             loss = stock.BatchHardTripletLoss(model, cosine_distance, config.margin_or_default)
-        case "mse":
-            return mse
         case _:
             raise NotImplementedError(f"loss {config.name}")
     return loss.compute_loss_from_embeddings

@@ -41,13 +41,3 @@ class MatryoshkaPrefixLoss(nn.Module):
         self.by_dimension = dict(zip(self.weights, stacked.detach(), strict=True))
         weights = list(self.weights.values())
         return (stacked * stacked.new_tensor(weights)).sum() / sum(weights)
-
-
-def mse(embeddings: list[Tensor], vectors: Tensor) -> Tensor:
-    """Return the mean squared difference to the teacher's unit prefix.
-
-    embeddings: one column [B, d] of unit rows; vectors [B, D] with D >= d, whole (Reimers and
-    Gurevych 2020, arXiv:2004.09813, equation 1).
-    """
-    (student,) = embeddings
-    return F.mse_loss(student, F.normalize(vectors[:, : student.shape[1]].to(student.dtype), dim=1))

@@ -8,7 +8,7 @@ better before the first step.
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,15 @@ from medembed.training.record.checkpoint import write_folder
 # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
 _SAMPLE = 2048
 _PREFIX = "start-"
+
+
+class Turned(NamedTuple):
+    """A matrix [width, width of the model] to stand behind it, and what prefixes then hold, if that
+    is known.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    facts: Start | None = None
 
 
 def turns(model: str, config: TrainingConfig) -> bool:
@@ -63,25 +72,20 @@ def place_start(run: str, attempt: str) -> str:
 
 def write_start(
     model: str,
-    vectors: npt.NDArray[np.float32] | None,
+    turned: Turned | None,
     pieces: Sequence[int] | None,
     config: TrainingConfig,
     output: str,
 ) -> None:
-    """Write the model turned to the principal axes of `vectors` [N, D], its vocabulary cut to
-    `pieces`; None: as it is.
+    """Write the model with a matrix behind it, its vocabulary cut to `pieces`; None: as it is.
 
     The manifest says what prefixes then hold.
     """
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
     start = load_model(fetch_model(model), encoding, "cpu")
     set_prompts(start, config.prompts)
-    facts = None
-    if vectors is not None:
-        axes, shares = principal_axes(vectors)
-        turn(start, axes)
-        held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
-        facts = Start(len(vectors), held)
+    if turned is not None:
+        turn(start, turned.matrix)
     if pieces is not None:
         cut_table(start, pieces)
     with TemporaryDirectory() as scratch, NewOutput(output, "") as target:
@@ -89,13 +93,20 @@ def write_start(
         if pieces is not None:
             cut_tokenizer(Path(scratch), pieces)
         write_folder(target, Path(scratch))
-        target.commit(StartManifest(start=facts))
+        target.commit(StartManifest(start=turned and turned.facts))
 
 
 def read_start(run: str) -> Start | None:
     """Return how the model was turned before this run; None if it was not."""
     start = find_start(run)
     return read_manifest(start, StartManifest).start if start else None
+
+
+def turn_to_axes(vectors: npt.NDArray[np.float32], dimensions: Sequence[int]) -> Turned:
+    """Return the rotation to the principal axes of vectors [N, D]."""
+    axes, shares = principal_axes(vectors)
+    held = {dimension: float(shares[:dimension].sum()) for dimension in dimensions}
+    return Turned(axes, Start(len(vectors), held))
 
 
 def principal_axes(
@@ -116,7 +127,9 @@ def principal_axes(
 
 
 def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
-    """Add the rotation `axes` [D, D] to a model, before a normalisation at its end."""
+    """Add the matrix `axes` [d, D] to a model of D dimensions, before a normalisation at its
+    end.
+    """
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -125,7 +138,7 @@ def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
     rotation = Dense(width, len(axes), bias=False, activation_function=torch.nn.Identity())
     with torch.no_grad():
         rotation.linear.weight.zero_()
-        rotation.linear.weight[:, : len(axes)] = torch.from_numpy(axes)
+        rotation.linear.weight[:, : axes.shape[1]] = torch.from_numpy(axes)
     name, last = list(model.named_children())[-1]
     if isinstance(last, Normalize):
         delattr(model, name)

@@ -109,6 +109,13 @@ def _origin(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
             "gives no medical advice."
         ),
     ]
+    if origin.teacher:
+        taught = tr(
+            "It learned to give what its teacher `{teacher}` (encoder {encoder}) gives.",
+            teacher=without_passwords(origin.teacher.uri or ""),
+            encoder=origin.teacher.fingerprint,
+        )
+        sentences.insert(1, taught)
     if kind:
         how = tr("Trained by {kind}, merged: this is a whole model.", kind=kind.upper())
         sentences.insert(1, how)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from medembed.config import Config, to_yaml
+from medembed.lineage import Source
 from medembed.registry.catalog import find_version
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
@@ -28,10 +29,10 @@ def register_checkpoint(
     `metrics` join the dev scores, what its manifest says joins the lineage.
     """
     manifest = checkpoint.manifest
-    parent = manifest.origin.parent
-    # The parent by its fingerprint alone: the checkpoint's manifest says where it lies.
-    parent = replace(parent, uri=None) if parent else None
-    lineage = replace(lineage, encoder=checkpoint.fingerprint, parent=parent)
+    # Models by their fingerprints alone: the checkpoint's manifest says where they lie.
+    parent = _without_uri(manifest.origin.parent)
+    teacher = _without_uri(manifest.origin.teacher)
+    lineage = replace(lineage, encoder=checkpoint.fingerprint, parent=parent, teacher=teacher)
     existing = find_version(registry, checkpoint.uri, lineage)
     if existing is not None:
         return existing, False
@@ -45,6 +46,10 @@ def register_checkpoint(
         history=_steps_of(checkpoint),
     )
     return version, True
+
+
+def _without_uri(model: Source | None) -> Source | None:
+    return replace(model, uri=None) if model else None
 
 
 def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from medembed.schema import document_of, own_document
 
 Columns = dict[str, list[Any]]  # what the trainer reads, `label` last
@@ -14,12 +17,14 @@ class TrainingTexts(NamedTuple):
 
     `known` are `known_pairs`, of which the columns name some; `documents` are those that
     `loss.hold` joins. `languages` are each row's, where batches are of one pair of languages.
+    `vectors` [rows, D] are a teacher's, whose row numbers stand as `label`.
     """
 
     columns: Columns
     known: Sequence[tuple[int, int]] = ()
     documents: Sequence[str] = ()
     languages: Sequence[str] = ()
+    vectors: npt.NDArray[np.float32] | None = None
 
 
 def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:

@@ -1,7 +1,7 @@
 """Read what a loss learns from: examples, judged pairs or texts as the trainer's columns."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,10 +25,20 @@ class _Pair(NamedTuple):
     score: float
 
 
-def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
+class TaughtText(NamedTuple):
+    """A text that a teacher gives a vector to: a corpus row by its id, or a query."""
+
+    id: str
+    text: str
+    role: Role
+
+
+def count_rows(
+    loss: LossName, dataset: Dataset, examples: ExampleRows, left_out: Collection[str] = ()
+) -> int:
     """Return how many rows a loss reads in a pass. Raises DataError if it and the data do not fit.
 
-    examples: rows as `schema.EXAMPLES` has them.
+    examples: rows as `schema.EXAMPLES` has them. `left_out`: ids as in `taught_texts`.
     """
     rows = TRAITS[loss].rows
     match rows:
@@ -39,7 +49,7 @@ def count_rows(loss: LossName, dataset: Dataset, examples: ExampleRows) -> int:
         case Rows.CLASSED_TEXTS:
             return _count_classed(loss, _classed_texts(dataset), dataset.uri)
         case Rows.TAUGHT_TEXTS:
-            return _count_taught(loss, texts_by_role(dataset), dataset.uri)
+            return _count_taught(loss, taught_texts(dataset, left_out), dataset.uri)
 
 
 def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Columns:
@@ -47,7 +57,7 @@ def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Col
 
     Judged pairs are those of the training queries, with the similarity that a pair came with, else
     its score. Of a document in chunks the first stands for it. Texts with a class are those of the
-    training split. What needs a teacher is read by `teacher_vectors`. `count_rows` says whether the
+    training split. What needs a teacher is read by `read_lesson`. `count_rows` says whether the
     data fits the loss.
     """
     rows = TRAITS[loss].rows
@@ -61,7 +71,7 @@ def read_columns(loss: LossName, dataset: Dataset, examples: ExampleRows) -> Col
         case Rows.CLASSED_TEXTS:
             return _class_columns(_classed_texts(dataset))
         case Rows.TAUGHT_TEXTS:
-            raise AssertionError("learn_from_teacher reads them")
+            raise AssertionError("read_lesson reads them")
 
 
 def read_languages(dataset: Dataset, examples: ExampleRows) -> list[str]:
@@ -96,13 +106,17 @@ def _class_columns(rows: Sequence[dict[str, Any]]) -> Columns:
     }
 
 
-def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
-    """Return what a teacher gives vectors to: texts of the training split, training queries."""
-    texts: list[tuple[str, Role]] = []
+def taught_texts(dataset: Dataset, left_out: Collection[str] = ()) -> list[TaughtText]:
+    """Return what a teacher gives vectors to: texts of the training split, training queries.
+
+    Corpus rows with the ids `left_out` are none of them.
+    """
+    texts: list[TaughtText] = []
     for row in _training_texts(dataset):
-        texts.append((row["text"], "document"))
-    for text in dataset.queries("train")["text"].to_pylist():
-        texts.append((text, "query"))
+        if row["document_id"] not in left_out:
+            texts.append(TaughtText(row["document_id"], row["text"], "document"))
+    for row in dataset.queries("train").select(["query_id", "text"]).to_pylist():
+        texts.append(TaughtText(row["query_id"], row["text"], "query"))
     return texts
 
 
@@ -177,7 +191,7 @@ def _count_classed(loss: LossName, rows: Sequence[dict[str, Any]], data: str) ->
     return count_paired(labels)
 
 
-def _count_taught(loss: LossName, texts: Sequence[tuple[str, Role]], data: str) -> int:
+def _count_taught(loss: LossName, texts: Sequence[TaughtText], data: str) -> int:
     if not texts:
         raise DataError(
             "{data}: no training text, but loss {loss} reads them.", data=data, loss=loss
@@ -218,7 +232,7 @@ def _first_chunks(dataset: Dataset, documents: set[str]) -> dict[str, str]:
 
 def _training_texts(dataset: Dataset) -> list[dict[str, Any]]:
     """Return corpus rows of the training split; all of them where documents have no split."""
-    rows = dataset.corpus().select(["text", "label", "split"]).to_pylist()
+    rows = dataset.corpus().select(["document_id", "text", "label", "split"]).to_pylist()
     return [row for row in rows if row["split"] in (None, "train")]
 
 

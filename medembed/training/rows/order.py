@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+_RUNS_SORTED = 16  # runs of rows that are sorted by length together
 Arrange = Callable[[np.random.Generator], Indices]
 
 
@@ -161,6 +162,23 @@ def keep_together(groups: Sequence[str], rows: int, generator: np.random.Generat
         rest.append(members[filled:])
     together = generator.permutation(np.concatenate(runs))
     return np.concatenate([together.ravel(), generator.permutation(np.concatenate(rest))])
+
+
+def group_by_length(lengths: Sequence[int], rows: int, generator: np.random.Generator) -> Indices:
+    """Return row numbers so that each run of `rows` has texts of nearly one length, int64 [N].
+
+    A batch is padded to its longest text. Texts are sorted in windows of some runs, so that each
+    pass has other runs. What does not fill a run of its own stands at the end.
+    """
+    order = generator.permutation(len(lengths))
+    values = np.asarray(lengths)
+    filled = len(order) - len(order) % rows
+    runs = []
+    for start in range(0, filled, rows * _RUNS_SORTED):
+        window = order[start : min(start + rows * _RUNS_SORTED, filled)]
+        runs.append(window[np.argsort(values[window], kind="stable")].reshape(-1, rows))
+    together = generator.permutation(np.concatenate([np.zeros((0, rows), np.int64), *runs]))
+    return np.concatenate([together.ravel(), order[filled:]])
 
 
 def count_paired(labels: Sequence[int] | Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from medembed.training.rows.order import (
     StepPlan,
     Stream,
     count_paired,
+    group_by_length,
     keep_together,
     pair_by_class,
 )
@@ -59,8 +60,11 @@ def plan_run(
     is_paired = config.loss.traits.is_paired
     examples = count_paired(labels) if is_paired else len(labels)
     arrange: Arrange | None = partial(pair_by_class, labels) if is_paired else None
+    together = config.batch_size * config.most_workers
+    if config.loss.traits.is_taught:
+        lengths = list(map(len, texts.columns["text"]))
+        arrange = partial(group_by_length, lengths, together)
     if texts.languages:
-        together = config.batch_size * config.most_workers
         arrange = partial(keep_together, texts.languages, together)
     stream = read_together(examples, config, workers, arrange)
     return StepPlan(
@@ -114,6 +118,8 @@ def build_trainer(
         model=model,
         args=training_arguments(config, plan.done + plan.steps, scratch, student.encoder, roles),
         train_dataset=RowDataset.from_dict(columns),
-        loss=make_loss(config, model, texts.known or columns["label"], texts.documents),
+        loss=make_loss(
+            config, model, texts.known or columns["label"], texts.documents, texts.vectors
+        ),
         callbacks=[callback],
     )

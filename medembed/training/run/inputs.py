@@ -1,7 +1,7 @@
 """Check the inputs of a training, name them, and count the steps, before any worker starts."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from medembed.data.dataset import Dataset
@@ -11,6 +11,7 @@ from medembed.language import tr
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.training.config import TrainingConfig
+from medembed.training.lesson import Lesson
 from medembed.training.loss_config import Rows
 from medembed.training.model.principal_axes import turns
 from medembed.training.model.trainable import check_trainable
@@ -64,6 +65,7 @@ def fingerprint_inputs(
     config: TrainingConfig,
     elsewhere: RetentionSamples | None = None,
     rungs: Rungs | None = None,
+    lesson: Lesson | None = None,
 ) -> dict[str, Any]:
     """Return what a checkpoint depends on, by name.
 
@@ -83,11 +85,17 @@ def fingerprint_inputs(
         "training": settings,
     }
     inputs |= elsewhere.inputs() if elsewhere else {}
+    inputs |= lesson.inputs() if lesson else {}
     return inputs | (rungs.inputs() if rungs else {})
 
 
-def count_examples_read(dataset: Dataset, examples: Examples | None, config: TrainingConfig) -> int:
-    """Return how many examples a run reads; log what is about to run.
+def count_examples_read(
+    dataset: Dataset,
+    examples: Examples | None,
+    config: TrainingConfig,
+    left_out: Collection[str] = (),
+) -> int:
+    """Return how many examples a run reads, without texts `left_out`; log what is about to run.
 
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
@@ -95,7 +103,8 @@ def count_examples_read(dataset: Dataset, examples: Examples | None, config: Tra
     if examples and config.loss.traits.rows is Rows.EXAMPLES:
         count = examples.manifest.example_count
     else:
-        count = count_rows(config.loss.name, dataset, examples.read() if examples else [])
+        rows = examples.read() if examples else []
+        count = count_rows(config.loss.name, dataset, rows, left_out)
     check_filled((examples or dataset).uri, count, config)
     steps = count_steps(count, config)
     stream = read_together(count, config, config.most_workers)

@@ -13,22 +13,26 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.model_layout import is_plain_transformer
-from medembed.encoding.reading import ROLES
+from medembed.encoding.reading import ROLES, Role
 from medembed.errors import MedEmbedError
-from medembed.evaluation.sample import Sample
+from medembed.evaluation.sample import Sample, Vectors
 from medembed.mining.examples import open_examples
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
+from medembed.training.lesson import Lesson
 from medembed.training.model.principal_axes import (
+    Turned,
     draw_documents,
     find_start,
     place_start,
+    turn_to_axes,
     write_start,
 )
+from medembed.training.model.projection import TEXTS, fit_projection
 from medembed.training.model.vocabulary import VocabularyPlan
 from medembed.training.record.progress_state import TrainingState, is_over, read_state, reseed
 from medembed.training.record.retention_samples import RetentionSamples
-from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
+from medembed.training.rows.batch_columns import Columns, TrainingTexts, known_pairs
 from medembed.training.rows.columns import read_columns, read_languages
 from medembed.training.rows.order import StepPlan
 from medembed.training.run.build import Student, build_trainer, load_student, plan_run
@@ -39,6 +43,7 @@ from medembed.training.trial import Rungs
 if TYPE_CHECKING:
     import torch
 
+    from medembed.training.rows.teacher_vectors import Taught
     from medembed.training.run.callbacks import Diverged, Reporter
 
 
@@ -66,6 +71,7 @@ class Work:
     is_turned: bool = False  # whether it starts at principal axes
     vocabulary: VocabularyPlan = field(default_factory=VocabularyPlan)
     rungs: Rungs | None = None  # of a search: when it is measured, and by what
+    lesson: Lesson | None = None  # of a distillation
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,10 @@ def _train(work: Work) -> "Diverged | None":
         note_placement_group(work.run)
     set_seed(config.seed)
     device = ray.train.torch.get_device()
-    student = _load_model_to_train(work, device)
+    taught = _read_lesson(work, device)
+    student = _load_model_to_train(work, device, taught)
     prepare_reporting(config.report_to, work.logs)
-    texts = _read_texts(work, student.encoder)
+    texts = _read_texts(work, student.encoder, taught)
     workers = context.get_world_size()
 
     with checkpoint.as_directory() if checkpoint else nullcontext() as path:
@@ -119,7 +126,7 @@ def _train(work: Work) -> "Diverged | None":
         reporter = _make_reporter(work, student, state, plan, device)
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
             trainer = build_trainer(student, texts, config, plan, reporter, scratch)
-            del texts  # the trainer has them as Arrow: a third of the memory
+            del texts, taught  # the trainer has them as Arrow: a third of the memory
             if folder is not None:
                 reporter.restore = _restore(trainer, folder, state, workers)
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
@@ -160,49 +167,75 @@ def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> 
     return partial(reseed, trainer.args.seed, state, trainer.args.process_index)
 
 
-def _load_model_to_train(work: Work, device: "torch.device") -> Student:
-    """Return the model to train, turned to principal axes and cut as the work says.
+def _read_lesson(work: Work, device: "torch.device") -> "Taught | None":
+    """Return what a teacher gives the texts; None for a loss without one."""
+    from medembed.training.rows.teacher_vectors import read_lesson
 
-    All ranks encode the documents for the axes, and rank 0 writes the turned model, once. They
-    agree or refuse.
+    if not work.config.loss.traits.is_taught:
+        return None
+    return read_lesson(work.dataset, work.config, work.lesson, device)
+
+
+def _load_model_to_train(work: Work, device: "torch.device", taught: "Taught | None") -> Student:
+    """Return the model to train, with a matrix behind it and cut as the work says.
+
+    Rank 0 writes the changed model, once. All agree or refuse.
     """
-    from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
+    from medembed.training.collective import agreed, name_from_rank_zero, world
 
     student = agreed(lambda: load_student(work.model, work.config), device)
-    if not work.is_turned and work.vocabulary.pieces is None:
+    pieces = work.vocabulary.pieces
+    if not work.is_turned and taught is None and pieces is None:
         return student
     start = name_from_rank_zero(lambda: find_start(work.run), device)
     if start is None:
-        texts: list[str] = []
-        if work.is_turned:
-            texts = draw_documents(open_dataset(work.dataset), work.config.seed)
-        if not texts and work.vocabulary.pieces is None:
+        turned = _find_matrix(work, student.encoder, taught, device)
+        if turned is None and pieces is None:
             return student
         start = place_start(work.run, work.attempt)
-        vectors = None
-        if texts:
-            vectors = encode_in_shares(student.encoder.encode, texts, "document", device)
 
         def write() -> None:
             if world()[0] == 0:
                 check_claim(work.run, work.attempt)
-                write_start(work.model, vectors, work.vocabulary.pieces, work.config, start)
+                write_start(work.model, turned, pieces, work.config, start)
 
         agreed(write, device)
     del student  # memory for the next one
     return agreed(lambda: load_student(start, work.config), device)
 
 
-def _read_texts(work: Work, encoder: Encoder) -> TrainingTexts:
+def _find_matrix(
+    work: Work, encoder: Encoder, taught: "Taught | None", device: "torch.device"
+) -> Turned | None:
+    """Return what is to stand behind the model, by texts that all ranks encode in shares.
+
+    That is what brings it nearest to a teacher, or the principal axes of documents.
+    """
+    from medembed.training.collective import encode_in_shares
+    from medembed.training.rows.teacher_vectors import encode_by_role
+
+    def encode(texts: list[str], role: Role) -> Vectors:
+        return encode_in_shares(encoder.encode, texts, role, device)
+
+    if taught is not None:
+        sample = taught.sample(TEXTS)
+        return Turned(fit_projection(encode_by_role(sample.texts, encode), sample.vectors))
+    texts: list[str] = []
+    if work.is_turned:
+        texts = draw_documents(open_dataset(work.dataset), work.config.seed)
+    return turn_to_axes(encode(texts, "document"), work.config.dimensions) if texts else None
+
+
+def _read_texts(work: Work, encoder: Encoder, taught: "Taught | None") -> TrainingTexts:
     """Return what the trainer and its loss read; all ranks agree or refuse."""
     from medembed.training.collective import agreed
-    from medembed.training.rows.teacher_vectors import learn_from_teacher
 
-    device = encoder.model.device
-    if work.config.loss.traits.is_taught:
-        prompts = {role: encoder.prompt(role) for role in ROLES}
-        return TrainingTexts(learn_from_teacher(work.dataset, work.config, prompts, device))
-    return agreed(lambda: _read_rows(work), device)
+    if taught is None:
+        return agreed(lambda: _read_rows(work), encoder.model.device)
+    prompts = {role: encoder.prompt(role) for role in ROLES}
+    columns: Columns = {"text": [prompts[text.role] + text.text for text in taught.texts]}
+    columns["label"] = list(range(len(taught.texts)))
+    return TrainingTexts(columns, vectors=taught.vectors)
 
 
 def _read_rows(work: Work) -> TrainingTexts:
