@@ -25,6 +25,7 @@ JOBS = (
     "train",
     "tune",
     "evaluate",
+    "quantize",
     "retrain",
     "promote",
     "rollback",

@@ -16,7 +16,7 @@ FLOORS = (
     {"data", "encoding", "registry", "search"},
     {"evaluation", "mining", "tables"},
     {"training"},
-    {"custody", "finetuning", "preflight", "tuning"},
+    {"custody", "finetuning", "preflight", "quantization", "tuning"},
 )
 USES_RAY = {
     "spread",

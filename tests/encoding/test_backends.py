@@ -118,10 +118,8 @@ def test_a_model_that_openvino_computes_wrongly_or_not_at_all_is_computed_by_tor
     bent = with_module(model, Bend(bend))
     # Converted from one text, compared on several: the branch goes the other way.
     few = Tokens({"input_ids": [[2, 5, 3]]}).batch([0])
-    convert = backends.OpenVinoBackend
-    monkeypatch.setattr(
-        backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads)
-    )
+    convert = backends.convert
+    monkeypatch.setattr(backends, "convert", lambda model, example: convert(model, few))
     level = logging.getLogger().level
     assert choose_backend(bent, OPENVINO).name == "torch"
     assert reason in caplog.text

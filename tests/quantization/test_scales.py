@@ -1,0 +1,66 @@
+"""A layer of bytes is near the layer that it stands for, also where channels lie far apart."""
+
+import numpy as np
+import pytest
+
+from medembed.quantization.scales import (
+    STEPS,
+    Floats,
+    InputScale,
+    Seen,
+    code_linear,
+    code_rows,
+    scale_input,
+)
+
+RANDOM = np.random.default_rng(0)
+WEIGHTS = RANDOM.normal(size=(24, 16)).astype(np.float32)
+BIAS = RANDOM.normal(size=24).astype(np.float32)
+# as behind a GELU or a layer norm: one channel a hundred times as wide, another far from zero
+INPUTS = RANDOM.normal(size=(400, 16)).astype(np.float32)
+INPUTS[:, 3] *= 100
+INPUTS[:, 5] += 50
+SEEN = Seen(INPUTS.min(axis=0), INPUTS.max(axis=0))
+
+
+def compute(inputs: Floats, scale: InputScale, weights: Floats, bias: Floats) -> Floats:
+    """Return what a graph computes: inputs to codes, codes to the layer's outputs."""
+    codes = np.round((inputs - scale.low) / (scale.high - scale.low) * STEPS)
+    values = np.clip(codes, 0, STEPS) * scale.top / STEPS
+    coded = code_linear(weights, bias, scale)
+    return np.asarray(values @ (coded.codes * coded.steps).T + coded.bias, dtype=np.float32)
+
+
+def error_by(scale: InputScale) -> float:
+    exact = INPUTS @ WEIGHTS.T + BIAS
+    return float(np.abs(compute(INPUTS, scale, WEIGHTS, BIAS) - exact).mean() / exact.std())
+
+
+def test_a_layer_of_bytes_is_within_a_hundredth_and_one_step_for_all_channels_is_not():
+    widest = max(-float(SEEN.low.min()), float(SEEN.high.max()))
+    plain = InputScale(
+        np.full(16, -widest, np.float32), np.full(16, widest, np.float32), 2 * widest
+    )
+    assert error_by(scale_input(SEEN, [WEIGHTS])) < 0.01 < error_by(plain)
+
+
+def test_in_the_middle_of_its_ranges_a_layer_is_exact_to_the_last_bits():
+    scale = scale_input(SEEN, [WEIGHTS])
+    middle = ((scale.low + scale.high) / 2)[None]
+    coded = code_linear(WEIGHTS, BIAS, scale)
+    computed = (coded.codes * coded.steps).sum(axis=1) * scale.top / 2 + coded.bias
+    np.testing.assert_allclose(computed, (middle @ WEIGHTS.T + BIAS)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_ranges_hold_all_that_was_seen_and_layers_that_share_an_input_share_its_scale():
+    scale = scale_input(SEEN, [WEIGHTS, 10 * WEIGHTS[:4]])
+    assert np.all(scale.low <= SEEN.low + 1e-3)
+    assert np.all(scale.high >= SEEN.high - 1e-3)
+    joined = Seen(SEEN.low, SEEN.low).joined(Seen(SEEN.high, SEEN.high))
+    np.testing.assert_array_equal(joined, SEEN)
+
+
+@pytest.mark.parametrize("rows", [WEIGHTS, np.zeros((2, 3), np.float32)], ids=["rows", "zeros"])
+def test_a_row_keeps_each_number_to_half_its_step(rows: Floats):
+    coded = code_rows(rows)
+    assert np.all(np.abs(coded.codes * coded.steps - rows) <= coded.steps * 0.501)
