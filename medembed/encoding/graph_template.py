@@ -4,6 +4,7 @@ a tenth of a second, where converting it takes seconds.
 A server that swaps to the next version of its model meets the same shape each time.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,8 @@ class GraphTemplate:
         inputs = graph.get_parameters()
         first = len(inputs) - len(self.names)
         for place, name in zip(inputs[first:], self.names, strict=True):
-            weights = openvino.opset13.constant(tensors[name].numpy(), shared_memory=True)
-            _replace(place, weights)
+            values = tensors[name].numpy().reshape(tuple(place.get_output_shape(0)))
+            _replace(place, openvino.opset13.constant(values, shared_memory=True))
         return openvino.Model(graph.get_results(), inputs[:first])
 
 
@@ -39,28 +40,35 @@ def shape_of(model: Any) -> str:
 
 
 def make_template(graph: Any, model: Any) -> GraphTemplate | None:
-    """Return the template of a graph that was converted of this model, whose memory it shares.
+    """Return the template of a graph that was converted of this model.
 
-    None if it has numbers that may come of the weights, and are not the weights themselves.
+    None if it has numbers that are no tensor of the model, or of two alike: which of them another
+    model would put there cannot be told.
     """
     openvino = import_openvino()
-    owners = {tensor.data_ptr(): name for name, tensor in _tensors(model).items()}
+    owners: dict[bytes, list[str]] = {}
+    for name, tensor in _tensors(model).items():
+        owners.setdefault(_identify(tensor.numpy()), []).append(name)
     copy = graph.clone()
     names: list[str] = []
     places: list[Any] = []
     for node in copy.get_ordered_ops():
-        if node.get_type_name() != "Constant" or node.data.size <= 1:
+        # single numbers are settings, whole ones are positions and shapes
+        if node.get_type_name() != "Constant" or node.data.size <= 1 or node.data.dtype.kind != "f":
             continue
-        name = owners.get(node.data.ctypes.data)
-        if name is None and np.issubdtype(node.data.dtype, np.floating):
+        name, *others = owners.get(_identify(node.data), [None])
+        if name is None or others:
             return None
-        if name is not None:
-            places.append(openvino.opset13.parameter(node.get_output_shape(0), node.data.dtype))
-            names.append(name)
-            _replace(node, places[-1])
-    return GraphTemplate(
-        openvino.Model(copy.get_results(), [*copy.get_parameters(), *places]), names
-    )
+        names.append(name)
+        places.append(openvino.opset13.parameter(node.get_output_shape(0), node.data.dtype))
+        _replace(node, places[-1])
+    inputs = [*copy.get_parameters(), *places]
+    return GraphTemplate(openvino.Model(copy.get_results(), inputs), names)
+
+
+def _identify(values: Any) -> bytes:
+    """Return a hash of an array's numbers, whatever its shape."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()
 
 
 def _tensors(model: Any) -> dict[str, Any]:

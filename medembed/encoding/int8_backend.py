@@ -15,13 +15,14 @@ from medembed.language import tr
 _LOWEST_COSINE = 0.9
 # What converted transformers consist of. None has a state or a body of its own, or reads a file.
 _OPERATIONS = (
-    "Abs Add Broadcast Clamp Concat Const Convert ConvertLike Cos CumSum Divide Elu Equal Erf Exp "
-    "FakeQuantize Floor FloorMod Gather Gelu Greater GreaterEqual HardSigmoid HSwish Less "
-    "LessEqual Log LogicalAnd LogicalNot LogicalOr MatMul Maximum Minimum Mish Mod Multiply MVN "
-    "Negative NormalizeL2 NotEqual Parameter Power PRelu Range ReduceL2 ReduceMax ReduceMean "
-    "ReduceMin ReduceProd ReduceSum Relu Reshape Result ScaledDotProductAttention Select ShapeOf "
-    "Sigmoid Sign Sin Slice Softmax SoftPlus Split Sqrt SquaredDifference Squeeze StridedSlice "
-    "Subtract Swish Tanh Tile Transpose Unsqueeze VariadicSplit"
+    "Abs Add BitwiseAnd BitwiseNot BitwiseOr Broadcast Clamp Concat Const Convert ConvertLike Cos "
+    "CumSum Divide Elu Equal Erf Exp FakeQuantize Floor FloorMod Gather GatherElements Gelu "
+    "Greater GreaterEqual HardSigmoid HSwish Less LessEqual Log LogicalAnd LogicalNot LogicalOr "
+    "MatMul Maximum Minimum Mish Mod Multiply MVN Negative NormalizeL2 NotEqual Parameter Power "
+    "PRelu Range ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Result "
+    "ScaledDotProductAttention Select ShapeOf Sigmoid Sign Sin Slice Softmax SoftPlus Split Sqrt "
+    "SquaredDifference Squeeze StridedSlice Subtract Swish Tanh Tile Transpose Unsqueeze "
+    "VariadicSplit"
 )
 _INPUTS = [("input_ids", 2), ("attention_mask", 2)]
 

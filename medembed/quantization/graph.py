@@ -86,7 +86,8 @@ def measure_inputs(graph: Any, batches: Iterable[Batch]) -> list[Seen]:
         outputs = request.infer([batch.features["input_ids"], mask])
         values = [outputs[number][mask.astype(bool)] for number in range(len(results))]
         of_batch = [Seen(each.min(axis=0), each.max(axis=0)) for each in values]
-        ranges = [a.joined(b) for a, b in zip(ranges, of_batch, strict=True)] or of_batch
+        before = ranges or of_batch
+        ranges = [old.joined(new) for old, new in zip(before, of_batch, strict=True)]
     return ranges
 
 
@@ -121,14 +122,13 @@ def _code_layers(shared: SharedInput, seen: Seen) -> None:
     """Have these layers read codes of their input."""
     ops = import_openvino().opset13
     scale = scale_input(seen, shared.weights)
-    codes = ops.fake_quantize(
-        shared.source,
-        ops.constant(scale.low.reshape(1, 1, -1)),
-        ops.constant(scale.high.reshape(1, 1, -1)),
-        ops.constant(np.float32(0)),
-        ops.constant(np.float32(scale.top)),
-        STEPS + 1,
+    lowest = ops.constant(np.float32(0))
+    highest = ops.constant(np.float32(STEPS))
+    scaled = ops.add(
+        ops.multiply(shared.source, ops.constant(scale.factor.reshape(1, 1, -1))),
+        ops.constant(scale.offset.reshape(1, 1, -1)),
     )
+    codes = ops.fake_quantize(scaled, lowest, highest, lowest, highest, STEPS + 1)
     for layer, weights in zip(shared.layers, shared.weights, strict=True):
         addition = _following_addition(layer)
         bias = np.zeros(len(weights), dtype=np.float32)

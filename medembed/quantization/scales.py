@@ -4,7 +4,7 @@ What a layer reads has channels whose values lie far apart, and one step has to 
 So each channel is moved to the middle of its range, and divided by a number that its weights are
 multiplied by: a part of what is hard to round goes from the inputs to the weights, where each row
 has steps of its own (Xiao et al. 2022, arXiv:2211.10438; moved: Wei et al. 2023, arXiv:2304.09145).
-All of this is folded into the ranges of the inputs, the codes and the bias, and costs nothing.
+It costs a multiplication and an addition for each number that is read; the rest is in the weights.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 STEPS = 255  # of unsigned bytes, which inputs become
 _LARGEST = 127  # of signed bytes, which weights become
+_MOVED = 0.5  # the share of what is hard to round that goes from the inputs to the weights
 _TINY = 1e-6
+_NOTHING = 1e-30  # keeps a row of zeros from being divided by zero
 
 
 class Seen(NamedTuple):
@@ -33,14 +35,10 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class InputScale:
-    """How an input becomes codes 0 to 255.
+    """How an input becomes codes 0 to 255: times `factor`, plus `offset`, float32 [I], rounded."""
 
-    A channel's range from `low` to `high`, float32 [I], is mapped onto 0 to `top`, in 255 steps.
-    """
-
-    low: Floats
-    high: Floats
-    top: float
+    factor: Floats
+    offset: Floats
 
 
 class CodedRows(NamedTuple):
@@ -52,7 +50,7 @@ class CodedRows(NamedTuple):
 
 @dataclass(frozen=True)
 class CodedLinear:
-    """A layer that reads codes of its input: y = (codes * steps) v + bias, v from 0 to `top`.
+    """A layer that reads codes v of its input: y = (codes * steps) v + bias.
 
     codes int8 [O, I], steps float32 [O, 1], bias float32 [O].
     """
@@ -62,34 +60,27 @@ class CodedLinear:
     bias: Floats
 
 
-def scale_input(seen: Seen, weights: Sequence[Floats], share: float = 0.5) -> InputScale:
-    """Return the scale of an input that layers of these weights, float32 [O, I] each, read.
-
-    `share` of what is hard to round moves to the weights.
-    """
+def scale_input(seen: Seen, weights: Sequence[Floats]) -> InputScale:
+    """Return the scale of an input that layers of these weights, float32 [O, I] each, read."""
     low = seen.low.astype(np.float64)
     high = seen.high.astype(np.float64)
     half = np.maximum((high - low) / 2, _TINY)
     largest = np.max([np.abs(matrix).max(axis=0) for matrix in weights], axis=0)
-    divisor = half**share / np.maximum(largest, _TINY).astype(np.float64) ** (1 - share)
-    reach = float((half / divisor).max())
-    middle = (low + high) / 2
-    return InputScale(
-        (middle - divisor * reach).astype(np.float32),
-        (middle + divisor * reach).astype(np.float32),
-        2 * reach,
-    )
+    divisor = half**_MOVED / np.maximum(largest, _TINY).astype(np.float64) ** (1 - _MOVED)
+    reach = (half / divisor).max()
+    factor = STEPS / (2 * reach * divisor)
+    offset = STEPS / 2 - (low + high) / 2 * factor
+    return InputScale(factor.astype(np.float32), offset.astype(np.float32))
 
 
 def code_linear(weights: Floats, bias: Floats, scale: InputScale) -> CodedLinear:
     """Return a layer y = weights x + bias, float32 [O, I] and [O], for an input of this scale."""
-    low = scale.low.astype(np.float64)
-    divisor = (scale.high.astype(np.float64) - low) / scale.top
-    coded = code_rows(weights * divisor)
+    factor = scale.factor.astype(np.float64)
+    coded = code_rows(weights / factor)
     rounded = coded.codes.astype(np.float64) * coded.steps
     # What is in the middle of all ranges loses nothing.
-    middle = low + divisor * scale.top / 2
-    less = rounded.sum(axis=1) * scale.top / 2
+    middle = (STEPS / 2 - scale.offset) / factor
+    less = rounded.sum(axis=1) * STEPS / 2
     return CodedLinear(
         coded.codes, coded.steps, (bias + weights @ middle - less).astype(np.float32)
     )
@@ -98,6 +89,6 @@ def code_linear(weights: Floats, bias: Floats, scale: InputScale) -> CodedLinear
 def code_rows(rows: npt.NDArray[Any]) -> CodedRows:
     """Return rows of numbers [n, D] as codes, each row with the step that its largest one needs."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    steps = np.maximum(largest, _TINY) / _LARGEST
+    steps = np.maximum(largest, _NOTHING) / _LARGEST
     codes = np.clip(np.round(rows / steps), -_LARGEST, _LARGEST)
     return CodedRows(codes.astype(np.int8), steps.astype(np.float32))

@@ -23,39 +23,35 @@ INPUTS[:, 5] += 50
 SEEN = Seen(INPUTS.min(axis=0), INPUTS.max(axis=0))
 
 
-def compute(inputs: Floats, scale: InputScale, weights: Floats, bias: Floats) -> Floats:
-    """Return what a graph computes: inputs to codes, codes to the layer's outputs."""
-    codes = np.round((inputs - scale.low) / (scale.high - scale.low) * STEPS)
-    values = np.clip(codes, 0, STEPS) * scale.top / STEPS
-    coded = code_linear(weights, bias, scale)
-    return np.asarray(values @ (coded.codes * coded.steps).T + coded.bias, dtype=np.float32)
-
-
 def error_by(scale: InputScale) -> float:
+    """Return how far a coded layer is from the exact one, as a share of what that gives."""
+    codes = np.clip(np.round(INPUTS * scale.factor + scale.offset), 0, STEPS)
+    coded = code_linear(WEIGHTS, BIAS, scale)
     exact = INPUTS @ WEIGHTS.T + BIAS
-    return float(np.abs(compute(INPUTS, scale, WEIGHTS, BIAS) - exact).mean() / exact.std())
+    return float(
+        np.abs(codes @ (coded.codes * coded.steps).T + coded.bias - exact).mean() / exact.std()
+    )
 
 
 def test_a_layer_of_bytes_is_within_a_hundredth_and_one_step_for_all_channels_is_not():
     widest = max(-float(SEEN.low.min()), float(SEEN.high.max()))
-    plain = InputScale(
-        np.full(16, -widest, np.float32), np.full(16, widest, np.float32), 2 * widest
-    )
+    factor = np.full(16, STEPS / 2 / widest, np.float32)
+    plain = InputScale(factor, np.full(16, STEPS / 2, np.float32))
     assert error_by(scale_input(SEEN, [WEIGHTS])) < 0.01 < error_by(plain)
 
 
 def test_in_the_middle_of_its_ranges_a_layer_is_exact_to_the_last_bits():
     scale = scale_input(SEEN, [WEIGHTS])
-    middle = ((scale.low + scale.high) / 2)[None]
+    middle = (SEEN.low + SEEN.high) / 2
     coded = code_linear(WEIGHTS, BIAS, scale)
-    computed = (coded.codes * coded.steps).sum(axis=1) * scale.top / 2 + coded.bias
-    np.testing.assert_allclose(computed, (middle @ WEIGHTS.T + BIAS)[0], rtol=1e-4, atol=1e-4)
+    computed = (coded.codes * coded.steps).sum(axis=1) * STEPS / 2 + coded.bias
+    np.testing.assert_allclose(computed, WEIGHTS @ middle + BIAS, rtol=1e-4, atol=1e-4)
 
 
-def test_ranges_hold_all_that_was_seen_and_layers_that_share_an_input_share_its_scale():
+def test_codes_hold_all_that_was_seen_and_layers_that_share_an_input_share_its_scale():
     scale = scale_input(SEEN, [WEIGHTS, 10 * WEIGHTS[:4]])
-    assert np.all(scale.low <= SEEN.low + 1e-3)
-    assert np.all(scale.high >= SEEN.high - 1e-3)
+    assert np.all(SEEN.low * scale.factor + scale.offset >= -0.01)
+    assert np.all(SEEN.high * scale.factor + scale.offset <= STEPS + 0.01)
     joined = Seen(SEEN.low, SEEN.low).joined(Seen(SEEN.high, SEEN.high))
     np.testing.assert_array_equal(joined, SEEN)
 
