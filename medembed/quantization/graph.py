@@ -28,6 +28,7 @@ from medembed.quantization.scales import (
 )
 
 _OF_TOKENS = 3  # dimensions of what has a row for each token: behind the pooling there are two
+_ROWS_OF_BATCH = 16  # that are kept of what a layer reads
 _FEWEST_NUMBERS = 1_000_000  # of a table of words whose rows are worth coding
 
 
@@ -85,7 +86,7 @@ def measure_inputs(graph: Any, batches: Iterable[Batch]) -> list[Seen]:
         mask = batch.features["attention_mask"]
         outputs = request.infer([batch.features["input_ids"], mask])
         values = [outputs[number][mask.astype(bool)] for number in range(len(results))]
-        of_batch = [Seen(each.min(axis=0), each.max(axis=0)) for each in values]
+        of_batch = [Seen.of(each, _ROWS_OF_BATCH) for each in values]
         before = ranges or of_batch
         ranges = [old.joined(new) for old, new in zip(before, of_batch, strict=True)]
     return ranges
@@ -134,7 +135,7 @@ def _code_layers(shared: SharedInput, seen: Seen) -> None:
         bias = np.zeros(len(weights), dtype=np.float32)
         if addition is not None:
             bias = addition.bias
-        coded = code_linear(weights, bias, scale)
+        coded = code_linear(weights, bias, scale, seen.rows)
         computed = _compute(codes, coded)
         _replace(addition.node if addition else layer, computed)
 
@@ -142,7 +143,8 @@ def _code_layers(shared: SharedInput, seen: Seen) -> None:
 def _compute(codes: Any, coded: CodedLinear) -> Any:
     """Return the node that a coded layer ends in."""
     ops = import_openvino().opset13
-    weights = ops.multiply(ops.convert(ops.constant(coded.codes), "f32"), ops.constant(coded.steps))
+    whole = ops.convert(ops.constant(coded.weights.codes), "f32")
+    weights = ops.multiply(whole, ops.constant(coded.weights.steps))
     product = ops.matmul(codes, weights, False, True)
     return ops.add(product, ops.constant(coded.bias.reshape(1, 1, -1)))
 

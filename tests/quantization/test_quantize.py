@@ -107,7 +107,7 @@ def test_a_graph_that_ranks_worse_is_refused_and_leaves_nothing(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def narrow(*_: object) -> list[Seen]:
-        return [Seen(seen.low * 0.01, seen.high * 0.01) for seen in measure(*_)]
+        return [seen._replace(low=0 * seen.low, high=0 * seen.high) for seen in measure(*_)]
 
     measure = calibrate.measure_inputs
     monkeypatch.setattr(calibrate, "measure_inputs", narrow)
