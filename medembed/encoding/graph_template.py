@@ -56,10 +56,10 @@ def make_template(graph: Any, model: Any) -> GraphTemplate | None:
         # single numbers are settings, whole ones are positions and shapes
         if node.get_type_name() != "Constant" or node.data.size <= 1 or node.data.dtype.kind != "f":
             continue
-        name, *others = owners.get(_identify(node.data), [None])
-        if name is None or others:
+        alike = owners.get(_identify(node.data), [])
+        if len(alike) != 1:
             return None
-        names.append(name)
+        names += alike
         places.append(openvino.opset13.parameter(node.get_output_shape(0), node.data.dtype))
         _replace(node, places[-1])
     inputs = [*copy.get_parameters(), *places]
@@ -73,7 +73,10 @@ def _identify(values: Any) -> bytes:
 
 def _tensors(model: Any) -> dict[str, Any]:
     """Return a model's parameters and buffers by name."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    tensors: dict[str, Any] = {}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        tensors[name] = tensor.detach()
+    return tensors
 
 
 def _replace(node: Any, other: Any) -> None:

@@ -107,12 +107,15 @@ def insert_int8(graph: Any, ranges: list[Seen]) -> Any:
 def to_files(graph: Any) -> Int8Graph:
     """Return a graph as its two files, the same ones for the same graph.
 
-    Names of nodes count what the process made before, and are given anew.
+    Names of nodes and of what they give count what the process made before, and are given anew.
     """
     openvino = import_openvino()
     bare = openvino.Model(graph.get_results(), graph.get_parameters(), "int8")
     for number, node in enumerate(bare.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}-{number}")
+        if node.get_type_name() != "Parameter":
+            for port in node.outputs():
+                port.get_tensor().set_names(set())
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "graph.xml"
         openvino.save_model(bare, place, compress_to_fp16=False)

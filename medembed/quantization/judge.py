@@ -37,15 +37,19 @@ def check_loss(
     before: Mapping[int, float], after: Mapping[int, float], tolerance: float, model: str
 ) -> None:
     """Raise ModelError if a score fell by more than the tolerance at any dimension."""
-    lost = {dimension: before[dimension] - after[dimension] for dimension in before}
-    worst = max(lost, key=lambda dimension: lost[dimension])
-    if not lost[worst] <= tolerance:  # also for NaN
+    failing: dict[int, float] = {}
+    for dimension in before:
+        lost = before[dimension] - after[dimension]
+        if not lost <= tolerance:  # also for NaN
+            failing[dimension] = lost
+    if failing:
+        worst = max(failing, key=lambda dimension: failing[dimension])
         raise ModelError(
             "model {model}: in int8 NDCG@10 on the dev sample falls by {lost:.4f} at {dimension} "
             "dimensions, from {before:.4f} to {after:.4f}; the tolerance is {tolerance}, and "
             "nothing was written. Serve it without int8, or allow more with tolerance=...",
             model=model,
-            lost=lost[worst],
+            lost=failing[worst],
             dimension=worst,
             before=before[worst],
             after=after[worst],

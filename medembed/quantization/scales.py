@@ -69,7 +69,7 @@ class CodedRows(NamedTuple):
     @property
     def values(self) -> npt.NDArray[np.float64]:
         """What the codes stand for, [n, D]."""
-        return self.codes * self.steps.astype(np.float64)
+        return np.asarray(self.codes * self.steps.astype(np.float64))
 
 
 @dataclass(frozen=True)
