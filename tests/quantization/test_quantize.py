@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medembed.config import Config
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
@@ -21,6 +22,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.int8_graph import CONSTANTS, FACTS, TOPOLOGY, Int8Graph, encoder_fingerprint
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import ConfigError, ModelError
+from medembed.finetuning.config import FinetuneConfig
 from medembed.quantization import calibrate
 from medembed.quantization.config import QuantizeConfig
 from medembed.quantization.judge import check_loss
@@ -30,6 +32,7 @@ from medembed.registry.champion import check_candidate, make_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.tags import Lineage
+from medembed.tuning.config import TuneConfig
 from serve.replica.served_model import ModelSettings, load_served
 
 INT8 = EncodingConfig(precision="int8")
@@ -224,6 +227,20 @@ def test_a_cpu_without_the_instructions_is_one_line(folder: Path, monkeypatch: p
 def test_int8_is_for_openvino_on_cpus(keys: dict[str, object]):
     with pytest.raises(ValueError, match="precision int8"):
         EncodingConfig.model_validate({"precision": "int8", **keys})
+
+
+@pytest.mark.parametrize(
+    ("config", "given"),
+    [
+        (FinetuneConfig, {"source": {"path": "a"}}),
+        (TuneConfig, {"model": "a", "data": "b", "output": "c"}),
+    ],
+)
+def test_a_training_refuses_int8_before_anything_is_made(
+    config: type[Config], given: dict[str, object]
+):
+    with pytest.raises(ValueError, match="a model in training has not"):
+        config.model_validate({**given, "encoding": {"precision": "int8"}})
 
 
 def test_the_version_with_the_graph_may_be_promoted_as_the_one_without(
