@@ -26,6 +26,7 @@ JOBS = (
     "tune",
     "distill",
     "evaluate",
+    "quantize",
     "retrain",
     "promote",
     "rollback",

@@ -43,11 +43,7 @@ def build(args: dict[str, Any]) -> "Application":
     keys = check_safety(config)
     settings = resolve(config)
     ranker = resolve_ranker(config)
-    encoding = EncodingConfig(
-        cpus_per_worker=config.cpus_per_replica,
-        gpus_per_worker=config.gpus_per_replica,
-        backend=config.backend,
-    ).model_dump()
+    encoding = config.encoding.model_dump()
     options = replica_options(config, config.autoscaling, settings.model_dump(mode="json"))
     http = HttpSettings(config, keys, describe_ranker(ranker) if ranker else None)
     reranker = _bind_reranker(config, ranker) if ranker else None

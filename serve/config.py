@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medembed.config import Config, InputUri, from_values
+from medembed.encoding.config import EncodingConfig
 from serve.logs import Target
 from serve.operate.haproxy import Ingress
 from serve.operate.scaling import AutoscalingConfig, ReplicaCount, batch_tokens_on
@@ -159,6 +160,11 @@ class ServeConfig(Config):
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
+    precision: Literal["auto", "int8"] = Field(
+        default="auto",
+        description="int8: the graph that `medembed quantize` made of the model computes, on "
+        "CPUs; `table` is then one that was encoded with encoding.precision=int8",
+    )
     dimensions: tuple[int, ...] = Field(
         default=(),
         description="dimensions that clients rely on: no start, and no promotion, of a model not "
@@ -182,6 +188,17 @@ class ServeConfig(Config):
     def tokens_at_once(self) -> int:
         """`batch_tokens`, or what fits the device."""
         return self.batch_tokens or batch_tokens_on(self.gpus_per_replica)
+
+    @property
+    def encoding(self) -> EncodingConfig:
+        """How a replica encodes. Raises ConfigError for a precision that its device lacks."""
+        values = {
+            "cpus_per_worker": self.cpus_per_replica,
+            "gpus_per_worker": self.gpus_per_replica,
+            "backend": self.backend,
+            "precision": self.precision,
+        }
+        return from_values(EncodingConfig, values)
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:

@@ -4,11 +4,11 @@ This is done in the process that deploys, so that replicas need no registry.
 """
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from medembed import storage
 from medembed.encoding.cross_encoder import fetch_cross_encoder
+from medembed.encoding.int8_graph import encoder_fingerprint
 from medembed.encoding.model_files import model_fingerprint, model_width, read_card
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.open_table import open_table_of
@@ -55,6 +55,7 @@ def resolve_located(config: ServeConfig, located: LocatedModel) -> ModelSettings
     """Return the settings of the Embedder for a model that was located."""
     folder = fetch_encoder(located.folder)
     check_prompts(located.folder)
+    encoder = encoder_fingerprint(folder, config.encoding)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).dimensions, width)
     settings = ModelSettings(
@@ -63,7 +64,7 @@ def resolve_located(config: ServeConfig, located: LocatedModel) -> ModelSettings
         name=config.name,
         training=read_training(folder),
     )
-    return _pin_table(settings, config, folder, located.dataset)
+    return _pin_table(settings, config, encoder, located.dataset)
 
 
 def resolve_ranker(config: ServeConfig) -> RankerSettings | None:
@@ -85,7 +86,7 @@ def resolve_ranker(config: ServeConfig) -> RankerSettings | None:
 
 
 def _pin_table(
-    settings: ModelSettings, config: ServeConfig, folder: Path, dataset: str | None
+    settings: ModelSettings, config: ServeConfig, encoder: str, dataset: str | None
 ) -> ModelSettings:
     """Return the settings with the table's version of now, so that all replicas serve the same one.
 
@@ -95,7 +96,7 @@ def _pin_table(
     """
     if config.table is None:
         return settings
-    table = open_table_of(storage.absolute(config.table), model_fingerprint(folder))
+    table = open_table_of(storage.absolute(config.table), encoder)
     search = config.search
     if search.documents is not None:
         documents = find_documents(table, search.documents, dataset)

@@ -16,7 +16,7 @@ FLOORS = (
     {"data", "encoding", "registry", "search"},
     {"evaluation", "mining", "tables"},
     {"training"},
-    {"custody", "distillation", "finetuning", "preflight", "tuning"},
+    {"custody", "distillation", "finetuning", "preflight", "quantization", "tuning"},
 )
 USES_RAY = {
     "spread",

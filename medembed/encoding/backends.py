@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from medembed.encoding.batching import Batch
 from medembed.encoding.config import EncodingConfig, Precision
+from medembed.encoding.graph_template import GraphTemplate, make_template, shape_of
 from medembed.encoding.onednn_linear import pack
-from medembed.encoding.openvino_backend import OpenVinoBackend
+from medembed.encoding.openvino_backend import OpenVinoBackend, convert
 from medembed.encoding.reading import ROLES, Reader
 from medembed.errors import ConfigError, first_line
 from medembed.language import tr
@@ -38,6 +39,8 @@ _PROBE = (
 _PROBE_REPEATS = (1, 1, 2, 2, 3, 3, 4, 4)
 # what calibration found in this process, by the model's shape and threads
 _chosen: dict[tuple[int, ...], str] = {}
+# {shape of a model: its graph without weights} of what was converted in this process
+_templates: dict[str, GraphTemplate] = {}
 
 
 class Backend(Protocol):
@@ -107,13 +110,12 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
         _pack(plain, probe)
         return plain
     converted = _convert(plain, probe, config)  # before packing, which it could not trace
-    if converted is not None and config.backend == "openvino":
+    if converted is not None and "openvino" in (config.backend, _chosen.get(key)):
         return converted
     undo = _pack(plain, probe)
     if converted is None:
         return plain
-    if key not in _chosen:
-        _chosen[key] = calibrate(plain, converted, probe * config.cpus_per_worker, key[1])
+    _chosen[key] = calibrate(plain, converted, probe * config.cpus_per_worker, key[1])
     if _chosen[key] == "torch":
         return plain
     undo()  # the packed weights would only take memory
@@ -231,12 +233,17 @@ def _convert(
     plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig
 ) -> OpenVinoBackend | None:
     """Return the model in OpenVINO if it computes the same there; else None, and log why."""
-    width = int(plain.model.get_embedding_dimension() or 0)
+    shape = shape_of(plain.model)
     try:
-        converted = OpenVinoBackend(plain.model, probe[0], config.cpus_per_worker)
-        difference = np.abs(
-            unit_vectors(converted, probe, width) - unit_vectors(plain, probe, width)
-        ).max()
+        if shape in _templates:
+            graph = _templates[shape].fill(plain.model)
+            filled = OpenVinoBackend(graph, config.cpus_per_worker)
+            if _difference(filled, plain, probe) <= LARGEST_DIFFERENCE:
+                return filled
+        graph = convert(plain.model, probe[0])
+        converted = OpenVinoBackend(graph, config.cpus_per_worker)
+        difference = _difference(converted, plain, probe)
+        template = make_template(graph, plain.model)
     except ImportError:
         if config.backend == "openvino":
             raise ConfigError(
@@ -261,4 +268,13 @@ def _convert(
             )
         )
         return None
+    if template is not None:
+        _templates[shape] = template
     return converted
+
+
+def _difference(converted: Backend, plain: TorchBackend, probe: Sequence[Batch]) -> float:
+    """Return how far the unit vectors of two backends are apart at most; NaN if one is broken."""
+    width = int(plain.model.get_embedding_dimension() or 0)
+    theirs = unit_vectors(converted, probe, width)
+    return float(np.abs(theirs - unit_vectors(plain, probe, width)).max())

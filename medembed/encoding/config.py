@@ -8,7 +8,7 @@ from medembed.config import Config
 from medembed.language import tr
 from medembed.spread import WorkerCount
 
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Precision = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
 _TOKENS_ON_CPU = 512
 _TOKENS_ON_GPU = 65536
@@ -46,7 +46,8 @@ class EncodingConfig(Config):
     precision: Precision = Field(
         default="auto",
         description="numbers on a GPU; auto: the first of float16 and bfloat16 with cosine >= "
-        "0.9999 to float32",
+        "0.9999 to float32. On a CPU int8 allows the graph that `medembed quantize` made, whose "
+        "vectors are those of a model of its own; else float32",
     )
 
     @model_validator(mode="after")
@@ -55,7 +56,20 @@ class EncodingConfig(Config):
             raise ValueError(
                 tr("backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch")
             )
+        if self.is_int8 and self.gpus_per_worker:
+            raise ValueError(
+                tr("precision int8 computes on CPUs; on a GPU choose auto, float16 or bfloat16")
+            )
+        if self.is_int8 and self.backend == "torch":
+            raise ValueError(
+                tr("precision int8 is computed by OpenVINO; found backend=torch, expected auto")
+            )
         return self
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether a model's int8 graph computes, rather than its own weights."""
+        return self.precision == "int8"
 
     @property
     def most_workers(self) -> int:
@@ -76,5 +90,5 @@ class EncodingConfig(Config):
 
     def suited_to(self, texts: int) -> Self:
         """Return these settings for so many texts: of few, "auto" means torch."""
-        is_settled = self.backend != "auto" or texts > _TOO_FEW_TO_CONVERT
+        is_settled = self.backend != "auto" or self.is_int8 or texts > _TOO_FEW_TO_CONVERT
         return self if is_settled else self.model_copy(update={"backend": "torch"})

@@ -22,7 +22,7 @@ from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
-from medembed.encoding.model_files import model_fingerprint
+from medembed.encoding.int8_graph import encoder_fingerprint
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.staging import Finished, clear_staging, open_staging, read_finished
 from medembed.encoding.table import Table, TableInfo, find_table
@@ -99,7 +99,7 @@ def update_table(
     corpus, an id twice, or a text on which the model fails; ModelError for untrained dimensions.
     """
     folder = fetch_encoder(model)
-    encoder = model_fingerprint(folder)
+    encoder = encoder_fingerprint(folder, config)
     output = place(output, encoder)
     base = find_table(output)
     if base is None:

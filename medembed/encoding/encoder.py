@@ -22,6 +22,8 @@ from medembed.encoding.backends import (
 from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.form import ReadTokens
+from medembed.encoding.int8_backend import load_int8
+from medembed.encoding.int8_graph import encoder_fingerprint
 from medembed.encoding.model_files import model_fingerprint, read_card, unchanged
 from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
@@ -75,18 +77,21 @@ class Encoder:
         """Return the encoder of a model folder, package:// or hf:// reference.
 
         `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its
-        weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or
-        ConfigError for a backend that is not installed.
+        weights are final: training takes `Encoder(load_model(...), config)`. In int8 the folder's
+        int8 graph computes. Raises ModelError, or ConfigError for a backend that is not installed.
         """
         folder = fetch_encoder(reference)
         with unchanged(folder):
-            fingerprint = model_fingerprint(folder)
+            fingerprint = encoder_fingerprint(folder, config)
             model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
         check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
-        backend = None
-        if not settles_later or config.backend != "auto":
+        backend: Backend | None = None
+        if config.is_int8:
+            backend = load_int8(model, folder, model_fingerprint(folder), config)
+            model.to("meta")
+        elif not settles_later or config.backend != "auto":
             backend = choose_backend(model, config)
         dimensions = read_card(folder).dimensions
         return cls(model, config, fingerprint=fingerprint, dimensions=dimensions, backend=backend)
@@ -98,7 +103,7 @@ class Encoder:
         layers, so a second model is tried that shares the weights. OpenVINO has weights of its own:
         the model's are freed.
         """
-        if self.config.backend != "auto":
+        if self.config.backend != "auto" or self.config.is_int8:
             return
         tensors = [*self.model.parameters(), *self.model.buffers()]
         model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in tensors})

@@ -46,8 +46,7 @@ _VOLATILE_KEYS = {  # that say who saved the model rather than what it computes
 }
 # What a module's settings call the dimension of what it gives; the first that is there counts.
 _WIDTHS = ("out_features", "word_embedding_dimension", "embedding_dimension", "hidden_size")
-# Of a model on storage or the hub. Nothing in the folders left out is loaded, and they may be
-# large.
+# Of a model on storage or the hub. What is left out is never loaded, and may be large.
 _FETCHED = [
     "*.safetensors",
     "*.json",
@@ -58,6 +57,7 @@ _FETCHED = [
     "*.tiktoken",
     "*.tokenizer",
     "*.codes",
+    "int8/graph.*",
 ]
 _LEFT_OUT = ["onnx/*", "openvino/*", "checkpoint-*/*", "global_step*/*", "runs/*", "original/*"]
 # a larger tokenizer takes seconds to parse: of it only the ends are looked at
@@ -144,8 +144,7 @@ def model_fingerprint(folder: Path) -> str:
     """Identify what the encoder computes, without loading it.
 
     Weights by tensor name, type, shape and bytes, whatever files hold them; tokenizer, pooling,
-    normalisation, prompts and maximum length by their files; numeric class "full" (float32). Files
-    that loading does not read do not count.
+    normalisation, prompts, maximum length by their files; numeric class "full". No other counts.
     """
     files = {}
     for path in shared_settings(folder):
@@ -229,7 +228,7 @@ def _look_at_all(folder: Path) -> list[_File]:
 
 def _fetch_from_storage(reference: str) -> Path:
     try:
-        return storage.fetch_folder(reference, _is_fetched)
+        return storage.fetch_folder(reference, is_fetched)
     except MedEmbedError as error:
         message = tr("model {error} Expected a sentence-transformers folder.", error=error)
         if reference.count("/") == 1:
@@ -258,7 +257,8 @@ def _fetch_from_hub(reference: str) -> Path:
     return Path(folder)
 
 
-def _is_fetched(name: str) -> bool:
+def is_fetched(name: str) -> bool:
+    """Return whether a file below a model's folder may be read by loading it."""
     return matches(name, _FETCHED) and not matches(name, _LEFT_OUT)
 
 

@@ -17,28 +17,24 @@ Job = tuple[npt.NDArray[np.float32], list[int]]  # (array to write to, its rows)
 
 
 class OpenVinoBackend:
-    """The model's vectors from a graph in memory, float32 throughout, with one stream per thread.
+    """The vectors of a graph in memory, with one stream per thread.
 
     A stream takes a batch of its own, so that no thread waits for another within a layer.
     """
 
     name = "openvino"
 
-    def __init__(self, model: Any, example: Batch, threads: int) -> None:
-        """Converts a sentence-transformers model, `example` being any batch for it; takes seconds.
-
-        Raises ImportError without the package, and whatever OpenVINO raises for a model that it
-        cannot convert.
-        """
+    def __init__(self, graph: Any, threads: int) -> None:
+        """Compile a graph of `convert` or `parse_graph`. Raises RuntimeError where that fails."""
         self.at_once = threads
-        openvino = _import_openvino()
-        graph = _convert(openvino, model, example)
+        openvino = import_openvino()
         settings = {
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             # else every single-threaded worker of a machine is pinned to core 0
             "ENABLE_CPU_PINNING": False,
-            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on CPUs that have it
+            # what is not int8 is float32, and not bfloat16 on CPUs that have it
+            "INFERENCE_PRECISION_HINT": "f32",
         }
         self._queue = openvino.AsyncInferQueue(
             openvino.Core().compile_model(graph, "CPU", settings), threads
@@ -55,8 +51,8 @@ class OpenVinoBackend:
             self._queue.wait_all()
 
 
-def _import_openvino() -> Any:
-    """Import OpenVINO without its telemetry.
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry. Raises ImportError without the package.
 
     Importing it starts a process that looks for a statistics host, unless the sender's package,
     private in openvino 2026, is not to be found. A test counts processes.
@@ -68,7 +64,13 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _convert(openvino: Any, model: Any, example: Batch) -> Any:
+def convert(model: Any, example: Batch) -> Any:
+    """Return a sentence-transformers model as a graph, `example` being any batch for it.
+
+    Takes seconds. Raises ImportError without the package, and whatever OpenVINO raises for a model
+    that it cannot convert.
+    """
+    openvino = import_openvino()
     import torch
 
     class Sentence(torch.nn.Module):

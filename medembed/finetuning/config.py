@@ -36,7 +36,14 @@ class StagesConfig(Config):
         return self.evaluation.dimensions or self.training.dimensions
 
     @model_validator(mode="after")
-    def _check_lists(self) -> Self:
+    def _check_stages(self) -> Self:
+        if self.encoding.is_int8:
+            raise ValueError(
+                tr(
+                    "encoding.precision: found int8, which a model in training has not; leave it "
+                    "out, and run `medembed quantize` on what comes of it"
+                )
+            )
         if self.mining.format != "lists":
             raise ValueError(
                 tr(

@@ -7,6 +7,7 @@ from typing import Any
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
+from medembed.encoding.int8_graph import encoder_fingerprint
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, check_encoder
 from medembed.errors import DataError
@@ -39,7 +40,7 @@ def check_inputs(inputs: MiningInputs) -> None:
     """Raise StorageError, DataError, ModelError or ConfigError if these do not belong together."""
     dataset = inputs.dataset
     table = inputs.table
-    check_encoder(table, model_fingerprint(fetch_model(inputs.model)))
+    check_encoder(table, encoder_fingerprint(fetch_model(inputs.model), inputs.encoding))
     if table.info.dataset not in ("", dataset.fingerprint):
         raise DataError(
             "{uri}: made from data set {dataset}, but {data} is {fingerprint}; "

@@ -13,7 +13,8 @@ from medembed.data.own_texts import TextColumns
 from medembed.encoding.codec import Storage
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import update_table
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.int8_graph import encoder_fingerprint
+from medembed.encoding.model_files import fetch_model
 from medembed.encoding.prompt_check import check_prompts
 from medembed.encoding.screen import describe_encoded
 from medembed.registry.config import RegistryConfig
@@ -52,7 +53,7 @@ class EncodeConfig(Config):
 
 def encode_into_table(config: EncodeConfig) -> dict[str, Any]:
     """Bring the table up to date, encoding only what is new or changed; return the summary."""
-    encoder = model_fingerprint(fetch_model(config.model))
+    encoder = encoder_fingerprint(fetch_model(config.model), config.encoding)
     check_prompts(config.model)
     output = place(storage.absolute(config.output), encoder)
     start = time.monotonic()

@@ -15,8 +15,9 @@ from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
+from medembed.encoding.int8_graph import encoder_fingerprint
 from medembed.encoding.maintain import compact, list_versions, rollback, settle
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.model_files import fetch_model
 from medembed.encoding.open_table import open_table
 from medembed.encoding.screen import describe_versions
 from medembed.encoding.table import check_encoder
@@ -143,7 +144,7 @@ def _index(config: TableConfig, uri: str) -> dict[str, Any]:
 def _verify(config: TableConfig, uri: str) -> dict[str, Any]:
     table = open_table(uri, config.version)
     if config.model:
-        check_encoder(table, model_fingerprint(fetch_model(config.model)))
+        check_encoder(table, encoder_fingerprint(fetch_model(config.model), config.encoding))
     if config.data is None:
         verified = verify(table, None, None, config.encoding)
     else:

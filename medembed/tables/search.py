@@ -15,7 +15,8 @@ from medembed.data.query_file import read_queries
 from medembed.data.reading import Quoting
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.int8_graph import encoder_fingerprint
+from medembed.encoding.model_files import fetch_model
 from medembed.encoding.open_table import open_table_of
 from medembed.encoding.rows import check_codes, read_rows
 from medembed.encoding.table import Table, TableInfo, read_shard, with_rows
@@ -131,7 +132,7 @@ def search_table(config: TableSearchConfig) -> dict[str, Any]:
     questions = {"query": config.query or ""}
     if config.queries:
         questions = read_queries(storage.absolute(config.queries), config.quoting)
-    encoder = model_fingerprint(fetch_model(config.model))
+    encoder = encoder_fingerprint(fetch_model(config.model), config.encoding)
     table = open_table_of(storage.absolute(config.table), encoder)
     way = choose_way(config, table.info)
     check_codes(table, config.first_codes)

