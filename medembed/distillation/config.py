@@ -65,7 +65,7 @@ class StudentTrainingConfig(TrainingConfig):
     )
     loss: DistillLossConfig = DistillLossConfig()
     learning_rate: float = Field(
-        default=5e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
+        default=1e-3, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
     )
     epochs: float = Field(default=2.0, gt=0, description="passes over the texts")
     checkpoint_steps: int = Field(
