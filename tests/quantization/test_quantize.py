@@ -178,13 +178,13 @@ def replaced(old: bytes, new: bytes) -> Callable[[Path], None]:
 
 
 def with_other_words(graph: Int8Graph) -> Int8Graph:
-    """Return a graph whose table of words has its columns in another order: another model's."""
-    facts = re.search(rb'"f32" shape="\d\d\d?, 32" offset="(\d+)" size="(\d+)"', graph.topology)
+    """Return a graph whose table of words is another: that of another model."""
+    facts = re.search(rb'"f32" shape="\d\d\d, 32" offset="(\d+)" size="(\d+)"', graph.topology)
     assert facts, "the table of words"
     start, size = map(int, facts.groups())
     constants = bytearray(graph.constants)
     words = np.frombuffer(graph.constants[start : start + size], np.float32).reshape(-1, 32)
-    constants[start : start + size] = words[:, ::-1].tobytes()
+    constants[start : start + size] = (-50 * words[:, ::-1]).tobytes()
     return replace(graph, constants=bytes(constants))
 
 
