@@ -70,8 +70,10 @@ class World:
         return text
 
     def small(self, job: str, given: list[str]) -> list[str]:
-        """Return the keys of SMALL that are not among the given arguments."""
+        """Return the keys of SMALL that are not among the given arguments, and fit them."""
         typed = {argument.partition("=")[0] for argument in given}
+        if "encoding.precision=int8" in given:
+            typed.add("encoding.backend")  # only OpenVINO computes int8
         missing = {key: value for key, value in SMALL.get(job, {}).items() if key not in typed}
         return [f"{key}={self._fill(value)}" for key, value in missing.items()]
 
