@@ -16,9 +16,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from medembed.codes import Ranges, Vectors, check_finite
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import Ranges, Vectors, check_finite
 
 Bits = npt.NDArray[np.uint8]  # [n, D / 8], packed as numpy.packbits does
 BITS_PER_BYTE = 8

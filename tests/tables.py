@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from medembed.artifact import NewOutput
 from medembed.bits import measure_bits
+from medembed.codes import calibrate
 from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.commit import commit_table, write_fragment
@@ -16,7 +17,6 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table, TableInfo
 from medembed.lineage import DatasetManifest
-from medembed.quantize import calibrate
 from medembed.schema import CORPUS, content_hash
 
 Vectors = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.bits import BITS_PER_BYTE, check_bits, from_bits, to_bits
+from medembed.codes import Ranges, from_int8, to_int8
 from medembed.matryoshka import truncate
-from medembed.quantize import Ranges, from_int8, to_int8
 
 Storage = Literal["float32", "float16", "int8", "binary"]
 Vectors = npt.NDArray[np.float32]
@@ -43,8 +43,8 @@ class Codec:
     def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
         """Return the column [n, size] of an encoder's full vectors, float32 [n, D] of unit rows.
 
-        Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower
-        than `width`.
+        Codes are those of full vectors, cut: see `medembed.codes`. Raises ModelError for vectors
+        narrower than `width`.
         """
         kind = TYPES[self.storage].to_pandas_dtype()
         numbers = np.ascontiguousarray(self._to_numbers(vectors), dtype=kind)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from medembed import schema
+from medembed.codes import Ranges
 from medembed.encoding.codec import TYPES, Codec
 from medembed.encoding.lance_dataset import (
     explained,
@@ -29,7 +30,6 @@ from medembed.encoding.table import (
 )
 from medembed.errors import StorageError
 from medembed.language import tr
-from medembed.quantize import Ranges
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:

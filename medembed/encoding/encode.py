@@ -17,6 +17,7 @@ import numpy as np
 
 from medembed.artifact import place
 from medembed.bits import measure_bits
+from medembed.codes import Ranges, calibrate
 from medembed.encoding.changes import Changes, compare
 from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, show, tag_version
@@ -32,7 +33,6 @@ from medembed.encoding.worker import EncodeRows
 from medembed.language import tr
 from medembed.matryoshka import truncate
 from medembed.progress import track_rows
-from medembed.quantize import Ranges, calibrate
 from medembed.records import Arrays, Records
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread

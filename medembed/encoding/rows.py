@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.bits import check_bits, measure_bits, to_bits
+from medembed.codes import Codes, Ranges, to_int8
 from medembed.encoding.codec import Numbers
 from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.table import Table, read_numbers, read_shard, reading
 from medembed.errors import ConfigError
-from medembed.quantize import Codes, Ranges, to_int8
 
 Vectors = npt.NDArray[np.float32]
 RowNumbers = npt.NDArray[np.int64]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed import storage
+from medembed.codes import Ranges
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Numbers, Storage
 from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
@@ -23,7 +24,6 @@ from medembed.errors import StorageError
 from medembed.language import to_translate, tr
 from medembed.lineage import Source
 from medembed.privacy import show_id
-from medembed.quantize import Ranges
 
 METADATA_KEY = b"medembed"
 RANGES_KEY = b"medembed.ranges"

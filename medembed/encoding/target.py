@@ -5,13 +5,13 @@ from pathlib import Path
 
 from medembed import storage
 from medembed.bits import check_bits
+from medembed.codes import Ranges
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.model_files import model_width, read_card
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, check_encoder
 from medembed.errors import StorageError
 from medembed.matryoshka import check_trained
-from medembed.quantize import Ranges
 
 _OWN_FOLDERS = ("data/", "_versions/", "_transactions/", "_deletions/", f"{FOLDER}/")
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.bits import BITS_PER_BYTE
+from medembed.codes import Codes
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.rows import read_rows
@@ -30,7 +31,6 @@ from medembed.evaluation.metrics import Values, principal_metrics
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings, search_depth, without_own
 from medembed.language import tr
-from medembed.quantize import Codes
 from medembed.search.funnel import CANDIDATES, Funnel
 from medembed.search.in_memory import Coded, RowsInMemory
 from medembed.search.ranking import Ranking

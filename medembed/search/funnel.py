@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from medembed.bits import check_bits
+from medembed.codes import Codes
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions
-from medembed.quantize import Codes
 from medembed.search.corpus import Pairs
 from medembed.search.float64_scores import Vectors
 from medembed.search.ranking import Ranking, stack

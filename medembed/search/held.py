@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.bits import from_bits
+from medembed.codes import Ranges, from_int8
 from medembed.errors import DataError
-from medembed.quantize import Ranges, from_int8
 from medembed.search.float64_scores import Numbers, Vectors
 from medembed.search.multiply import Floats
 from medembed.search.ranking import Rows

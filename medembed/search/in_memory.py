@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.bits import measure_bits, to_bits
+from medembed.codes import Codes, Ranges
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
-from medembed.quantize import Codes, Ranges
 from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.hamming import nearest_rows

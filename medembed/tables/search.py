@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from medembed import storage
+from medembed.codes import Codes
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
@@ -23,7 +24,6 @@ from medembed.encoding.table import Table, TableInfo, read_shard, with_rows
 from medembed.encoding.texts import encode_queries
 from medembed.language import tr
 from medembed.matryoshka import truncate
-from medembed.quantize import Codes
 from medembed.registry.config import RegistryConfig
 from medembed.search.find import MeasuredRanking, SearchedTable, Way, check_way, find_documents
 from medembed.search.funnel import CANDIDATES, Funnel

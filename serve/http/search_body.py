@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from medembed.quantize import Codes
+from medembed.codes import Codes
 from medembed.search.float64_scores import unit_rows
 from medembed.search.funnel import CANDIDATES
 from serve.config import LimitsConfig

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from medembed.codes import Ranges, to_binary, to_int8, to_ubinary, to_uint8
 from medembed.encoding.batching import Tokens
 from medembed.matryoshka import truncate
-from medembed.quantize import Ranges, to_binary, to_int8, to_ubinary, to_uint8
 from serve.errors import RequestError, bad_field
 from serve.replica.protocol import (
     BoundedCall,

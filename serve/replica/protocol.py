@@ -14,10 +14,10 @@ from pydantic import ConfigDict, with_config
 # pydantic cannot read that of typing before Python 3.12
 from typing_extensions import TypedDict
 
+from medembed.codes import Codes
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.matryoshka import check_trained
-from medembed.quantize import Codes
 from serve.errors import RequestError, bad_field
 
 OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]

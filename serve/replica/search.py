@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from medembed.codes import Codes
 from medembed.encoding.reading import Role
 from medembed.errors import MedEmbedError, ModelError
 from medembed.matryoshka import check_trained, truncate
-from medembed.quantize import Codes
 from medembed.search.funnel import CANDIDATES, Funnel
 from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import index_search

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from medembed.codes import Ranges
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import read_card
 from medembed.encoding.open_table import open_table_of
-from medembed.quantize import Ranges
 from serve.replica.protocol import Model, Training
 from serve.replica.table import SearchConfig, SearchTable, load_search
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from medembed import storage
 from medembed.artifact import read_manifest
+from medembed.codes import Codes
 from medembed.config import Config, InputUri
 from medembed.encoding.index import OpenIndex, check_index
 from medembed.encoding.rows import check_codes, read_rows
@@ -19,7 +20,6 @@ from medembed.encoding.table import Table
 from medembed.errors import ConfigError, DataError, StorageError
 from medembed.language import tr
 from medembed.lineage import DatasetManifest
-from medembed.quantize import Codes
 from medembed.search.in_memory import Coded, RowsInMemory
 from serve.replica.protocol import TableFacts
 

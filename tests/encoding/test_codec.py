@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from medembed.bits import measure_bits, to_bits
+from medembed.codes import Ranges, calibrate, to_int8
 from medembed.encoding.codec import Codec, Storage
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import Ranges, calibrate, to_int8
 
 VECTORS = truncate(np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32), 24)
 RANGES = calibrate(VECTORS)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from medembed.bits import measure_bits, to_bits
+from medembed.codes import calibrate, to_int8
 from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table
 from medembed.encoding.rows import check_codes, read_rows
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, to_int8
 from tests.tables import write_corpus, write_table
 
 NAMES = [f"d{n}" for n in range(50)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medembed.bits import measure_bits, to_bits
+from medembed.codes import calibrate, to_int8
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, to_int8
 from medembed.search.float64_scores import error_bound
 from medembed.search.held import BitRows, HeldRows, Int8Rows
 from medembed.search.in_memory import Prefixes

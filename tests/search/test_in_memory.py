@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medembed.bits import from_bits, measure_bits, to_bits
+from medembed.codes import calibrate, from_int8, to_int8
 from medembed.errors import ConfigError, DataError, ModelError
 from medembed.matryoshka import truncate
-from medembed.quantize import calibrate, from_int8, to_int8
 from medembed.search.funnel import Funnel
 from medembed.search.in_memory import Coded, RowsInMemory
 from tests.search.by_hand import (

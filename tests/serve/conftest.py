@@ -18,10 +18,10 @@ from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+from medembed.codes import calibrate
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
-from medembed.quantize import calibrate
 from serve.config import LimitsConfig, ServeConfig
 from serve.http.api import HttpSettings, make_app
 from serve.http.keys import ValidKeys

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from medembed.codes import to_uint8
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.matryoshka import truncate
-from medembed.quantize import to_uint8
 from serve.replica.compute import RequestPart, answer, compute_together, split
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.served_model import ServedModel

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from medembed.codes import to_int8, to_uint8
 from medembed.matryoshka import truncate
-from medembed.quantize import to_int8, to_uint8
 from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, PROMPTS, Client, load
 from tests.serve.replicas import Replica

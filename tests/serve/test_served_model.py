@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medembed.codes import calibrate
 from medembed.encoding import encoder as encoders
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
@@ -16,7 +17,6 @@ from medembed.encoding.model_files import CARD, save_card
 from medembed.encoding.table import TableInfo
 from medembed.errors import ConfigError, ModelError, StorageError
 from medembed.lineage import CheckpointManifest, Origin, Source
-from medembed.quantize import calibrate
 from serve.config import ServeConfig
 from serve.replica.served_model import ServedModel, choose_backend_later, read_training
 from serve.resolve import resolve

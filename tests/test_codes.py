@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from sentence_transformers.util.quantization import quantize_embeddings
 
-from medembed.errors import ModelError
-from medembed.matryoshka import truncate
-from medembed.quantize import (
+from medembed.codes import (
     Ranges,
     calibrate,
     from_int8,
@@ -17,6 +15,8 @@ from medembed.quantize import (
     to_ubinary,
     to_uint8,
 )
+from medembed.errors import ModelError
+from medembed.matryoshka import truncate
 
 
 def draw(rows: int, width: int = 24, seed: int = 0) -> np.ndarray:
