@@ -23,7 +23,7 @@ from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.form import ReadTokens
 from medembed.encoding.int8_backend import load_int8
-from medembed.encoding.int8_graph import encoder_fingerprint
+from medembed.encoding.int8_graph import check_cpu, read_facts
 from medembed.encoding.model_files import model_fingerprint, read_card, unchanged
 from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
@@ -80,17 +80,21 @@ class Encoder:
         weights are final: training takes `Encoder(load_model(...), config)`. In int8 the folder's
         int8 graph computes. Raises ModelError, or ConfigError for a backend that is not installed.
         """
+        if config.is_int8:
+            check_cpu()
         folder = fetch_encoder(reference)
         with unchanged(folder):
-            fingerprint = encoder_fingerprint(folder, config)
+            fingerprint = model_fingerprint(folder)
+            facts = read_facts(folder, fingerprint) if config.is_int8 else None
             model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
         check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
         backend: Backend | None = None
-        if config.is_int8:
-            backend = load_int8(model, folder, model_fingerprint(folder), config)
-            model.to("meta")
+        if facts is not None:
+            backend = load_int8(model, folder, facts, config)
+            fingerprint = facts.encoder
+            model.to("meta")  # its tokenizer and settings are all that is needed from here
         elif not settles_later or config.backend != "auto":
             backend = choose_backend(model, config)
         dimensions = read_card(folder).dimensions

@@ -1,12 +1,14 @@
 """Load a model's int8 graph, which whoever wrote the folder may have made, to compute with it."""
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from medembed.encoding.backends import TorchBackend, make_probe, unit_vectors
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.int8_graph import TOPOLOGY, Int8Graph, check_cpu, read_graph
+from medembed.encoding.int8_graph import TOPOLOGY, Int8Facts, Int8Graph, read_graph
 from medembed.encoding.openvino_backend import OpenVinoBackend, import_openvino
 from medembed.errors import ConfigError, ModelError
 from medembed.language import tr
@@ -24,20 +26,21 @@ _OPERATIONS = (
     "SquaredDifference Squeeze StridedSlice Subtract Swish Tanh Tile Transpose Unsqueeze "
     "VariadicSplit"
 )
+# Bytes of a number of each type that a graph may store.
+_NUMBER_BYTES = {"f64": 8, "f32": 4, "f16": 2, "i64": 8, "i32": 4, "i8": 1, "u8": 1, "boolean": 1}
+_WHOLE = re.compile("[0-9]{1,15}")
 _INPUTS = [("input_ids", 2), ("attention_mask", 2)]
 
 
 def load_int8(
-    model: Any, folder: Path, fingerprint: str, config: EncodingConfig
+    model: Any, folder: Path, facts: Int8Facts, config: EncodingConfig
 ) -> OpenVinoBackend:
-    """Return what computes the int8 graph of a folder, `model` being the model that it holds.
+    """Return what computes the int8 graph of a folder, which `facts` describe.
 
-    `fingerprint` is that of the model's weights. Raises ModelError without such a graph, for a
-    damaged one or another model's, and on a CPU that it would be slow or wrong on; ConfigError
-    without OpenVINO.
+    `model` is the folder's model. Raises ModelError for a graph that is damaged or another model's,
+    ConfigError without OpenVINO.
     """
-    check_cpu()
-    graph = read_graph(folder, fingerprint)
+    graph = read_graph(folder, facts)
     probe = make_probe(model)
     width = int(model.get_embedding_dimension() or 0)
     try:
@@ -48,11 +51,11 @@ def load_int8(
             "encoding.precision=int8: the package openvino is not installed; pip install "
             "'medembed[openvino]', or leave precision=int8 out."
         ) from None
-    except RuntimeError as error:
+    except ModelError as error:
+        raise _refuse(folder, str(error)) from None
+    except Exception as error:  # of any type: whatever a stranger's graph makes OpenVINO raise
         reason = tr("OpenVINO cannot compute it ({error})", error=type(error).__name__)
         raise _refuse(folder, reason) from None
-    except ValueError as error:
-        raise _refuse(folder, str(error)) from None
     cosines = (vectors * unit_vectors(TorchBackend(model), probe, width)).sum(axis=1)
     if not cosines.min() >= _LOWEST_COSINE:  # also for NaN
         reason = tr(
@@ -67,16 +70,17 @@ def load_int8(
 def parse_graph(graph: Int8Graph, width: int) -> Any:
     """Return a graph that OpenVINO compiles, of ids and mask, int64 [B, T], to float32 [B, width].
 
-    Raises ValueError for one that has other inputs or outputs, or more than arithmetic,
-    RuntimeError for bytes that are no graph, ImportError without OpenVINO.
+    Raises ModelError, which says why but not where, for one that has other inputs or outputs, or
+    more than arithmetic; what OpenVINO raises for bytes that are no graph; ImportError without it.
     """
     openvino = import_openvino()
     parsed = openvino.Core().read_model(_check(graph), graph.constants)
     inputs = [(port.any_name, len(port.partial_shape)) for port in parsed.inputs]
     outputs = [port.partial_shape for port in parsed.outputs]
-    if inputs != _INPUTS or len(outputs) != 1 or outputs[0][-1] != width:
-        raise ValueError(
-            tr("it does not turn ids and mask into vectors of {width} numbers", width=width)
+    is_one_matrix = len(outputs) == 1 and len(outputs[0]) == 2
+    if inputs != _INPUTS or not is_one_matrix or outputs[0][1] != width:
+        raise ModelError(
+            "it does not turn ids and mask into vectors of {width} numbers", width=width
         )
     return parsed
 
@@ -84,27 +88,40 @@ def parse_graph(graph: Int8Graph, width: int) -> Any:
 def _check(graph: Int8Graph) -> bytes:
     """Return the topology as it was read here, so that OpenVINO reads nothing else.
 
-    Raises ValueError for one that asks for more than arithmetic on numbers in the file beside it.
+    Raises ModelError for one that asks for more than arithmetic on numbers in the file beside it.
     """
-    if b"<!" in graph.topology:  # an entity could stand for anything
-        raise ValueError(tr("it is not the XML of a graph"))
     try:
-        root = ElementTree.fromstring(graph.topology)
-    except ElementTree.ParseError:
-        raise ValueError(tr("it is not the XML of a graph")) from None
+        text = graph.topology.decode()  # in no other encoding, which could hide what is looked for
+        root = None if "<!" in text else ElementTree.fromstring(text)  # an entity may be anything
+    except (UnicodeDecodeError, ElementTree.ParseError):
+        root = None
+    if root is None:
+        raise ModelError("it is not the XML of a graph")
     known = _OPERATIONS.split()
     for layer in root.iter("layer"):
-        if layer.get("type") not in known:
-            raise ValueError(
-                tr("it has the operation {name!r}, which no model needs", name=layer.get("type"))
-            )
-    for data in root.iter("data"):
-        for key in ("offset", "size"):
-            if not 0 <= int(data.get(key, "0")) <= len(graph.constants):
-                raise ValueError(tr("it names numbers beyond the end of its file"))
-        if data.get("element_type") == "string":
-            raise ValueError(tr("it has texts, which no model computes"))
+        kind = layer.get("type")
+        if kind not in known:
+            raise ModelError("it has the operation {name!r}, which is not allowed", name=kind)
+        for data in layer.iter("data"):
+            names_numbers = kind == "Const" or data.get("offset") is not None
+            if names_numbers and not _is_inside(data, len(graph.constants)):
+                raise ModelError("it names numbers that its file does not have")
     return bytes(ElementTree.tostring(root))
+
+
+def _is_inside(numbers: ElementTree.Element, file_bytes: int) -> bool:
+    """Return whether these numbers lie in the file, as many as their shape says.
+
+    OpenVINO multiplies the shape in 64 bits: where that overflows it would read past the end.
+    """
+    shape = numbers.get("shape", "").replace(" ", "")
+    sides = shape.split(",") if shape else []
+    places = [numbers.get("offset", ""), numbers.get("size", "")]
+    number_bytes = _NUMBER_BYTES.get(numbers.get("element_type", ""))
+    if number_bytes is None or not all(map(_WHOLE.fullmatch, [*places, *sides])):
+        return False
+    offset, size = map(int, places)
+    return size == math.prod(map(int, sides)) * number_bytes and offset + size <= file_bytes
 
 
 def _refuse(folder: Path, reason: str) -> ModelError:

@@ -110,9 +110,8 @@ def read_facts(folder: Path, model: str) -> Int8Facts:
     return facts
 
 
-def read_graph(folder: Path, model: str) -> Int8Graph:
-    """Return the graph of a folder. Raises ModelError as `read_facts`, or if it is damaged."""
-    facts = read_facts(folder, model)
+def read_graph(folder: Path, facts: Int8Facts) -> Int8Graph:
+    """Return the graph of a folder that `facts` describe. Raises ModelError if it is another."""
     try:
         graph = Int8Graph((folder / TOPOLOGY).read_bytes(), (folder / CONSTANTS).read_bytes())
     except OSError as error:
@@ -125,7 +124,7 @@ def read_graph(folder: Path, model: str) -> Int8Graph:
     if graph.hash != facts.graph:
         raise ModelError(
             "{place}: its bytes are not those that {facts} names; copy the whole model again.",
-            place=folder / TOPOLOGY,
+            place=(folder / FACTS).parent,
             facts=FACTS,
         )
     return graph
@@ -140,7 +139,7 @@ def check_cpu() -> None:
                 known.update(line.partition(":")[2].split())
     if known.isdisjoint(_INSTRUCTIONS):
         raise ModelError(
-            "precision=int8: found none of the instructions {names} on this machine's CPU; "
-            "encode on a machine that has them, or leave precision=int8 out.",
+            "int8: found none of the instructions {names} on this machine's CPU; run this on one "
+            "that has them, or leave precision=int8 out.",
             names=", ".join(_INSTRUCTIONS),
         )
