@@ -200,6 +200,12 @@ def test_a_model_that_the_template_does_not_fit_is_converted(
     assert choose_backend(other, OPENVINO).name == "torch"
 
 
+def test_a_tensor_of_a_type_that_numpy_lacks_does_not_keep_a_model_from_openvino(model: Any):
+    bend = Bend(lambda vectors, mask: vectors)
+    bend.register_buffer("seen", torch.zeros(3, dtype=torch.bfloat16))
+    assert choose_backend(with_module(model, bend), OPENVINO).name == "openvino"
+
+
 class Slow:
     """A backend that takes its time."""
 
