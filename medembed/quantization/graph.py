@@ -65,7 +65,7 @@ def find_inputs(graph: Any) -> list[SharedInput]:
         if not _is_linear(node):
             continue
         source = node.input_value(0)
-        key = (source.get_node().get_friendly_name(), source.get_index())
+        key = (source.get_node().get_name(), source.get_index())
         inputs.setdefault(key, SharedInput(source, [])).layers.append(node)
     return list(inputs.values())
 
@@ -125,11 +125,12 @@ def to_files(graph: Any) -> Int8Graph:
 def _code_layers(shared: SharedInput, seen: Seen) -> None:
     """Have these layers read codes of their input."""
     ops = import_openvino().opset13
+    source = shared.layers[0].input_value(0)  # of now: a layer before this one may be coded already
     scale = scale_input(seen, shared.weights)
     lowest = ops.constant(np.float32(0))
     highest = ops.constant(np.float32(STEPS))
     scaled = ops.add(
-        ops.multiply(shared.source, ops.constant(scale.factor.reshape(1, 1, -1))),
+        ops.multiply(source, ops.constant(scale.factor.reshape(1, 1, -1))),
         ops.constant(scale.offset.reshape(1, 1, -1)),
     )
     codes = ops.fake_quantize(scaled, lowest, highest, lowest, highest, STEPS + 1)
