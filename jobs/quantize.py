@@ -14,9 +14,8 @@ class QuantizeJob(JobConfig, QuantizeConfig):
 
 
 def run(job: QuantizeJob) -> Summary:
-    on_cluster = is_on_cluster()
-    registry = open_registry(job.registry, on_cluster=on_cluster)
-    return quantize_and_register(job, registry, on_cluster=on_cluster)
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    return quantize_and_register(job, registry)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,8 +21,9 @@ class Lineage(Origin):
 
     What the model was made from says its origin, of which `table` is the embedding table of its
     corpus and `teacher` the model whose vectors it learned; `base` is the encoder that mined. What
-    it is: `encoder`, its fingerprint. How it was made: by which `job`, into which folder `output`;
-    by a search of `medembed tune` its folder `search` and the `trial`.
+    it is: `encoder`, its fingerprint, and `int8_encoder`, that of its int8 graph if it has one. How
+    it was made: by which `job`, into which folder `output`; by a search of `medembed tune` its
+    folder `search` and the `trial`.
 
     Of a retraining: `attempt` names files and config, `compared_with` the champion's number or
     NONE, `increments` how often in a row it was trained on, `mined_by` an encoder, `decision` the
@@ -33,6 +34,7 @@ class Lineage(Origin):
 
     job: str | None = None
     encoder: str | None = None
+    int8_encoder: str | None = None
     base: str | None = None
     output: str | None = None
     search: str | None = None

@@ -32,6 +32,11 @@ class Link:
         return self.version.reference if self.version else self.source
 
     @property
+    def encoders(self) -> set[str]:
+        """The fingerprints by which its vectors are known: its own, and its int8 graph's."""
+        return set(filter(None, (self.encoder, self.lineage.int8_encoder)))
+
+    @property
     def lineage(self) -> Lineage:
         """What the registry says of it, and where that says nothing its checkpoint."""
         lineage = self.version.lineage if self.version else Lineage()
@@ -58,10 +63,15 @@ class Chains:
         return Link(version, version.source, encoder, manifest, tuple(aliases))
 
     def find(self, encoder: str, before: Version | None = None) -> Link | None:
-        """Return the newest version of this encoder, of those before another if one is given."""
+        """Return the newest version of this encoder, of those before another if one is given.
+
+        A version with an int8 graph is of two encoders.
+        """
         for version in self.versions:
             if before is not None and int(version.version) >= int(before.version):
                 continue
+            if version.lineage.int8_encoder == encoder:
+                return self.link(version)
             if version.lineage.encoder in (encoder, None):
                 link = self.link(version)
                 if link.encoder == encoder:

@@ -51,7 +51,7 @@ class _Needed:
 
     named: set[str]
     places: set[str] = field(default_factory=set)
-    encoders: set[str | None] = field(default_factory=set)
+    encoders: set[str] = field(default_factory=set)
 
     def add(self, link: Link) -> None:
         """Note what a kept model refers to, and what that was made from."""
@@ -60,7 +60,7 @@ class _Needed:
         for source in lineage.sources.values():
             manifest = known(source, Manifest)
             self.places.update(map(plain, manifest.origin.data if manifest else []))
-        self.encoders.add(link.encoder)
+        self.encoders.update(link.encoders)
 
 
 def prune(
@@ -173,10 +173,10 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
                 uri = file.uri.removesuffix(f"/{MANIFEST}")
                 if uri not in needed.named:
                     outputs.add(uri)
-    encoder = link.encoder if link.encoder not in needed.encoders else None
+    encoders = link.encoders - needed.encoders
     for uri in sorted(outputs):
         manifest = known(uri, Manifest)
-        is_its = encoder is not None and manifest is not None and manifest.encoder == encoder
+        is_its = manifest is not None and manifest.encoder in encoders
         if is_its or isinstance(manifest, LeavingManifest):
             parts.append(uri)
     sizes: dict[str, int] = {}

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from medembed.data.dataset import Dataset
 from medembed.encoding.backends import make_probe
 from medembed.encoding.batching import Batch, make_batches
@@ -22,24 +24,27 @@ Texts = Mapping[Role, Sequence[str]]
 
 
 def draw_texts(dataset: Dataset, count: int) -> Texts:
-    """Draw training queries and documents, half and half, that a hash of ids decides.
+    """Draw training queries and documents of the corpus, half and half, that a hash of ids decides.
 
     Raises DataError for a data set without either.
     """
-    queries = dataset.queries("train").select(["query_id", "text"]).to_pylist()
-    documents = dataset.corpus().select(["document_id", "text"]).to_pylist()
-    queries.sort(key=lambda row: content_hash(row["query_id"]))
-    documents.sort(key=lambda row: content_hash(row["document_id"]))
+    half = count // 2
+    queries = _draw(dataset.queries("train"), "query_id", half)
+    documents = _draw(dataset.corpus(), "document_id", count - half)
     if not queries or not documents:
         raise DataError(
             "{uri}: no training query, or no document; an int8 graph is calibrated on both.",
             uri=dataset.uri,
         )
-    half = count // 2
-    return {
-        "query": [row["text"] for row in queries[:half]],
-        "document": [row["text"] for row in documents[: count - half]],
-    }
+    return {"query": queries, "document": documents}
+
+
+def _draw(rows: pa.Table, id_column: str, count: int) -> list[str]:
+    """Return the texts of the rows whose ids have the smallest hashes."""
+    hashes = [content_hash(name) for name in rows[id_column].to_pylist()]
+    chosen = sorted(range(len(hashes)), key=hashes.__getitem__)[:count]
+    texts: list[str] = rows["text"].take(chosen).to_pylist()
+    return texts
 
 
 def convert_model(model: Any, reference: str) -> Any:

@@ -13,8 +13,8 @@ class QuantizeConfig(Config):
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(
-        description="data set made by `medembed prepare`: its training texts calibrate, its dev "
-        "queries judge"
+        description="data set made by `medembed prepare`: its training queries and its documents "
+        "calibrate, its dev queries judge"
     )
     output: OutputUri = Field(
         description="folder of the model with its int8 graph; {key} in it becomes the fingerprint "
@@ -30,7 +30,7 @@ class QuantizeConfig(Config):
     texts: int = Field(
         default=400,
         ge=16,
-        description="training queries and documents, half and half, that calibrate",
+        description="training queries, and documents of the corpus, half and half, that calibrate",
     )
     dev_queries: int = Field(default=300, ge=1, description="queries of the fixed dev sample")
     dev_documents: int = Field(

@@ -23,7 +23,7 @@ from medembed.encoding.int8_graph import (
 from medembed.encoding.model_files import fetch_model, is_fetched, model_fingerprint, read_card
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.openvino_backend import OpenVinoBackend
-from medembed.errors import ConfigError
+from medembed.errors import ConfigError, ModelError
 from medembed.evaluation.sample import draw_sample
 from medembed.language import tr
 from medembed.lineage import CheckpointManifest, Origin, Source
@@ -53,9 +53,7 @@ class Quantized(NamedTuple):
     facts: Int8Facts
 
 
-def quantize_and_register(
-    config: QuantizeConfig, registry: Registry, *, on_cluster: bool
-) -> dict[str, Any]:
+def quantize_and_register(config: QuantizeConfig, registry: Registry) -> dict[str, Any]:
     """Return the summary of the model with its int8 graph. Raises the errors of `quantize`."""
     registry.check_output(config.output)
     named = registry.resolve(config.model) if config.model.startswith("models:/") else None
@@ -66,8 +64,13 @@ def quantize_and_register(
     if named is not None:
         is_champion = read_champion(registry, named.name) == named.version
         lineage = _inherit(named, is_champion=is_champion)
-    lineage = replace(lineage, job="quantize", output=above_key(storage.absolute(config.output)))
     facts = quantized.facts
+    lineage = replace(
+        lineage,
+        job="quantize",
+        int8_encoder=facts.encoder,
+        output=above_key(storage.absolute(config.output)),
+    )
     registered, _ = register_checkpoint(
         registry,
         quantized.checkpoint,
@@ -104,11 +107,11 @@ def quantize(config: QuantizeConfig, source: str, dataset: Dataset) -> Quantized
     settings = config.model_dump(exclude={"model", "data", "output", "registry"})
     key = fingerprint([model, dataset.fingerprint, settings, openvino_version()])
     output = place(storage.absolute(config.output), key)
-    _check_apart(output, source)
     finished = find_output(output, CheckpointManifest, key)
     if finished is not None:
         logger.info(tr("int8 graph of model {name}: unchanged, reused", name=model))
         return Quantized(Checkpoint(output, finished), read_facts(fetch_model(output), model))
+    _check_apart(output, source)
     made = _make(config, folder, model, dataset)
     with NewOutput(output, key) as target:
         for name in _names_of(folder):
@@ -165,7 +168,7 @@ def _make(config: QuantizeConfig, folder: Path, model: str, dataset: Dataset) ->
     files = to_files(calibrate(graph, encoder, texts))
     dimensions = read_card(folder).dimensions or (encoder.width,)
     before = score(encoder, sample, dimensions)
-    encoder.backend = OpenVinoBackend(parse_graph(files, encoder.width), 1)
+    encoder.backend = OpenVinoBackend(_read_again(files, encoder.width, str(folder)), 1)
     after = score(encoder, sample, dimensions)
     _log_speed(before, after)
     check_loss(before.by_dimension, after.by_dimension, config.tolerance, str(folder))
@@ -181,6 +184,18 @@ def _make(config: QuantizeConfig, folder: Path, model: str, dataset: Dataset) ->
         openvino=openvino_version(),
     )
     return _Made(files, facts)
+
+
+def _read_again(graph: Int8Graph, width: int, reference: str) -> Any:
+    """Return the graph as whoever loads the model will read it."""
+    try:
+        return parse_graph(graph, width)
+    except ModelError as error:
+        raise ModelError(
+            "model {reference}: cannot be computed in int8: {reason}.",
+            reference=reference,
+            reason=error,
+        ) from None
 
 
 def _log_speed(before: Scores, after: Scores) -> None:
@@ -225,5 +240,5 @@ def _inherit(version: Version, *, is_champion: bool) -> Lineage:
     """
     lineage = replace(version.lineage, promoted=None, restored_run=None)
     if is_champion:
-        lineage = replace(lineage, compared_with=None, decision=None)
+        lineage = replace(lineage, compared_with=None, decision=None, lost_elsewhere=None)
     return lineage

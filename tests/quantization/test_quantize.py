@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from medembed.config import Config
+from medembed.custody.chain import Chains
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
-from medembed.encoding import int8_graph
+from medembed.encoding import int8_backend, int8_graph
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.int8_graph import CONSTANTS, FACTS, TOPOLOGY, Int8Graph, encoder_fingerprint
@@ -25,9 +26,9 @@ from medembed.errors import ConfigError, ModelError
 from medembed.finetuning.config import FinetuneConfig
 from medembed.quantization import calibrate
 from medembed.quantization.config import QuantizeConfig
-from medembed.quantization.judge import check_loss
 from medembed.quantization.quantize import Quantized, quantize, quantize_and_register
 from medembed.quantization.scales import Seen
+from medembed.registry.catalog import all_versions
 from medembed.registry.champion import check_candidate, make_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -124,11 +125,13 @@ def test_a_graph_that_ranks_worse_is_refused_and_leaves_nothing(
     assert not (tmp_path / "worse").exists()
 
 
-@pytest.mark.parametrize("lost", [0.006, float("nan")])
-def test_a_loss_above_the_tolerance_at_one_dimension_is_enough(lost: float):
-    check_loss({64: 0.5, 32: 0.4}, {64: 0.6, 32: 0.396}, 0.005, "m")
-    with pytest.raises(ModelError, match="at 32 dimensions"):
-        check_loss({64: 0.5, 32: 0.4}, {64: 0.6, 32: 0.4 - lost}, 0.005, "m")
+def test_a_model_with_an_operation_that_no_reader_allows_is_one_line_and_leaves_nothing(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(int8_backend, "_OPERATIONS", "Add")
+    with pytest.raises(ModelError, match=r"cannot be computed in int8: it has the operation"):
+        quantize(config_of(tmp_path / "other", encoder_folder), str(encoder_folder), dataset)
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_models_own_folder_is_no_place_for_it(dataset: Dataset, encoder_folder: Path):
@@ -177,6 +180,23 @@ def replaced(old: bytes, new: bytes) -> Callable[[Path], None]:
     return rewrite(change)
 
 
+def with_an_endless_shape(graph: Int8Graph) -> Int8Graph:
+    """Return a graph with a table of 2^64 bytes, which are none in 64 bits."""
+    ours = rb'shape="\d+, 32" offset="0" size="\d+"'
+    endless = f'shape="{1 << 60}, 4" offset="0" size="0"'.encode()
+    topology, count = re.subn(ours, endless, graph.topology)
+    assert count == 1
+    return replace(graph, topology=topology)
+
+
+def with_a_hidden_entity(graph: Int8Graph) -> Int8Graph:
+    """Return a graph with an entity, in an encoding in which no byte string shows it."""
+    entity = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE net [<!ENTITY a "b">]>'
+    text = graph.topology.decode().replace('<?xml version="1.0"?>', entity, 1)
+    assert entity in text
+    return replace(graph, topology=text.encode("utf-16"))
+
+
 def with_other_words(graph: Int8Graph) -> Int8Graph:
     """Return a graph whose table of words is another: that of another model."""
     facts = re.search(rb'"f32" shape="\d\d\d, 32" offset="(\d+)" size="(\d+)"', graph.topology)
@@ -198,7 +218,9 @@ def with_other_words(graph: Int8Graph) -> Int8Graph:
         (replaced(b'type="MatMul"', b'type="Loop"'), "operation 'Loop'"),
         (replaced(b"<?xml", b"<!DOCTYPE a><?xml"), "not the XML"),
         (replaced(b"</net>", b""), "not the XML"),
-        (replaced(b'offset="0"', b'offset="18446744073709551615"'), "beyond the end"),
+        (replaced(b'offset="0"', b'offset="18446744073709551615"'), "file does not have"),
+        (rewrite(with_an_endless_shape), "file does not have"),
+        (rewrite(with_a_hidden_entity), "not the XML"),
         (replaced(b'version="11"', b'version="1"'), "cannot compute it"),
         (rewrite(with_other_words), "cosine"),
     ],
@@ -258,10 +280,18 @@ def test_the_version_with_the_graph_may_be_promoted_as_the_one_without(
     make_champion(registry, plain, None)
     keys = {"model": plain.reference, "data": dataset.uri, "output": str(tmp_path / "{key}")}
     config = QuantizeConfig(**keys, tolerance=0.5, texts=60, registry=registry.config)
-    summary = quantize_and_register(config, registry, on_cluster=False)
+    summary = quantize_and_register(config, registry)
     made = registry.resolve("models:/medembed/2")
     assert made.source == summary["output"] != plain.source
     assert made.lineage.attempt == "a"
     assert made.lineage.job == "quantize"
     assert made.lineage.encoder == model_fingerprint(Path(plain.source))
     assert check_candidate(registry, made) == "1"
+    link = Chains(registry, "medembed").find(quantized.facts.encoder)
+    assert link is not None
+    assert link.version == made
+
+    make_champion(registry, made, "1")
+    champion = config.model_copy(update={"model": "models:/medembed@champion"})
+    assert quantize_and_register(champion, registry)["output"] == made.source
+    assert [version.version for version in all_versions(registry, "medembed")] == ["2", "1"]
