@@ -7,7 +7,7 @@ import time
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.int8_graph import encoder_fingerprint
+from medembed.encoding.int8_graph import FACTS, encoder_fingerprint
 from medembed.encoding.modules import fetch_encoder
 from medembed.errors import MedEmbedError, ServiceError
 from medembed.language import to_translate, tr
@@ -128,10 +128,12 @@ def check_loads(version: Version) -> None:
 def swap_to(server: Server, version: Version) -> str:
     """Have the server serve the version; return a line that says since when.
 
-    Raises ServiceError if it does not, ModelError without the int8 graph that it asks for.
+    Raises ServiceError if it does not.
     """
     config = read_arguments(server.app.get("args", {}))
     check_follows(config, version)
+    if config.encoding.is_int8:
+        check_int8(version)
     settings = resolve_located(config, LocatedModel.of(version))
     started = time.monotonic()
     replicas = server.swap(settings.model_dump(mode="json"))
@@ -161,4 +163,16 @@ def check_follows(config: ServeConfig, version: Version) -> None:
             "promote what it serves, or deploy it anew.",
             model=config.model,
             champion=champion,
+        )
+
+
+def check_int8(version: Version) -> None:
+    """Raise ServiceError for a version without the int8 graph that a server computes by."""
+    if not (fetch_encoder(version.source) / FACTS).is_file():
+        raise ServiceError(
+            "{reference}: has no int8 graph, but the server was deployed with precision=int8: run "
+            "`medembed quantize model={reference} data=... output=...`, then `medembed encode` "
+            "with encoding.precision=int8 if it has a table, and promote the version that quantize "
+            "prints.",
+            reference=version.reference,
         )

@@ -1,16 +1,20 @@
 """When a swap counts as done, and what of a deployed config it changes."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from medembed.encoding.int8_graph import FACTS
 from medembed.errors import ServiceError
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 from serve.config import ServeConfig
 from serve.operate.dashboard import deployed_app, replicas_of, server_url, with_user_config
-from serve.operate.promotion import check_follows
+from serve.operate.promotion import check_follows, check_int8, swap_to
 from serve.operate.swap import ServerState, wait_until_taken
 from serve.replica.protocol import ReplicaEntry
 
@@ -120,3 +124,18 @@ def test_a_server_follows_the_champion_or_a_version_of_its_own_model_only():
     for model in ("models:/m@staging", "models:/mm/1", "m", "models:/mm@champion"):
         with pytest.raises(ServiceError, match=f"deployed with {model}; expected models:/m@cham"):
             check_follows(ServeConfig(model=model), version)
+
+
+def test_a_server_in_int8_refuses_a_version_without_an_int8_graph_and_says_what_to_run(
+    encoder_folder: Path, tmp_path: Path
+):
+    version = Version("m", "2", str(encoder_folder), "run", {})
+    server: Any = SimpleNamespace(
+        app={"args": {"model": "models:/m@champion", "precision": "int8"}}
+    )
+    with pytest.raises(ServiceError, match="models:/m/2: has no int8 graph, but the server was"):
+        swap_to(server, version)
+    folder = shutil.copytree(encoder_folder, tmp_path / "model")
+    (folder / FACTS).parent.mkdir()
+    (folder / FACTS).touch()
+    check_int8(Version("m", "3", str(folder), "run", {}))
