@@ -46,8 +46,8 @@ class EncodingConfig(Config):
     precision: Precision = Field(
         default="auto",
         description="numbers on a GPU; auto: the first of float16 and bfloat16 with cosine >= "
-        "0.9999 to float32. On a CPU int8 allows the graph that `medembed quantize` made, whose "
-        "vectors are those of a model of its own; else float32",
+        "0.9999 to float32. On a CPU float32, or int8 by the graph that `medembed quantize` made, "
+        "whose vectors are those of a model of its own",
     )
 
     @model_validator(mode="after")

@@ -99,8 +99,8 @@ def code_linear(weights: Floats, bias: Floats, scale: InputScale, rows: Floats) 
     `rows` float32 [n, I] of the input get the right vector on average.
     """
     coded = _code_weights(weights, scale)
-    exact = weights.astype(np.float64) @ rows.mean(axis=0, dtype=np.float64)
-    computed = coded.values @ scale.codes(rows).mean(axis=0, dtype=np.float64)
+    exact = _multiply(weights, rows)
+    computed = _multiply(coded.values, scale.codes(rows))
     return CodedLinear(coded, (bias + exact - computed).astype(np.float32))
 
 
@@ -123,6 +123,16 @@ def _scale(seen: Seen, weights: Floats, share: float) -> InputScale:
     factor = STEPS / (2 * reach * divisor)
     offset = STEPS / 2 - (low + high) / 2 * factor
     return InputScale(factor.astype(np.float32), offset.astype(np.float32))
+
+
+def _multiply(weights: npt.NDArray[Any], rows: Floats) -> npt.NDArray[np.float64]:
+    """Return weights [O, I] times the mean of the rows [n, I], the same on any number of cores.
+
+    BLAS may add in another order where it has more threads.
+    """
+    mean = rows.mean(axis=0, dtype=np.float64)
+    product: npt.NDArray[np.float64] = np.einsum("oi,i->o", weights, mean)
+    return product
 
 
 def _code_weights(weights: Floats, scale: InputScale) -> CodedRows:

@@ -57,9 +57,9 @@ class ServedModel:
 def load_served(settings: ModelSettings, encoding: EncodingConfig) -> ServedModel:
     """Load a model and its table, and encode one text.
 
-    It answers by plain torch until the faster backend is ready, some seconds later. Raises
-    ModelError; StorageError, ConfigError or DataError for a table that is not this model's or
-    cannot be searched as `settings.search` says.
+    It answers by plain torch until the faster backend is ready, some seconds later; in int8 by the
+    int8 graph at once. Raises ModelError; StorageError, ConfigError or DataError for a table that
+    is not this model's or cannot be searched as `settings.search` says.
     """
     encoder = Encoder.load(settings.model, encoding, settles_later=True)
     ranges: Ranges | None = None
