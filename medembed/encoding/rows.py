@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medembed.bits import check_bits, measure_bits, to_bits
+from medembed.bits import measure_bits, to_bits
 from medembed.encoding.codec import Numbers
 from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.table import Table, read_numbers, read_shard, reading
@@ -52,22 +52,20 @@ class TableRows:
 
 
 def check_codes(table: Table, codes: Codes | None) -> None:
-    """Raise ConfigError or ModelError if no such codes can be made of a table's vectors."""
+    """Raise ConfigError if no such codes can be made of a table's vectors."""
     if codes == "int8" and table.info.storage == "binary":
         raise ConfigError(
             "{uri}: keeps bits, of which no int8 codes can be made; choose binary, or encode the "
             "corpus into a table with storage=int8.",
             uri=table.uri,
         )
-    if codes == "binary":
-        check_bits(table.info.width)
 
 
 def read_rows(table: Table, codes: Codes | None = None) -> TableRows:
     """Return the rows of a version; one part at a time is read.
 
     None: codes that the table keeps as they are, float32 of its other vectors. Ranges of codes that
-    it does not keep are measured on all its vectors, which are read twice then. Raises the errors
+    it does not keep are measured on all its vectors, which are read twice then. Raises the error
     of `check_codes`.
     """
     check_codes(table, codes)
