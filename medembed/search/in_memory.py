@@ -34,6 +34,7 @@ Fetch = Callable[[Numbers], Vectors]
 _LENGTHS_KEPT = 16  # dimensions whose lengths are kept: 4 bytes a row each
 _PRODUCTS_AT_ONCE = 1 << 20  # of all queries together
 _QUERIES_AT_ONCE = 64
+_ROWS_AT_ONCE = 4096  # of which bits are made
 _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 
@@ -136,8 +137,8 @@ class RowsInMemory:
         """Give all rows in their order, some at a time."""
         held = self.held.prefix(self.width)
         numbers = np.arange(len(self))
-        for start in range(0, len(self), _PAIRS_AT_ONCE):
-            yield held.take(numbers[start : start + _PAIRS_AT_ONCE])
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield held.take(numbers[start : start + _ROWS_AT_ONCE])
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int32]:

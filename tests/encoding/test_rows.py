@@ -29,8 +29,9 @@ def make(root: Path, storage: Storage = "float32", width: int = 24) -> Table:
 
 
 def test_codes_of_a_table_are_by_the_ranges_of_all_its_vectors_which_are_fetched_by_number(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("medembed.encoding.rows._ROWS_AT_ONCE", 7)
     table = make(tmp_path)
     codes = read_rows(table, "int8")
     assert codes.ids == [NAMES[n] for n in LEFT]
