@@ -20,8 +20,9 @@ from medembed.codes import Ranges, Vectors, check_finite
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
 
-Bits = npt.NDArray[np.uint8]  # [n, D / 8], packed as numpy.packbits does
-BITS_PER_BYTE = 8
+Bits = npt.NDArray[np.uint8]  # [n, ceil(D / 8)], packed as numpy.packbits does
+_BITS_PER_BYTE = 8
+_FEWEST = 2
 _SPREAD = np.sqrt(2 / np.pi)
 _UNITS = 2.0**30  # whole numbers that are added, so that the order of rows changes nothing
 
@@ -41,14 +42,22 @@ def measure_bits(parts: Iterable[Vectors]) -> Ranges:
         sums = sums + np.rint(wide * _UNITS).astype(np.int64).sum(axis=0)
         squares = squares + np.rint(wide**2 * _UNITS).astype(np.int64).sum(axis=0)
         count += len(vectors)
-    if not count:
-        raise ModelError("levels of bits: found no vectors, expected at least 1, better 1,000.")
+    _check_count(count, 1)
     mean = sums / (_UNITS * count)
     variance = np.maximum(squares / (_UNITS * count) - mean**2, 0)
     reach = _SPREAD * np.sqrt(variance)
     low = np.asarray(mean - reach, dtype=np.float32)
     high = np.asarray(mean + reach, dtype=np.float32)
     return Ranges(low, high, count)
+
+
+def calibrate_bits(vectors: Vectors) -> Ranges:
+    """Return the levels of a sample of vectors, float32 [n, D], for texts to come.
+
+    Raises ModelError for n < 2, whose two levels would be one, and for NaN and infinity.
+    """
+    _check_count(len(vectors), _FEWEST)
+    return measure_bits([vectors])
 
 
 def centre_of(levels: Ranges) -> Vectors:
@@ -66,18 +75,20 @@ def to_bits(vectors: Vectors, levels: Ranges) -> Bits:
 
 
 def from_bits(bits: Bits, levels: Ranges) -> Vectors:
-    """Return unit rows float32 [n, D] of the levels that bits [n, D / 8 or more] stand for."""
+    """Return the levels that bits [n, ceil(D / 8) or more] stand for, unit rows float32 [n, D]."""
     is_set = np.unpackbits(bits, axis=1, count=levels.width)
     return truncate(np.where(is_set, levels.high, levels.low), levels.width)
 
 
-def check_bits(dimensions: int, name: str = "dimensions") -> None:
-    """Raise ModelError for dimensions, called `name`, whose bits do not fill whole bytes."""
-    if dimensions % BITS_PER_BYTE:
+def count_bytes(bits: int) -> int:
+    """Return how many whole bytes hold so many bits."""
+    return -(-bits // _BITS_PER_BYTE)
+
+
+def _check_count(count: int, fewest: int) -> None:
+    if count < fewest:
         raise ModelError(
-            "{name}: found {dimensions}, but bits are kept in whole bytes; choose a multiple of "
-            "{multiple}.",
-            name=name,
-            dimensions=dimensions,
-            multiple=BITS_PER_BYTE,
+            "levels of bits: found {count} vectors, expected at least {fewest}, better 1,000.",
+            count=count,
+            fewest=fewest,
         )

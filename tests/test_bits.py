@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medembed.bits import centre_of, check_bits, from_bits, measure_bits, to_bits
+from medembed.bits import calibrate_bits, centre_of, from_bits, measure_bits, to_bits
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
 
@@ -51,7 +51,7 @@ def test_what_makes_no_bits_is_said_in_one_line():
     for act in (lambda: measure_bits([broken]), lambda: to_bits(broken, LEVELS)):
         with pytest.raises(ModelError, match="1 of 400 vectors hold NaN or infinity"):
             act()
-    with pytest.raises(ModelError, match="found no vectors"):
+    with pytest.raises(ModelError, match="found 0 vectors, expected at least 1"):
         measure_bits([])
-    with pytest.raises(ModelError, match="first_dimensions: found 12, but bits are kept in whole"):
-        check_bits(12, "first_dimensions")
+    with pytest.raises(ModelError, match="found 1 vectors, expected at least 2"):
+        calibrate_bits(VECTORS[:1])

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed.bits import BITS_PER_BYTE, check_bits, from_bits, to_bits
+from medembed.bits import count_bytes, from_bits, to_bits
 from medembed.codes import Ranges, from_int8, to_int8
 from medembed.matryoshka import truncate
 
@@ -37,8 +37,8 @@ class Codec:
 
     @property
     def size(self) -> int:
-        """The numbers in a row of the column: of bits as many as fill its bytes."""
-        return self.width // BITS_PER_BYTE if self.storage == "binary" else self.width
+        """The numbers in a row of the column: of bits the bytes that hold them."""
+        return count_bytes(self.width) if self.storage == "binary" else self.width
 
     def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
         """Return the column [n, size] of an encoder's full vectors, float32 [n, D] of unit rows.
@@ -82,7 +82,6 @@ class Codec:
             return to_int8(vectors, self.ranges)[:, : self.width]
         if self.storage == "binary":
             assert self.ranges is not None
-            check_bits(self.width)
             return to_bits(truncate(vectors, self.width), self.ranges)
         if vectors.shape[1] == self.width:  # bit for bit as the encoder gave them
             return vectors

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from medembed.artifact import place
-from medembed.bits import measure_bits
+from medembed.bits import calibrate_bits
 from medembed.codes import Ranges, calibrate
 from medembed.encoding.changes import Changes, compare
 from medembed.encoding.codec import Storage
@@ -96,14 +96,15 @@ def update_table(
     table keeps vectors as float32 and whole, unless `storage_type` and `dimensions` say otherwise.
     Until the one commit readers see the old version. Raises StorageError for another encoder's
     table or something else there, or if another run commits meanwhile; DataError for an empty
-    corpus, an id twice, or a text on which the model fails; ModelError for untrained dimensions.
+    corpus, an id twice, or a text on which the model fails; ModelError for untrained dimensions, or
+    one text alone for a new table of codes.
     """
     folder = fetch_encoder(model)
     encoder = encoder_fingerprint(folder, config)
     output = place(output, encoder)
     base = find_table(output)
     if base is None:
-        check_new(output, folder, storage_type or "float32", dimensions)
+        check_new(output, folder, dimensions)
     else:
         check_same(base, encoder, storage_type, dimensions)
         if base.info.dataset == dataset:
@@ -219,7 +220,7 @@ def _with_ranges(
         sample = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
         vectors = encode_texts({"document": sample.texts}, model, config)["document"]
         if target.storage == "binary":
-            ranges = measure_bits([truncate(vectors, target.dimensions or vectors.shape[1])])
+            ranges = calibrate_bits(truncate(vectors, target.dimensions or vectors.shape[1]))
         else:
             ranges = calibrate(vectors).widen(_MARGIN)
         return {"low": ranges.low, "high": ranges.high, "count": np.asarray(ranges.count)}

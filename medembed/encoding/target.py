@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medembed import storage
-from medembed.bits import check_bits
 from medembed.codes import Ranges
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.model_files import model_width, read_card
@@ -38,11 +37,10 @@ class Target:
         return Codec(self.dimensions or width, self.storage, self.ranges)
 
 
-def check_new(output: str, folder: Path, storage_type: Storage, dimensions: int | None) -> None:
+def check_new(output: str, folder: Path, dimensions: int | None) -> None:
     """Raise an error if no new table of these dimensions can be made of a model at `output`.
 
-    That is a StorageError if something else lies there, a ModelError for untrained dimensions, or
-    for bits of dimensions that fill no whole bytes.
+    That is a StorageError if something else lies there, a ModelError for untrained dimensions.
     """
     if storage.exists(output):
         for name in storage.list_files(output):
@@ -53,12 +51,9 @@ def check_new(output: str, folder: Path, storage_type: Storage, dimensions: int 
                     output=output,
                     name=name,
                 )
-    width = model_width(folder)
     if dimensions is not None:
-        check_trained([dimensions], read_card(folder).dimensions, width or dimensions)
-    kept = dimensions or width
-    if storage_type == "binary" and kept is not None:
-        check_bits(kept)
+        width = model_width(folder) or dimensions
+        check_trained([dimensions], read_card(folder).dimensions, width)
 
 
 def check_same(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed.bits import BITS_PER_BYTE
+from medembed.bits import count_bytes
 from medembed.codes import Codes
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -67,7 +67,7 @@ class Footprint:
     @property
     def size_bytes(self) -> int:
         """The bytes of a vector."""
-        return self.dimension * BITS[self.numbers] // BITS_PER_BYTE
+        return count_bytes(self.dimension * BITS[self.numbers])
 
 
 class Smallest(NamedTuple):
@@ -138,8 +138,6 @@ def measure_footprints(
     ways = _hold(table, dimensions)
     for dimension in sorted(set(dimensions), reverse=True):
         for numbers, search in ways.items():
-            if numbers.startswith("binary") and dimension % BITS_PER_BYTE:
-                continue
             ranking = search(asked.vectors, search_depth(depth, asked.ids), dimension)
             ranked = {dimension: without_own(ranking, asked.ids)}
             scored = score_rankings(ranked, asked.ids, asked.qrels, [depth])
@@ -167,11 +165,13 @@ def _hold(table: Table, dimensions: tuple[int, ...]) -> dict[Numbers, Search]:
     """Return what searches the table's rows in memory as each type of numbers."""
     plain = _load(table, dimensions, None)
     codes = _load(table, dimensions, "int8")
-    bits = _load(table, dimensions, "binary") if not table.info.width % BITS_PER_BYTE else None
-    ways: dict[Numbers, Search] = {"float32": plain.search, "int8": codes.search}
-    if bits is not None:
-        ways |= {"binary": partial(_by_bits, bits), "binary+int8": partial(_by_bits, codes)}
-    return ways
+    bits = _load(table, dimensions, "binary")
+    return {
+        "float32": plain.search,
+        "int8": codes.search,
+        "binary": partial(_by_bits, bits),
+        "binary+int8": partial(_by_bits, codes),
+    }
 
 
 def _load(table: Table, dimensions: tuple[int, ...], codes: Codes | None) -> RowsInMemory:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from medembed.bits import check_bits
 from medembed.codes import Codes
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions
@@ -46,9 +45,7 @@ class Funnel:
     first_codes: Codes | None = None
 
     def check(self, k: int, width: int) -> None:
-        """Raise ModelError for dimensions above the width, or of bits that fill no whole bytes;
-        ConfigError for what makes no funnel.
-        """
+        """Raise ModelError for dimensions above the width, ConfigError for what is no funnel."""
         check_dimensions([self.first_dimensions, self.dimensions], width)
         if self.first_codes is None and self.first_dimensions >= self.dimensions:
             raise ConfigError(
@@ -64,8 +61,6 @@ class Funnel:
                 first_dimensions=self.first_dimensions,
                 dimensions=self.dimensions,
             )
-        if self.first_codes == "binary":
-            check_bits(self.first_dimensions, "first_dimensions")
         if self.candidates < k:
             raise ConfigError(
                 "candidates: found {candidates}, expected at least the k={k} wanted.",

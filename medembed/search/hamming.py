@@ -25,9 +25,9 @@ def nearest_rows(
 ) -> Numbers:
     """Return n rows whose first `dimensions` bits differ least from each query's, int64 [Q, n].
 
-    queries uint8 [Q, dimensions / 8]. Rows come in their own order; -1 fills up. Of rows with one
-    number in `document` [N], which does not fall, the nearest counts, and the first of them comes.
-    Rows that are not `among` these are not found.
+    queries uint8 [Q, ceil(dimensions / 8)], filled up with zeros. Rows come in their own order; -1
+    fills up. Of rows with one number in `document` [N], which does not fall, the nearest counts,
+    and the first of them comes. Rows that are not `among` these are not found.
     """
     words = to_words(queries, rows.words.shape[0])
     mask = _mask(dimensions, rows.words.shape[0])

@@ -24,7 +24,7 @@ from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.hamming import nearest_rows
 from medembed.search.held import BitRows, FloatRows, HeldRows, Int8Rows, Lengths, Parts, Prefix
-from medembed.search.multiply import BLOCK, BlockProducts, Floats, Products, Scoring
+from medembed.search.multiply import BLOCK, BlockProducts, Floats, Products
 from medembed.search.nominate import Best, Candidates, best_of, best_rows, ranks
 from medembed.search.ranking import Ranking, Rows
 
@@ -34,6 +34,7 @@ Fetch = Callable[[Numbers], Vectors]
 _LENGTHS_KEPT = 16  # dimensions whose lengths are kept: 4 bytes a row each
 _PRODUCTS_AT_ONCE = 1 << 20  # of all queries together
 _QUERIES_AT_ONCE = 64
+_ROWS_AT_ONCE = 4096  # of which bits are made
 _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 
@@ -68,7 +69,8 @@ class RowsInMemory:
         """Hold the rows of `ids`, which `parts` have in this order: vectors float32 [n, width], or
         what `coded` says.
 
-        One part at a time is in memory beside the rows. `dimensions` make searches at these quick.
+        One part at a time is in memory beside the rows. `dimensions` make searches at these quick;
+        of bits the first search at each takes longer.
         Raises DataError for NaN or infinity, ModelError for dimensions above the width.
         """
         check_dimensions(dimensions, width)
@@ -78,7 +80,7 @@ class RowsInMemory:
         self.held = _hold(self.rows, parts, width, dimensions, coded)
         self.fetch = coded.fetch if coded else None
         self._lengths = lru_cache(maxsize=_LENGTHS_KEPT)(self.held.lengths)
-        # Bits mostly nominate, which needs none; the lengths would take nearly as much as they do.
+        # Bits mostly nominate, which needs none; lengths would take nearly as much memory.
         if not isinstance(self.held, BitRows):
             for dimension in sorted({*dimensions, width}, reverse=True)[:_LENGTHS_KEPT]:
                 self._lengths(dimension)
@@ -105,17 +107,19 @@ class RowsInMemory:
         errors of `Funnel.check`, and ConfigError for a first pass by int8 where none is held.
         """
         funnel.check(k, queries.shape[1])
-        asked = truncate(queries, funnel.dimensions)
-        lines, rows = self._rows_beside(self._nominate(queries, funnel, among))
-        if among is not None:
-            lines = lines[among[rows]]
-            rows = rows[among[rows]]
-        matrix: Scoring
-        if self.fetch is None:
-            matrix = self._matrix(funnel.dimensions, among)
-        else:
-            matrix = Fetched(self.fetch, self._numbers)
-        return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
+        take = self._fetch if self.fetch else self.held.prefix(funnel.dimensions).take
+        finest = TakenRows(take)
+
+        def find(block: Vectors) -> Best:
+            lines, rows = self._rows_beside(self._nominate(block, funnel, among))
+            if among is not None:
+                is_among = among[rows]
+                lines = lines[is_among]
+                rows = rows[is_among]
+            asked = truncate(block, funnel.dimensions)
+            return best_of(asked, finest, lines, rows, k, self.rows.document)
+
+        return self.rows.rank(*_find_by_blocks(queries, k, find))
 
     @cached_property
     def bits(self) -> BitRows:
@@ -133,13 +137,19 @@ class RowsInMemory:
         """Give all rows in their order, some at a time."""
         held = self.held.prefix(self.width)
         numbers = np.arange(len(self))
-        for start in range(0, len(self), _PAIRS_AT_ONCE):
-            yield held.take(numbers[start : start + _PAIRS_AT_ONCE])
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield held.take(numbers[start : start + _ROWS_AT_ONCE])
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int32]:
         """The number of each sorted row in the parts that it came in."""
         return np.argsort(self.rows.place).astype(np.int32)
+
+    def _fetch(self, rows: Numbers) -> Vectors:
+        """Return the table's own vectors of these rows; each is read once for many pairs."""
+        assert self.fetch is not None
+        wanted, places = np.unique(rows, return_inverse=True)
+        return self.fetch(self._numbers[wanted].astype(np.int64))[places]
 
     def _nominate(self, queries: Vectors, funnel: Funnel, among: Among | None) -> Numbers:
         """Return rows of the documents that the first pass finds, int64 [Q, n], -1 for none."""
@@ -158,17 +168,13 @@ class RowsInMemory:
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
         """Return the rows of the k best documents, as `best_rows` does."""
         check_dimensions([dimensions], self.width)
-        asked = truncate(queries, dimensions)
-        matrix = self._matrix(dimensions, among)
-        places = np.empty((len(asked), k), dtype=np.int64)
-        scores = np.empty((len(asked), k))
-        for start in range(0, len(asked), _QUERIES_AT_ONCE):
-            block = slice(start, start + _QUERIES_AT_ONCE)
-            floor = np.full(len(asked[block]), -np.inf)
-            places[block], scores[block] = best_rows(
-                asked[block], matrix, k, self.rows.document, floor
-            )
-        return Best(places, scores)
+        matrix = Prefixes(self.held.prefix(dimensions), self._lengths(dimensions), among)
+
+        def find(block: Vectors) -> Best:
+            floor = np.full(len(block), -np.inf)
+            return best_rows(block, matrix, k, self.rows.document, floor)
+
+        return _find_by_blocks(truncate(queries, dimensions), k, find)
 
     def _rows_beside(self, places: Numbers) -> Candidates:
         """Return all rows of the documents of these rows [Q, n]."""
@@ -183,8 +189,14 @@ class RowsInMemory:
         rows = np.repeat(first, counts) + ranks(counts)
         return Candidates(np.repeat(lines, counts), rows)
 
-    def _matrix(self, dimensions: int, among: Among | None) -> "Prefixes":
-        return Prefixes(self.held.prefix(dimensions), self._lengths(dimensions), among)
+
+def _find_by_blocks(queries: Vectors, k: int, find: Callable[[Vectors], Best]) -> Best:
+    """Return what is found for all queries [Q, D]; memory is that of some at once."""
+    best = Best(np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k)))
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        block = slice(start, start + _QUERIES_AT_ONCE)
+        best.rows[block], best.scores[block] = find(queries[block])
+    return best
 
 
 def _hold(
@@ -197,13 +209,30 @@ def _hold(
     return Int8Rows.of(rows, parts, coded.ranges, width)
 
 
-class Prefixes:
+class TakenRows:
+    """Scores pairs of queries and rows by the vectors that `take` gives of these rows."""
+
+    def __init__(self, take: Callable[[Numbers], Vectors]) -> None:
+        self.take = take
+
+    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
+        """Return the scores [P] of pairs; vectors are truncated as the queries [Q, d] are."""
+        scores = np.empty(len(rows))
+        for start in range(0, len(rows), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            documents = truncate(self.take(rows[part]), queries.shape[1])
+            scores[part] = pair_scores(queries, lines[part], documents, np.arange(len(documents)))
+        return scores
+
+
+class Prefixes(TakenRows):
     """A `Matrix` of the rows' first values scaled to unit length, computed without a copy.
 
     Rows that are not `among` these are not found.
     """
 
     def __init__(self, held: Prefix, lengths: Lengths, among: Among | None) -> None:
+        super().__init__(held.take)
         self.held = held
         self.inverse_lengths = lengths.inverse
         self.error_scale = lengths.error_scale
@@ -215,9 +244,6 @@ class Prefixes:
     def products(self, queries: Vectors) -> Products:
         block = min(len(self), max(BLOCK, _PRODUCTS_AT_ONCE // max(1, len(queries))))
         return PrefixProducts(self, block, queries)
-
-    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        return _score_by_parts(self.held.take, queries, lines, rows)
 
 
 class PrefixProducts(BlockProducts):
@@ -232,32 +258,3 @@ class PrefixProducts(BlockProducts):
         out *= self.matrix.inverse_lengths[start:stop]
         if self.matrix.is_out is not None:
             out[:, self.matrix.is_out[start:stop]] = -np.inf
-
-
-class Fetched:
-    """Scores pairs of queries and rows by the table's own vectors, of which each is fetched once
-    for many pairs; `numbers` [N] are what the table calls the rows.
-    """
-
-    def __init__(self, fetch: Fetch, numbers: npt.NDArray[np.int32]) -> None:
-        self.fetch = fetch
-        self.numbers = numbers
-
-    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        return _score_by_parts(self._take, queries, lines, rows)
-
-    def _take(self, rows: Numbers) -> Vectors:
-        wanted, places = np.unique(rows, return_inverse=True)
-        return self.fetch(self.numbers[wanted].astype(np.int64))[places]
-
-
-def _score_by_parts(
-    take: Callable[[Numbers], Vectors], queries: Vectors, lines: Numbers, rows: Numbers
-) -> Scores:
-    """Return the scores [P] of pairs; `take` gives the vectors of rows, which are truncated."""
-    scores = np.empty(len(rows))
-    for start in range(0, len(rows), _PAIRS_AT_ONCE):
-        part = slice(start, start + _PAIRS_AT_ONCE)
-        documents = truncate(take(rows[part]), queries.shape[1])
-        scores[part] = pair_scores(queries, lines[part], documents, np.arange(len(documents)))
-    return scores

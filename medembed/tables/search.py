@@ -117,6 +117,13 @@ class TableSearchConfig(Config):
             )
         if not self.use_index and (self.probes is not None or self.refine != REFINE):
             raise ValueError(tr("probes, refine: only an index has them; give use_index=true"))
+        if self.candidates != CANDIDATES and not is_funnel:
+            raise ValueError(
+                tr(
+                    "candidates: only the funnel has them; give first_dimensions=... or "
+                    "first_codes=..."
+                )
+            )
         if self.measure and not is_funnel and not self.use_index:
             raise ValueError(
                 tr(

@@ -140,8 +140,9 @@ def _find(
     table = served.table
     assert table is not None, "a search without a table is refused"
     ranking = _rank(table, call, plan, truncate(queries.embeddings, table.table.info.width))
-    hits = [_hits_of(table, ranking, line) for line in range(len(queries.embeddings))]
-    return SearchResult(hits, plan.dimensions, queries.tokens, table.facts(), served.model)
+    return SearchResult(
+        _list_hits(table, ranking), plan.dimensions, queries.tokens, table.facts(), served.model
+    )
 
 
 def _rank(
@@ -155,12 +156,19 @@ def _rank(
     return table.rows.search(embeddings, call.k, plan.dimensions, among)
 
 
-def _hits_of(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
-    """Return the documents of one query, best first; fewer than k leave empty places behind."""
+def _list_hits(table: SearchTable, ranking: Ranking) -> list[list[Hit]]:
+    """Return the documents of each query, best first."""
+    ids = ranking.ids.tolist()
+    row_ids = ranking.row_ids.tolist()
+    scores = ranking.scores.astype(np.float32).tolist()
+    return [_hits_of(table, *lists) for lists in zip(ids, row_ids, scores, strict=True)]
+
+
+def _hits_of(
+    table: SearchTable, ids: Sequence[str], row_ids: Sequence[str], scores: Sequence[float]
+) -> list[Hit]:
+    """Return the documents of one query; fewer than k leave empty places behind."""
     hits: list[Hit] = []
-    ids = ranking.ids[line].tolist()
-    row_ids = ranking.row_ids[line].tolist()
-    scores = ranking.scores[line].astype(np.float32).tolist()
     for document_id, row_id, score in zip(ids, row_ids, scores, strict=True):
         if not document_id:
             break

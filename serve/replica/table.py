@@ -174,12 +174,11 @@ def check_search(table: Table, config: SearchConfig) -> None:
 def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = ()) -> SearchTable:
     """Load the table, prepared for full width and for these dimensions.
 
-    Raises what `check_search` raises, and DataError for vectors that are not finite.
+    Raises what `check_search` raises, and DataError or ModelError for vectors not finite.
     """
     check_search(table, config)
     rows: RowsInMemory | OpenIndex
     codes: Codes | None = None
-    table_ids: list[str] = []
     if config.by == "index":
         rows = OpenIndex(table)
         # One search reads the index now, rather than while the first caller waits.
@@ -187,12 +186,12 @@ def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = 
     else:
         sizes = [size for size in dimensions if size <= table.info.width]
         rows = load_rows(table, sizes, config.codes)
-        table_ids = rows.rows.ids.tolist()
         codes = config.codes if rows.fetch else None
     if config.documents is None:
         return SearchTable(table, rows, None, codes)
     uri = storage.absolute(config.documents)
-    return SearchTable(table, rows, Documents(uri, config.fields, table_ids), codes)
+    ids = rows.rows.ids.tolist() if isinstance(rows, RowsInMemory) else []
+    return SearchTable(table, rows, Documents(uri, config.fields, ids), codes)
 
 
 def load_rows(

@@ -54,6 +54,6 @@ def test_of_equal_bytes_the_better_is_taken():
     assert footprints.smallest[0].footprint.numbers == "int8"
 
 
-@pytest.mark.parametrize(("dimension", "size"), [(8, 1), (384, 48)])
+@pytest.mark.parametrize(("dimension", "size"), [(8, 1), (384, 48), (12, 2)])
 def test_a_bit_takes_an_eighth_of_a_byte(dimension: int, size: int):
     assert Footprint(dimension, "binary", 0, 0, 0, 0, 0).size_bytes == size

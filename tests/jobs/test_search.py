@@ -220,6 +220,7 @@ def test_dimensions_that_the_model_lacks_are_named(searched: Searched):
         (("query=a", "first_codes=bits"), "first_codes: Input should be 'int8' or 'binary'"),
         (("query=a", "use_index=true", "first_dimensions=8"), "choose the index or the funnel"),
         (("query=a", "probes=4"), "probes, refine: only an index has them; give use_index=true"),
+        (("query=a", "candidates=50"), "candidates: only the funnel has them; give first_dim"),
         (("query=a", "k=0"), "k: Input should be greater than or equal to 1"),
     ],
 )

@@ -23,7 +23,7 @@ from tests.search.by_hand import (
     listed,
 )
 
-WIDTH = 16
+WIDTH = 20
 
 
 def make(rows: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors, Vectors]:
@@ -114,7 +114,9 @@ def test_codes_are_ranked_as_the_vectors_that_they_stand_for(
 
 
 @settings(max_examples=50)
-@given(ROWS, st.integers(1, 5), st.booleans(), st.sampled_from([8, 16]), st.floats(0, 1), SEEDS)
+@given(
+    ROWS, st.integers(1, 5), st.booleans(), st.sampled_from([5, 8, WIDTH]), st.floats(0, 1), SEEDS
+)
 def test_bits_nominate_the_nearest_and_what_is_finest_ranks_them(
     rows: int, k: int, chunks: bool, first: int, share: float, seed: int
 ):
@@ -170,6 +172,16 @@ def test_a_row_is_found_alike_alone_and_in_company_and_from_many_threads():
     assert [answers[line] for line in range(20)] == together.ids.tolist()
 
 
+@pytest.mark.parametrize("codes", ["int8", "binary"])
+def test_a_first_pass_by_codes_finds_for_many_queries_what_it_finds_for_each(codes: str):
+    ids, vectors, _ = make(300, 3, chunks=True)
+    held = hold_codes(ids, vectors, codes, fetches=True)
+    funnel = Funnel(8, WIDTH, candidates=6, first_codes=codes)
+    together = listed(held.funnel(vectors[:150], 3, funnel))
+    alone = [listed(held.funnel(row[None], 3, funnel))[0] for row in vectors[:150]]
+    assert together == alone
+
+
 def test_rows_of_zeros_score_zero_and_no_rows_give_no_documents():
     held = RowsInMemory(
         ["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH
@@ -192,8 +204,6 @@ def test_what_cannot_be_searched_is_said():
         held.funnel(queries, 9, Funnel(4, 8, candidates=8))
     with pytest.raises(ConfigError, match="first_codes: found int8, but no int8 codes are held"):
         held.funnel(queries, 3, Funnel(8, 16, first_codes="int8"))
-    with pytest.raises(ModelError, match="first_dimensions: found 12, but bits are kept in whole"):
-        held.funnel(queries, 3, Funnel(12, 16, first_codes="binary"))
     vectors[3] = np.nan
     with pytest.raises(DataError, match="1 of 7 vectors hold NaN"):
         hold(ids, vectors)
