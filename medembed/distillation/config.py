@@ -139,4 +139,12 @@ class DistillConfig(Config):
                     "out, and run `medembed quantize` on what comes of it"
                 )
             )
+        if self.training.loss.guide is not None:
+            raise ValueError(
+                tr(
+                    "training.loss.guide: found {guide}, but the guide is the teacher; leave it "
+                    "out",
+                    guide=self.training.loss.guide,
+                )
+            )
         return self

@@ -147,9 +147,16 @@ def test_layers_that_are_no_number_are_refused_with_the_config(student: str):
         load_config(DistillJob, ["teacher=t", f"student={student}", "data=d"])
 
 
-def test_int8_is_refused_with_the_config_since_a_new_student_has_no_such_graph():
-    with pytest.raises(ConfigError, match="encoding.precision: found int8"):
-        load_config(DistillJob, ["teacher=t", "student=s", "data=d", "encoding.precision=int8"])
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("encoding.precision=int8", "encoding.precision: found int8"),
+        ("training.loss.guide=g", "training.loss.guide: found g, but the guide is the teacher"),
+    ],
+)
+def test_what_no_distillation_can_heed_is_refused_with_the_config(setting: str, fault: str):
+    with pytest.raises(ConfigError, match=fault):
+        load_config(DistillJob, ["teacher=t", "student=s", "data=d", setting])
 
 
 def test_a_student_is_written_as_it_was_named():
