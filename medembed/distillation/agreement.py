@@ -25,7 +25,11 @@ _FEWEST = 24
 _LEARNED = (None, "train")
 
 
-Row = tuple[str, str]  # id and text of a corpus row
+class Row(NamedTuple):
+    """A corpus row that is held out."""
+
+    id: str
+    text: str
 
 
 class Samples(NamedTuple):
@@ -36,8 +40,8 @@ class Samples(NamedTuple):
 
 
 def hold_out(dataset: Dataset) -> tuple[Row, ...]:
-    """Return the rows that are not learned, by a hash of ids; first those of dev and test, if
-    documents are split.
+    """Return the rows whose texts are not learned, by a hash of ids; first those of dev and test,
+    if documents are split.
 
     Raises DataError for a corpus with too few.
     """
@@ -53,9 +57,9 @@ def hold_out(dataset: Dataset) -> tuple[Row, ...]:
             share=_SHARE,
         )
     rows.sort(key=lambda row: (row["split"] in _LEARNED, content_hash(row["document_id"])))
-    held = [(row["document_id"], row["text"]) for row in rows[:count]]
+    held = [Row(row["document_id"], row["text"]) for row in rows[:count]]
     # those who ask and those who answer are of all splits alike
-    return tuple(sorted(held, key=lambda row: content_hash(row[0])))
+    return tuple(sorted(held, key=lambda row: content_hash(row.id)))
 
 
 def judge(held: Sequence[Row], table: Table, teacher: str, encoding: EncodingConfig) -> Samples:
@@ -64,19 +68,21 @@ def judge(held: Sequence[Row], table: Table, teacher: str, encoding: EncodingCon
     `table` has the teacher's vectors of them.
     """
     quarter = len(held) // 4
-    asked = held[: 2 * quarter]
-    searched = tuple(held[2 * quarter :])
-    names = [name for name, _ in searched]
+    # Numbers in the place of ids: a chunk is ranked alone, whatever document it is of.
+    numbered = tuple((str(number), row.text) for number, row in enumerate(held))
+    asked = numbered[: 2 * quarter]
+    searched = numbered[2 * quarter :]
     queries = encode_queries([text for _, text in asked], teacher, encoding)
-    best = top_k(queries, names, table.lookup(names), _RIGHT, by_document=True).ids
-    qrels: dict[str, dict[str, float]] = {}
-    for (name, _), right in zip(asked, best.tolist(), strict=True):
-        qrels[name] = {document: 1.0 for document in right if document}
+    vectors = table.lookup([row.id for row in held[2 * quarter :]])
+    best = top_k(queries, [name for name, _ in searched], vectors, _RIGHT).ids
     samples = []
-    for part in (asked[:quarter], asked[quarter:]):
-        judged = {name: qrels[name] for name, _ in part}
-        groups = tuple(document_of(name) for name, _ in part)
-        samples.append(Sample(tuple(part), searched, judged, groups))
+    for start in (0, quarter):
+        stop = start + quarter
+        qrels: dict[str, dict[str, float]] = {}
+        for (name, _), right in zip(asked[start:stop], best[start:stop].tolist(), strict=True):
+            qrels[name] = dict.fromkeys(right, 1.0)
+        groups = tuple(document_of(row.id) for row in held[start:stop])
+        samples.append(Sample(asked[start:stop], searched, qrels, groups))
     return Samples(*samples)
 
 

@@ -129,3 +129,22 @@ class DistillConfig(Config):
     encoding: EncodingConfig = EncodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.encoding.is_int8:
+            raise ValueError(
+                tr(
+                    "encoding.precision: found int8, which a model in training has not; leave it "
+                    "out, and run `medembed quantize` on what comes of it"
+                )
+            )
+        if self.training.loss.guide is not None:
+            raise ValueError(
+                tr(
+                    "training.loss.guide: found {guide}, but the guide is the teacher; leave it "
+                    "out",
+                    guide=self.training.loss.guide,
+                )
+            )
+        return self

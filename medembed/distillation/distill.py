@@ -4,7 +4,7 @@ Each stage leaves an output in the run's folder, named by the fingerprint of its
 call finds it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from medembed import storage
 from medembed.data.dataset import Dataset, open_dataset
 from medembed.distillation.agreement import METRIC, Row, Samples, hold_out, judge, measure_agreement
 from medembed.distillation.config import DistillConfig
-from medembed.distillation.footprint import Footprint, describe_footprints, measure_footprints
+from medembed.distillation.cost import ModelCost, describe_costs, measure_costs
 from medembed.distillation.measure import (
     STUDENT,
     TEACHER,
@@ -24,7 +24,7 @@ from medembed.distillation.pair import Pair, pair
 from medembed.distillation.quality import Quality, check_kept
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
-from medembed.evaluation.checks import check_request
+from medembed.evaluation.checks import check_data, check_request
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.side_by_side import REPORT, Contender, SideBySide, compare_models
 from medembed.language import to_translate, tr
@@ -41,11 +41,11 @@ from medembed.training.run.enough import check_filled
 from medembed.training.train import train
 
 
-class Footprints(NamedTuple):
+class Costs(NamedTuple):
     """What student and teacher cost, measured side by side."""
 
-    student: Footprint
-    teacher: Footprint
+    student: ModelCost
+    teacher: ModelCost
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Distilled:
     checkpoint: Checkpoint
     version: Version
     quality: Quality
-    footprints: Footprints
+    costs: Costs
     report: str | None
     seconds: dict[str, float]
 
@@ -83,12 +83,12 @@ class _Run:
 
     def run(self) -> Distilled:
         held = () if self._is_judged() else hold_out(self.dataset)
-        models = self._find_pair(held)
+        left_out = frozenset(row.text for row in held)
+        models = self._find_pair(left_out)
         with stage(to_translate("encode with the teacher"), self.seconds):
             table = self._encode(models.teacher)
             samples = self._draw(held, models, table)
         with stage(to_translate("train"), self.seconds):
-            left_out = frozenset(name for name, _ in held)
             lesson = Lesson(table, samples.dev, left_out, models.parent)
             place = storage.join(self.root, "models", "{key}")
             checkpoint = train(
@@ -97,7 +97,7 @@ class _Run:
         with stage(to_translate("measure both"), self.seconds):
             measured = self._measure(models, table, checkpoint, samples)
             both = (checkpoint.uri, models.teacher)
-            costs = Footprints(*measure_footprints(self.dataset, both, self.config.encoding))
+            costs = Costs(*measure_costs(self.dataset, both, self.config.encoding))
         with stage(to_translate("report and register"), self.seconds):
             compared = self._report(models, checkpoint, measured, costs)
             check_kept(measured.quality, self.config.keep)
@@ -111,15 +111,17 @@ class _Run:
         wanted = (("dev", self.config.training.dev_tag), (measured.split, measured.tag))
         return all(has_judgments(self.dataset, split, tag) for split, tag in wanted)
 
-    def _find_pair(self, held: Sequence[Row]) -> Pair:
+    def _find_pair(self, left_out: Collection[str]) -> Pair:
         """Check models and data, now rather than after an hour."""
-        metric = METRIC if held else self.config.training.select_by
+        metric = METRIC
+        if not left_out:
+            metric = self.config.training.select_by
+            check_data(self.dataset, self.config.evaluation, bm25=False)
         models = pair(self.config, self.root, metric)
-        left_out = {name for name, _ in held}
         rows = count_rows(models.training.loss.name, self.dataset, [], left_out)
         check_filled(self.dataset.uri, rows, models.training)
         check_request(self._evaluation(models), [models.student])
-        if not held:
+        if not left_out:
             draw_dev_sample(self.dataset, models.training)
         return models
 
@@ -160,7 +162,7 @@ class _Run:
         return measure_judged(self.dataset, student, teacher, self.root, config, encoding)
 
     def _report(
-        self, models: Pair, checkpoint: Checkpoint, measured: Measured, costs: Footprints
+        self, models: Pair, checkpoint: Checkpoint, measured: Measured, costs: Costs
     ) -> SideBySide | None:
         """Write the page of both side by side; None where no query is judged."""
         if not measured.contenders:
@@ -168,7 +170,7 @@ class _Run:
         facts = [
             (tr(TEACHER), models.teacher),
             (tr(STUDENT), f"{checkpoint.uri} ({checkpoint.fingerprint})"),
-            *describe_footprints(*costs),
+            *describe_costs(*costs),
         ]
         compared = compare_models(
             self.dataset,

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from medembed.distillation.cost import describe_costs
 from medembed.distillation.distill import Distilled
-from medembed.distillation.footprint import describe_footprints
 from medembed.language import tr
 from medembed.registry.config import RegistryConfig, command
 
@@ -13,7 +13,7 @@ def describe_distilled(result: Distilled, registry: RegistryConfig) -> list[str]
     """Return what the student keeps and costs, and where it lies."""
     reference = result.version.reference
     lines = ["", *result.quality.describe()]
-    for name, value in describe_footprints(*result.footprints):
+    for name, value in describe_costs(*result.costs):
         lines.append(tr("{name}: {value}", name=name, value=value))
     if result.report is None:
         lines.append(
@@ -39,7 +39,7 @@ def describe_distilled(result: Distilled, registry: RegistryConfig) -> list[str]
 def summarize_distilled(result: Distilled) -> dict[str, Any]:
     """Return a run of `medembed distill` as summary.json has it."""
     quality = result.quality
-    student, teacher = result.footprints
+    student, teacher = result.costs
     origin = result.checkpoint.manifest.origin
     return {
         "metric": quality.metric,

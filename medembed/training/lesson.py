@@ -13,8 +13,8 @@ from medembed.schema import fingerprint
 class Lesson:
     """The teacher's `table` of the corpus, and what checkpoints are measured on.
 
-    Corpus rows with the ids `left_out` are not learned, since `dev` or a test has them. `parent` is
-    the model that the student is, or whose layers it has.
+    The texts `left_out` are not learned, since `dev` or a test has them. `parent` is the model that
+    the student is, or whose layers it has.
     """
 
     table: Table

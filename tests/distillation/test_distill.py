@@ -147,6 +147,18 @@ def test_layers_that_are_no_number_are_refused_with_the_config(student: str):
         load_config(DistillJob, ["teacher=t", f"student={student}", "data=d"])
 
 
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("encoding.precision=int8", "encoding.precision: found int8"),
+        ("training.loss.guide=g", "training.loss.guide: found g, but the guide is the teacher"),
+    ],
+)
+def test_what_no_distillation_can_heed_is_refused_with_the_config(setting: str, fault: str):
+    with pytest.raises(ConfigError, match=fault):
+        load_config(DistillJob, ["teacher=t", "student=s", "data=d", setting])
+
+
 def test_a_student_is_written_as_it_was_named():
     job = load_config(DistillJob, ["teacher=t", "student=layers:3", "data=d"])
     assert job.student == TeacherLayers(3)
@@ -158,6 +170,7 @@ def test_a_student_is_written_as_it_was_named():
 @pytest.mark.parametrize(
     ("student", "data", "fault"),
     [
+        ("must-rank", "pairs", "must-rank.yaml: document id 'absent' is not in the corpus"),
         ("itself", "pairs", "is the teacher itself"),
         ("wider", "pairs", "has 40 dimensions, its teacher only 32"),
         ("cross-encoder", "pairs", "it is a CrossEncoder; expected a SentenceTransformer"),
@@ -171,6 +184,10 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_made(
 ):
     place = make_student(student, encoder_folder, tmp_path)
     given = arguments(root, encoder_folder, place, data, f"output={tmp_path}/out")
+    if student == "must-rank":
+        cases = tmp_path / "must-rank.yaml"
+        cases.write_text("- {query: heart, above: {id: absent}, below: rash}")
+        given += ["student=layers:1", f"evaluation.must_rank={cases}"]
     with pytest.raises(MedEmbedError, match=fault) as raised:
         finish("distill", given)
     assert "\n" not in str(raised.value)

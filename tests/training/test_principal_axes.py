@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
@@ -28,6 +30,7 @@ from medembed.training.model.principal_axes import (
     write_start,
 )
 from medembed.training.options import PromptsConfig
+from tests.kinds import KINDS
 from tests.tiny import SIGNS, SUBJECTS, WIDTH
 
 TEXTS = [f"{subject} {sign}" for subject in SUBJECTS for sign in SIGNS]
@@ -95,6 +98,26 @@ def test_a_model_whose_modules_have_names_is_turned_before_its_normalisation(
     named.save_pretrained(str(tmp_path / "m"), create_model_card=False)
     after = Encoder.load(str(tmp_path / "m"), EncodingConfig()).encode(TEXTS)
     assert np.abs(after @ after.T - before @ before.T).max() < 1e-5
+
+
+@pytest.mark.parametrize(("bias", "matrices"), [(False, 1), (True, 2)])
+def test_a_matrix_behind_a_model_is_multiplied_and_one_with_a_bias_is_left(
+    bias: bool, matrices: int, encoder_folder: Path, tmp_path: Path
+):
+    torch.manual_seed(0)
+    matrix = Dense(WIDTH, 24, bias=bias, activation_function=torch.nn.Identity())
+    modules = [*KINDS["pooling mean"](encoder_folder), matrix, Normalize()]
+    model = SentenceTransformer(modules=modules, device="cpu")
+    before = Encoder(model, EncodingConfig()).encode(TEXTS)
+    axes = principal_axes(before)[0][:16]
+    turn(model, axes)
+    model.save_pretrained(str(tmp_path / "m"), create_model_card=False)
+    encoder = Encoder.load(str(tmp_path / "m"), EncodingConfig())
+    kinds = [type(module).__name__ for module in encoder.model]
+    assert kinds == ["Transformer", "Pooling", *["Dense"] * matrices, "Normalize"]
+    expected = before @ axes.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.abs(encoder.encode(TEXTS) - expected).max() < 1e-5
 
 
 def test_a_model_keeps_its_axes_where_the_config_a_teacher_or_an_earlier_training_says_so(

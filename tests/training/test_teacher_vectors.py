@@ -50,6 +50,14 @@ def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
     assert vectors_of_texts[6].tolist() == [2, 10, 1]
 
 
+def test_a_text_that_is_left_out_is_not_learned_under_any_id(dataset: Dataset):
+    every = [text.text for text in taught_texts(dataset)]
+    assert {"B", "text of q1"} < set(every)
+    left_out = frozenset({"B", "text of q1"})
+    texts = [text.text for text in taught_texts(dataset, left_out)]
+    assert texts == [text for text in every if text not in left_out]
+
+
 def test_targets_are_a_teachers_vectors_turned_to_their_principal_axes(
     dataset: Dataset, encoder_folder: Path
 ):

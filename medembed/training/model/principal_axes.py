@@ -127,24 +127,45 @@ def principal_axes(
 
 
 def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
-    """Add the matrix `axes` [d, D] to a model of D dimensions, before a normalisation at its
-    end.
+    """Add the matrix `axes` [d, D] to a model of D dimensions, before a normalisation at its end.
+
+    A matrix that stands there is multiplied by it, and stays one: no model computes two in a row.
     """
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     with model.truncate_embeddings(None):  # a model may give fewer dimensions than it computes
         width = int(model.get_embedding_dimension())
-    rotation = Dense(width, len(axes), bias=False, activation_function=torch.nn.Identity())
-    with torch.no_grad():
-        rotation.linear.weight.zero_()
-        rotation.linear.weight[:, : axes.shape[1]] = torch.from_numpy(axes)
+    weight = torch.zeros(len(axes), width, dtype=torch.float64)
+    weight[:, : axes.shape[1]] = torch.from_numpy(axes)
+    behind: list[tuple[str, Any]] = []
     name, last = list(model.named_children())[-1]
     if isinstance(last, Normalize):
         delattr(model, name)
-    model.add_module("principal_axes", rotation.to(model.device))
-    if isinstance(last, Normalize):
-        model.add_module(name, last)
+        behind.append((name, last))
+        name, last = list(model.named_children())[-1]
+    if _is_matrix(last):
+        delattr(model, name)
+        weight = weight @ last.linear.weight.detach().cpu().double()
+    matrix = Dense(weight.shape[1], len(axes), bias=False, activation_function=torch.nn.Identity())
+    with torch.no_grad():
+        matrix.linear.weight.copy_(weight)
+    for each, module in [("principal_axes", matrix.to(model.device)), *behind]:
+        model.add_module(each, module)
+
+
+def _is_matrix(module: Any) -> bool:
+    """Return whether a module multiplies the embedding by a matrix, and does nothing else."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+    from torch.nn import Identity
+
+    return (
+        type(module) is Dense
+        and isinstance(module.activation_function, Identity)
+        and not module.bias
+        and not module.use_residual
+        and {module.module_input_name, module.module_output_name} == {"sentence_embedding"}
+    )
 
 
 def draw_documents(dataset: Dataset, seed: int) -> list[str]:

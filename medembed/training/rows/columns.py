@@ -38,7 +38,7 @@ def count_rows(
 ) -> int:
     """Return how many rows a loss reads in a pass. Raises DataError if it and the data do not fit.
 
-    examples: rows as `schema.EXAMPLES` has them. `left_out`: ids as in `taught_texts`.
+    examples: rows as `schema.EXAMPLES` has them. `left_out`: texts as in `taught_texts`.
     """
     rows = TRAITS[loss].rows
     match rows:
@@ -109,15 +109,15 @@ def _class_columns(rows: Sequence[dict[str, Any]]) -> Columns:
 def taught_texts(dataset: Dataset, left_out: Collection[str] = ()) -> list[TaughtText]:
     """Return what a teacher gives vectors to: texts of the training split, training queries.
 
-    Corpus rows with the ids `left_out` are none of them.
+    Those whose words are in `left_out` are none of them, under whatever id: a text may be both a
+    document and a query.
     """
     texts: list[TaughtText] = []
     for row in _training_texts(dataset):
-        if row["document_id"] not in left_out:
-            texts.append(TaughtText(row["document_id"], row["text"], "document"))
+        texts.append(TaughtText(row["document_id"], row["text"], "document"))
     for row in dataset.queries("train").select(["query_id", "text"]).to_pylist():
         texts.append(TaughtText(row["query_id"], row["text"], "query"))
-    return texts
+    return [text for text in texts if text.text not in left_out]
 
 
 def _count_examples(loss: LossName, examples: ExampleRows) -> int:

@@ -25,7 +25,7 @@ _ENOUGH_S = 60.0  # after which no further round begins
 
 
 @dataclass(frozen=True)
-class Footprint:
+class ModelCost:
     """What a model costs: `megabytes` of all that loading reads, its `parameters`, and its speed.
 
     `texts_per_s` of many texts at once and `ms_of_one` alone are medians over rounds in which
@@ -43,9 +43,9 @@ class _Size(NamedTuple):
     parameters: int
 
 
-def measure_footprints(
+def measure_costs(
     dataset: Dataset, models: Sequence[str], config: EncodingConfig
-) -> list[Footprint]:
+) -> list[ModelCost]:
     """Measure the models; they encode texts of the corpus in one process of a worker's kind."""
     texts = sample_texts(dataset.corpus_files(), _TEXTS, _FILES).texts
     (row,) = spread(
@@ -56,14 +56,14 @@ def measure_footprints(
         cpus=config.cpus_per_worker,
         gpus=config.gpus_per_worker,
     )
-    footprints = []
+    costs = []
     for model, all_s, one_s in zip(models, row["all_s"], row["one_s"], strict=True):
         speed = len(texts) / float(all_s)
-        footprints.append(Footprint(*_measure_size(model), speed, float(one_s) * 1000))
-    return footprints
+        costs.append(ModelCost(*_measure_size(model), speed, float(one_s) * 1000))
+    return costs
 
 
-def describe_footprints(student: Footprint, teacher: Footprint) -> list[tuple[str, str]]:
+def describe_costs(student: ModelCost, teacher: ModelCost) -> list[tuple[str, str]]:
     """Return (name, value) lines for people."""
     size = tr(
         "{own:,.0f} MB, the teacher {other:,.0f} MB; {own_count:,.1f} million parameters, the "
