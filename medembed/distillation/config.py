@@ -65,7 +65,15 @@ class StudentTrainingConfig(TrainingConfig):
     )
     loss: DistillLossConfig = DistillLossConfig()
     learning_rate: float = Field(
-        default=1e-3, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
+        default=5e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
+    )
+    batch_size: int = Field(default=32, ge=2, description="texts of a batch, per worker")
+    average: float | None = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="weight of what was trained in an average with the weights that it started "
+        "from; 1: no average, as a student's start is no model to be kept",
     )
     epochs: float = Field(default=2.0, gt=0, description="passes over the texts")
     checkpoint_steps: int = Field(
@@ -107,10 +115,10 @@ class DistillConfig(Config):
         description="a smaller model, named as the teacher is, or layers:N, so many of the "
         "teacher's own layers"
     )
-    layers_chosen: Literal["even", "first"] = Field(
-        default="even",
-        description="which layers of the teacher layers:N takes: from first to last in even "
-        "steps, or the first ones",
+    layers_chosen: Literal["ends", "even", "first"] = Field(
+        default="ends",
+        description="which layers of the teacher layers:N takes: two thirds from its beginning "
+        "and the rest from its end, from first to last in even steps, or the first ones",
     )
     data: InputUri = Field(
         description="data set made by `medembed prepare`; documents alone are enough"

@@ -15,7 +15,7 @@ from medembed.lineage import Origin, Source, StartManifest
 from medembed.schema import fingerprint
 from medembed.training.record.checkpoint import write_folder
 
-Chosen = Literal["even", "first"]
+Chosen = Literal["ends", "even", "first"]
 
 
 def write_layers(teacher: str, student: TeacherLayers, chosen: Chosen, output: str) -> str:
@@ -42,11 +42,16 @@ def write_layers(teacher: str, student: TeacherLayers, chosen: Chosen, output: s
 def choose_layers(count: int, of: int, chosen: Chosen) -> tuple[int, ...]:
     """Return the numbers of `count` layers, ascending.
 
-    "even" has the first and the last (one alone: the first), and as even steps as whole numbers
-    allow.
+    "ends" leaves out one run of layers, two thirds of the others before it and one behind it:
+    neighbours there change least, and what is left fits best (Gromov et al. 2024,
+    arXiv:2403.17887). "even" has the first and the last (one alone: the first), and as even steps
+    as whole numbers allow.
     """
     if chosen == "first":
         return tuple(range(count))
+    if chosen == "ends":
+        last = (count + 1) // 3
+        return (*range(count - last), *range(of - last, of))
     steps = max(1, count - 1)
     return tuple((number * (of - 1) + steps // 2) // steps for number in range(count))
 

@@ -40,6 +40,9 @@ KINDS_OF_TRANSFORMER: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("count", "of", "chosen", "expected"),
     [
+        (1, 6, "ends", (0,)),
+        (2, 6, "ends", (0, 5)),
+        (6, 12, "ends", (0, 1, 2, 3, 10, 11)),
         (3, 6, "first", (0, 1, 2)),
         (3, 6, "even", (0, 3, 5)),
         (6, 12, "even", (0, 2, 4, 7, 9, 11)),
@@ -47,7 +50,7 @@ KINDS_OF_TRANSFORMER: dict[str, Any] = {
         (1, 6, "even", (0,)),
     ],
 )
-def test_layers_are_the_first_ones_or_from_first_to_last_in_even_steps(
+def test_layers_are_those_of_both_ends_the_first_ones_or_in_even_steps(
     count: int, of: int, chosen: Any, expected: tuple[int, ...]
 ):
     assert choose_layers(count, of, chosen) == expected

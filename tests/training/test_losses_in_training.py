@@ -86,3 +86,14 @@ def test_a_loss_trains_and_logs_its_parts_of_which_it_is_the_weighted_mean(
     assert any(
         not torch.equal(tensor, before[key]) for key, tensor in trainer.model.named_parameters()
     )
+
+
+def test_nothing_is_dropped_where_a_teacher_is_followed(encoder_folder: Path):
+    def dropped(name: LossName) -> set[float]:
+        loss = LossConfig(name=name, guide=str(encoder_folder) if name == "distill" else None)
+        model = load_student(str(encoder_folder), CONFIG.model_copy(update={"loss": loss}))
+        modules = model.encoder.model.modules()
+        return {module.p for module in modules if isinstance(module, torch.nn.Dropout)}
+
+    assert dropped("multiple_negatives") == {0.1}
+    assert dropped("distill") == {0.0}

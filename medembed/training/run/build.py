@@ -87,7 +87,20 @@ def load_student(model: str, config: TrainingConfig) -> Student:
     set_prompts(loaded, config.prompts)
     if config.freeze_words:
         loaded[0].model.get_input_embeddings().requires_grad_(False)
+    if config.loss.traits.is_taught:
+        _switch_dropout_off(loaded)
     return Student(Encoder(loaded, encoding), adapter)
+
+
+def _switch_dropout_off(model: Any) -> None:
+    """Let no module drop values in training: what a teacher gives a text has no noise, and a small
+    student needs all that it has to follow. Its saved config stays as it is.
+    """
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.0
 
 
 def build_trainer(
