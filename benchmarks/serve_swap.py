@@ -61,16 +61,17 @@ def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> N
         inputs = [TEXTS[start : start + 3] for start in range(0, len(TEXTS), 3)]
         swaps_done: list[Swap] = []
         arguments = [f"replicas={replicas}", f"ingress={ingress}"]
-        with served(workspace, *arguments) as running, Load(running.url, inputs, clients) as load:
+        with served(workspace, *arguments) as running:
+            load = Load(running.url, inputs, clients)
             serving = ServingConfig(address=running.dashboard)
-            time.sleep(3)  # some answers before the first swap
-            for number in range(swaps):
-                version = registry.resolve(f"models:/medembed/{2 - number % 2}")
-                before = time.monotonic()
-                promote(registry, version, serving)
-                swaps_done.append(Swap(before, time.monotonic()))
-            time.sleep(1)
-            load.stop()
+            with load:
+                time.sleep(3)  # some answers before the first swap
+                for number in range(swaps):
+                    version = registry.resolve(f"models:/medembed/{2 - number % 2}")
+                    before = time.monotonic()
+                    promote(registry, version, serving)
+                    swaps_done.append(Swap(before, time.monotonic()))
+                time.sleep(1)
             is_fine = _report(load.answers, expected, swaps_done)
             _date_failures(load.answers, swaps_done)
     sys.exit(not is_fine)
