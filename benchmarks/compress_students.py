@@ -14,12 +14,11 @@ from typing import Any
 
 import click
 
-from benchmarks.languages import DIRECTIONS
+from benchmarks.languages import DIRECTIONS, prepare_pairs
 from benchmarks.training_ways import Ours, read_ontology
 from jobs.ray_session import ray_session
-from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.config import SplitConfig
 from medembed.data.dataset import Dataset
-from medembed.data.prepare import prepare
 from medembed.distillation.config import DistillConfig
 from medembed.distillation.distill import distill
 from medembed.distillation.screen import summarize_distilled
@@ -63,14 +62,7 @@ def multilingual_e5(folder: Path, sources: Sources) -> Teaching:
         for line in codes:
             for pair in _pairs(json.loads(line)):
                 pairs.write(json.dumps(pair, ensure_ascii=False) + "\n")
-    source = {
-        "path": str(rows),
-        "query_language": "fr",
-        "columns": {"tags": "direction", "group": "category"},
-    }
-    splits = SplitConfig(dev=0.02, test=0.1)
-    dataset = prepare(SourceConfig.model_validate(source), splits, f"{folder}/icd10")
-    return Teaching(sources.model, dataset)
+    return Teaching(sources.model, prepare_pairs(rows, SplitConfig(dev=0.02, test=0.1), folder))
 
 
 def _pairs(row: Mapping[str, str]) -> list[dict[str, str]]:

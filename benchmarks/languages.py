@@ -26,6 +26,7 @@ from benchmarks.training_ways import Material, Ours, Rows, Stock, read_ontology
 from jobs.ray_session import ray_session
 from medembed.data.collection import open_collection
 from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.sample import Sample, draw_sample
@@ -118,16 +119,20 @@ def without_prompts(model: str, folder: Path) -> str:
     return str(bare)
 
 
-def read_icd10(icd10: str, folder: Path, threads: int, model: str, pairs: int) -> Material:
-    rows = folder / "icd10.jsonl"
-    write_pairs(icd10, rows)
+def prepare_pairs(rows: Path, splits: SplitConfig, folder: Path) -> Dataset:
+    """Return the data set of pairs of ICD-10's labels; codes of a category stay in one split."""
     source = {
         "path": str(rows),
         "query_language": "fr",
         "columns": {"tags": "direction", "group": "category"},
     }
-    splits = SplitConfig(dev=0.05, test=0.3)
-    dataset = prepare(SourceConfig.model_validate(source), splits, f"{folder}/icd10")
+    return prepare(SourceConfig.model_validate(source), splits, f"{folder}/icd10")
+
+
+def read_icd10(icd10: str, folder: Path, threads: int, model: str, pairs: int) -> Material:
+    rows = folder / "icd10.jsonl"
+    write_pairs(icd10, rows)
+    dataset = prepare_pairs(rows, SplitConfig(dev=0.05, test=0.3), folder)
     sample = draw_sample(dataset, "test", None, queries=800, documents=2000)
     # No negatives are mined, so that a small model will do.
     return Material("icd10", dataset, model, pairs, None, TOKENS, sample, folder, threads, MODEL)

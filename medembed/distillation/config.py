@@ -140,13 +140,7 @@ class DistillConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.encoding.is_int8:
-            raise ValueError(
-                tr(
-                    "encoding.precision: found int8, which a model in training has not; leave it "
-                    "out, and run `medembed quantize` on what comes of it"
-                )
-            )
+        self.encoding.check_trains()
         if self.training.loss.guide is not None:
             raise ValueError(
                 tr(

@@ -71,6 +71,16 @@ class EncodingConfig(Config):
         """Whether a model's int8 graph computes, rather than its own weights."""
         return self.precision == "int8"
 
+    def check_trains(self) -> None:
+        """Raise ValueError for a precision that a model in training cannot have."""
+        if self.is_int8:
+            raise ValueError(
+                tr(
+                    "encoding.precision: found int8, which a model in training has not; leave it "
+                    "out, and run `medembed quantize` on what comes of it"
+                )
+            )
+
     @property
     def most_workers(self) -> int:
         """The number of actors, or the most that there may be."""

@@ -37,13 +37,7 @@ class StagesConfig(Config):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        if self.encoding.is_int8:
-            raise ValueError(
-                tr(
-                    "encoding.precision: found int8, which a model in training has not; leave it "
-                    "out, and run `medembed quantize` on what comes of it"
-                )
-            )
+        self.encoding.check_trains()
         if self.mining.format != "lists":
             raise ValueError(
                 tr(

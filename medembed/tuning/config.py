@@ -91,13 +91,7 @@ class TuneConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.encoding.is_int8:
-            raise ValueError(
-                tr(
-                    "encoding.precision: found int8, which a model in training has not; leave it "
-                    "out, and run `medembed quantize` on what comes of it"
-                )
-            )
+        self.encoding.check_trains()
         for dimension, weight in self.objective.items():
             if dimension not in self.training.dimensions:
                 raise ValueError(
