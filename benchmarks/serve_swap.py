@@ -39,6 +39,7 @@ Vectors = dict[str, npt.NDArray[np.float32]]  # of each text [D]
 # Batches of other sizes round differently, in the seventh digit; another version's vectors are far
 # away.
 _NEAR = 1e-4
+_SETTLES_S = 15  # until the replicas have chosen their backend, for which they need all cores
 
 
 @click.command()
@@ -65,7 +66,7 @@ def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> N
             load = Load(running.url, inputs, clients)
             serving = ServingConfig(address=running.dashboard)
             with load:
-                time.sleep(3)  # some answers before the first swap
+                time.sleep(_SETTLES_S)
                 for number in range(swaps):
                     version = registry.resolve(f"models:/medembed/{2 - number % 2}")
                     before = time.monotonic()
@@ -99,8 +100,8 @@ def _report(answers: list[Answer], expected: dict[str, Vectors], swaps: list[Swa
     rate = len(answers) / (max(each.end for each in answers) - min(each.start for each in answers))
     print(
         f"{len(seconds)} swaps, promotions and rollbacks in turn: median {np.median(seconds):.1f} "
-        f"s, longest {max(seconds):.1f} s, of which most is loading the model, here and then in "
-        "each replica"
+        f"s, longest {max(seconds):.1f} s, of which most is loading the model in one replica after "
+        "the other"
     )
     print(
         f"{len(answers):,} requests, {rate:.0f} a second: by status {statuses(answers)}, by "

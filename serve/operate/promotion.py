@@ -1,6 +1,7 @@
-"""Promote a version: load it here, have all replicas of a running server take it, move the alias.
+"""Promote a version: have all replicas of a running server take it, then move the alias.
 
-In this order, so that the alias never names what does not load, or what a server refused.
+In this order, so that the alias never names what does not load, or what a server refused. Where no
+replica runs, the version is loaded here.
 """
 
 import time
@@ -59,18 +60,21 @@ def replace_champion(
     """Make the version champion, and the former one `previous`; return lines that say so.
 
     `seen` is the champion that the version was compared with: no other one is replaced. Raises
-    ModelError for one that cannot be loaded, StorageError for a table that is not the model's,
+    ModelError for one that cannot be loaded here, StorageError for a table that is not the model's,
     ServiceError for a server that did not take it: alias and server are then as they were.
     """
     from mlflow.exceptions import MlflowException
 
-    check_loads(version)
     check_unmoved(registry, version.name, seen)
     server: Server | None = None
     before: UserConfig = {}
     server_line = tr(_HINT)
-    if serving.address is not None:
+    if serving.address is None:
+        check_loads(version)
+    else:
         server = Server(serving, registry.config.workspace)
+        if not server.has_replica():
+            check_loads(version)
         before = server.current()
         server_line = swap_to(server, version)
     try:

@@ -84,6 +84,10 @@ class Server:
             )
         return dict(config)
 
+    def has_replica(self) -> bool:
+        """Return whether a replica runs, which loads what it is told to serve before it does."""
+        return "RUNNING" in replicas_of(self.dashboard.details(), self.config.app).values()
+
     def put(self, user_config: UserConfig) -> None:
         """Have Serve reconfigure the replicas; returns when Serve has begun, by its own account."""
         details = self.dashboard.details()
