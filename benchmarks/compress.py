@@ -65,7 +65,7 @@ def vectors(asked: Asked) -> list[str]:
 
 def swaps(_: Asked) -> list[str]:
     """Promotions of MiniLM while two clients ask."""
-    return ["benchmarks.serve_swap", "--swaps", "6", "--clients", "2"]
+    return ["benchmarks.serve_swap", "--swaps", "8", "--pause", "5", "--clients", "2"]
 
 
 Part = Callable[[Asked], list[str]]

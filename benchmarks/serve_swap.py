@@ -44,13 +44,14 @@ _SETTLES_S = 15  # until the replicas have chosen their backend, for which they 
 
 @click.command()
 @click.option("--swaps", default=100, show_default=True)
+@click.option("--pause", default=0, show_default=True, help="seconds between swaps")
 @click.option("--clients", default=4, show_default=True)
 @click.option("--replicas", default=2, show_default=True)
 @ingress_option
 @click.option(
     "--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers"
 )
-def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> None:
+def main(swaps: int, pause: int, clients: int, replicas: int, ingress: str, model: str) -> None:
     """Prints what came back while models were swapped."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         workspace = Path(scratch)
@@ -72,6 +73,7 @@ def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> N
                     before = time.monotonic()
                     promote(registry, version, serving)
                     swaps_done.append(Swap(before, time.monotonic()))
+                    time.sleep(pause)
                 time.sleep(1)
             is_fine = _report(load.answers, expected, swaps_done)
             _date_failures(load.answers, swaps_done)
