@@ -58,7 +58,7 @@ def make_app(replica: Any, settings: HttpSettings, reranker: Any = None) -> Fast
     app.state.limits = config.limits
     app.state.examples = config.examples
     app.state.ready = SharedAnswer(lambda: health.probe(replica, reranker), health.PROBED_FOR_S)
-    app.state.replicas = SharedAnswer(replica.reports, health.PROBED_FOR_S)
+    app.state.replicas = SharedAnswer(replica.reports, health.REPORTED_FOR_S)
     app.state.metrics = SharedAnswer(scrape.read_cluster, scrape.FRESH_FOR_S)
 
     for module in ROUTES:

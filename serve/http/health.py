@@ -14,6 +14,7 @@ from serve.http import route
 from serve.replica.protocol import REPLICAS, EmbedCall, Embedded, Refused, ReplicaEntry, RerankCall
 
 PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
+REPORTED_FOR_S = 0.2  # a promotion waits for what replicas serve
 _TEXT = EmbedCall(("ready",))
 _PAIR = RerankCall("ready", ("ready",))
 router = APIRouter(responses=route.ERRORS)
