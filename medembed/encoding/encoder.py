@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -225,7 +226,7 @@ def load_stock(
     Raises ModelError if it makes none.
     """
     silence_telemetry()
-    with _no_collection():
+    with _imports_kept():
         import sentence_transformers
         import torch
         from transformers.utils import logging as transformers_logging
@@ -255,12 +256,20 @@ def load_stock(
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Collect no garbage meanwhile: importing makes a million objects that stay, 15% faster."""
+def _imports_kept() -> Iterator[None]:
+    """Collect no garbage while a million objects are imported, nor ever look at them again.
+
+    The import takes 15% less time so, and each full collection 0.3 s less: a server would answer
+    nobody meanwhile.
+    """
+    if "sentence_transformers" in sys.modules:
+        yield
+        return
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if was_enabled:
             gc.enable()

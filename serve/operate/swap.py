@@ -27,7 +27,7 @@ from serve.replica.protocol import REPLICAS, ReplicaEntry
 from serve.replica.served_model import ModelSettings
 
 _BEGIN_S = 60.0
-_PAUSE_S = 0.2
+_PAUSE_S = 0.1
 UserConfig = dict[str, Any]
 Seen = TypeVar("Seen")
 
