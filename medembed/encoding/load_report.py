@@ -1,6 +1,6 @@
 """What loading a transformer left out: sentence-transformers gives the outcome to nobody.
 
-So each transformer is loaded once more, without any data, by the private `_load_model`, which
+So a transformer in doubt is loaded once more, without any data, by the private `_load_model`, which
 chooses its class, as seen in sentence-transformers 6.2. `tests/encoding/test_model_probe.py` fails
 when it moves.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed.encoding.model_layout import Module, list_modules
+from medembed.encoding.model_weights import read_tensors
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,18 @@ class LoadReport:
 
 
 def report_loading(model: Any, folder: Path) -> Iterator[LoadReport]:
-    """Report on each transformer of a loaded model; other modules raise an error themselves."""
+    """Report on each transformer of a loaded model; other modules raise an error themselves.
+
+    One whose tensors are named as in its files has them all: none is loaded again.
+    """
     from sentence_transformers.base.modules import Transformer
 
     loaded = [module for module in model.modules() if isinstance(module, Transformer)]
     for module in list_modules(folder):
         if loaded and module.kind == "Transformer":
-            yield _load_again(loaded[0], module)
+            in_files = {tensor.name for tensor in read_tensors(module.weights)}
+            if in_files != loaded[0].model.state_dict().keys():
+                yield _load_again(loaded[0], module)
 
 
 def _load_again(transformer: Any, module: Module) -> LoadReport:
